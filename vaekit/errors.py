@@ -1,0 +1,68 @@
+"""Every failure a person can see, with the exit code the command line gives it.
+
+    VaekitError             1    it failed
+    ├── DownloadError       1    a data set could not be fetched
+    ├── UsageError          2    a flag, a key or a name is wrong
+    ├── InputError          3    a data set, an image or a model file is bad
+    │   ├── DataError       3    a data set as a whole
+    │   ├── ImageError      3    one image: skipped among good ones, fatal alone
+    │   └── ModelFileError  3    a model file
+    ├── Diverged            4    training met a number that is not finite
+    ├── Interrupted         130  Ctrl-C
+    └── Terminated          143  SIGTERM
+
+They are raised wherever the fault is found and caught in one place, `vaekit.cli`, which prints
+the message as one line. A message says what is wrong, with which file or flag, and what to do.
+"""
+
+
+class VaekitError(Exception):
+    """The base of everything vaekit raises on purpose."""
+
+    exit_code = 1
+
+
+class DownloadError(VaekitError):
+    """A file could not be fetched; the message says where to put it by hand."""
+
+
+class UsageError(VaekitError):
+    """The request itself is wrong: an option's value, a key in a YAML file, a name."""
+
+    exit_code = 2
+
+
+class InputError(VaekitError):
+    """Something that was read is bad."""
+
+    exit_code = 3
+
+
+class DataError(InputError):
+    """A data set cannot be used."""
+
+
+class ImageError(InputError):
+    """One image cannot be used."""
+
+
+class ModelFileError(InputError):
+    """A model file cannot be used."""
+
+
+class Diverged(VaekitError):
+    """Training met a loss or a gradient that is not finite."""
+
+    exit_code = 4
+
+
+class Interrupted(VaekitError):
+    """The user asked to stop."""
+
+    exit_code = 130
+
+
+class Terminated(VaekitError):
+    """The system asked to stop."""
+
+    exit_code = 143

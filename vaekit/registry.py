@@ -1,0 +1,78 @@
+"""Names to code: the one list of models, likelihoods, objectives and data sets.
+
+A new entry is its code and one line here; the contract tests walk these tables. Entries are
+strings, so that listing them imports nothing, and a name out of a file can only ever reach what
+stands in this module.
+
+    >>> suggest("model", "rensett")
+    "unknown model 'rensett': did you mean 'resnet'? (conv, mlp, resnet)"
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+from vaekit.errors import UsageError
+
+MODELS = {
+    "mlp": "vaekit.models.mlp:MLP",
+    "conv": "vaekit.models.conv:Conv",
+    "resnet": "vaekit.models.resnet:ResNet",
+}
+LIKELIHOODS = {
+    "bce": "vaekit.likelihoods:CrossEntropy",
+    "bernoulli": "vaekit.likelihoods:Bernoulli",
+    "mse": "vaekit.likelihoods:UnitGaussian",
+    "gaussian": "vaekit.likelihoods:Gaussian",
+    "logistic": "vaekit.likelihoods:DiscretizedLogistic",
+}
+OBJECTIVES = {
+    "elbo": "vaekit.objectives.elbo:elbo",
+}
+DATASETS = {
+    "digits": "vaekit.data.digits:open_digits",
+    "shapes": "vaekit.data.shapes:open_shapes",
+    "mnist": "vaekit.data.named:open_mnist",
+    "fashion-mnist": "vaekit.data.named:open_fashion_mnist",
+    "kmnist": "vaekit.data.named:open_kmnist",
+    "cifar10": "vaekit.data.named:open_cifar10",
+    "cifar100": "vaekit.data.named:open_cifar100",
+    "svhn": "vaekit.data.named:open_svhn",
+    "stl10": "vaekit.data.named:open_stl10",
+    "celeba": "vaekit.data.named:open_celeba",
+    "dsprites": "vaekit.data.named:open_dsprites",
+}
+_TABLES = {
+    "model": MODELS,
+    "likelihood": LIKELIHOODS,
+    "objective": OBJECTIVES,
+    "dataset": DATASETS,
+}
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """The names of one kind, in the order of the table."""
+    return tuple(_TABLES[kind])
+
+
+def resolve(kind: str, name: str) -> Any:
+    """The object behind a name; only names in the table are ever imported."""
+    target = _TABLES[kind].get(name)
+    if target is None:
+        raise UsageError(suggest(kind, name))
+    module, attribute = target.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def suggest(kind: str, name: str) -> str:
+    """What to say of a name that is not there: the nearest that is, and all of them."""
+    return f"unknown {kind} {name!r}: {near_miss(name, names(kind))}"
+
+
+def near_miss(name: str, known: tuple[str, ...]) -> str:
+    """ "did you mean ...? (all of them)", or only all of them where nothing is near."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    everything = ", ".join(sorted(known))
+    return f"did you mean {close[0]!r}? ({everything})" if close else f"choose from {everything}"

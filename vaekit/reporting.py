@@ -1,0 +1,55 @@
+"""What long work may say while it runs: a message, or a count that moves.
+
+The library speaks through this interface and knows nothing of terminals; the command line draws
+it with Rich. In Python, and in tests, the default is silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One piece of long work under way."""
+
+    def advance(self, amount: int = 1) -> None:
+        """Say that `amount` more of it is done."""
+
+
+class Reporter(Protocol):
+    """Whoever listens."""
+
+    def note(self, message: str) -> None:
+        """Tell the user something worth knowing, once, in a line."""
+
+    def warn(self, message: str) -> None:
+        """Tell the user that something is amiss although the work goes on."""
+
+    def task(
+        self, label: str, total: int | None, unit: str = "images"
+    ) -> AbstractContextManager[Task]:
+        """Open a progress bar of `total` units (None where the total is not known)."""
+
+
+class _NoTask:
+    def advance(self, amount: int = 1) -> None:
+        pass
+
+
+class Silent:
+    """The listener that hears nothing."""
+
+    def note(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
+
+    @contextmanager
+    def task(self, label: str, total: int | None, unit: str = "images") -> Iterator[Task]:
+        yield _NoTask()
+
+
+SILENT = Silent()
