@@ -35,20 +35,21 @@ class Reporter(Protocol):
 
 class _NoTask:
     def advance(self, amount: int = 1) -> None:
-        pass
+        """Nobody counts."""
 
 
 class Silent:
     """The listener that hears nothing."""
 
     def note(self, message: str) -> None:
-        pass
+        """Nobody hears."""
 
     def warn(self, message: str) -> None:
-        pass
+        """Nobody hears."""
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str = "images") -> Iterator[Task]:
+        """Nobody watches."""
         yield _NoTask()
 
 
