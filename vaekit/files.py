@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, locks that die with their holder, and the cache's place."""
+"""Files that appear whole or not at all, locks that die with their holder, the cache's place."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def suggest(kind: str, name: str) -> str:
 
 
 def near_miss(name: str, known: tuple[str, ...]) -> str:
-    """ "did you mean ...? (all of them)", or only all of them where nothing is near."""
+    """Name the nearest known name and all of them, or only all of them where nothing is near."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     everything = ", ".join(sorted(known))
     return f"did you mean {close[0]!r}? ({everything})" if close else f"choose from {everything}"
