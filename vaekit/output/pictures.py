@@ -1,0 +1,263 @@
+"""Stacks of images to one picture, and a picture to a file: the way out for everything seen.
+
+A stack of images is float (N, C, H, W) in [0, 1], as a model gives it, or uint8 (N, H, W, C), as
+the data holds it; numpy arrays and torch tensors are both taken. A picture is uint8 (H, W, C), C
+being 1 or 3. `to_uint8` is the one place where floats become bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from vaekit.errors import UsageError, VaekitError
+from vaekit.files import write_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Images: TypeAlias = "NDArray[Any] | torch.Tensor"
+
+GAP = 2
+"""Pixels of white between images."""
+
+BLOCK_GAP = 6
+"""How many gaps part one block of rows from the next."""
+
+LEGIBLE = 64
+"""Pixels the longer side of an image should have: smaller ones are enlarged by a whole factor."""
+
+WHITE = 255
+INK = 60
+FONT_SIZE = 14
+
+_ENDINGS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "png": {"compress_level": 6},
+    "jpeg": {"quality": 95, "subsampling": 0},
+    "webp": {"lossless": True, "exact": True},
+}
+_LONGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
+
+
+def to_uint8(images: Images) -> Bytes:
+    """A stack as uint8 (N, H, W, C): floats are clamped to [0, 1] and 255 x is rounded.
+
+    Half goes to even, and nothing is truncated, so bytes / 255 come back as the same bytes.
+    Infinities are clamped like any number; NaN is an error, for no colour would be honest.
+
+    >>> to_uint8(np.array([-0.1, 0.0, 0.5, 1.0, 1.7], np.float32).reshape(1, 1, 1, 5)).ravel()
+    array([  0,   0, 128, 255, 255], dtype=uint8)
+    """
+    array = _array(images)
+    if array.ndim != 4:
+        raise UsageError(f"a stack of images has 4 dimensions, not shape {array.shape}")
+    if array.dtype == np.uint8:
+        return _checked(array)
+    if array.dtype.kind != "f":
+        raise UsageError(f"images are uint8 bytes or floats in [0, 1], not {array.dtype}")
+    _refuse_nan(array)
+    scaled = np.clip(array.astype(np.float32, copy=False), 0, 1) * np.float32(255)
+    return _checked(np.ascontiguousarray(np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)))
+
+
+def grid(images: Images, *, columns: int | None = None, gap: int = GAP) -> Bytes:
+    """One picture of all images, row by row, as near to square as leaves few cells empty.
+
+    >>> grid(np.zeros((6, 8, 8, 1), np.uint8)).shape
+    (130, 196, 1)
+    """
+    cells = _enlarged(to_uint8(images))
+    count, height, width, _ = cells.shape
+    _refuse_nothing(count)
+    return _tiled(cells, columns or _best_columns(count, width / height, wanted=1.0), gap)
+
+
+def rows(
+    stacks: Sequence[Images],
+    labels: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    gap: int = GAP,
+) -> Bytes:
+    """Stacks to compare image by image: the first stack's row above the second's, in blocks.
+
+    `rows([originals, reconstructions], ["original", "reconstruction"])` shows each image above
+    its reconstruction. Blocks wrap at `columns`; a wider gap parts them, and each repeats the
+    labels at its left.
+    """
+    cells = [_enlarged(stack) for stack in _matching(stacks)]
+    count, height, width, _ = cells[0].shape
+    across = columns or _best_columns(count, width / (height * len(cells)), wanted=1.5)
+    blocks = [
+        _block([stack[first : first + across] for stack in cells], labels, across, gap)
+        for first in range(0, count, across)
+    ]
+    return _stacked(blocks, BLOCK_GAP * gap)
+
+
+def strip(
+    images: Images | Sequence[Images], labels: Sequence[str] | None = None, *, gap: int = GAP
+) -> Bytes:
+    """Rows of steps, such as interpolations or traversals, one above another, in one block.
+
+    Takes one stack for one row, or several (a sequence of stacks, or an array with one more
+    dimension at the front) for as many rows.
+    """
+    stacks = [images] if _is_stack(images) else list(images)
+    cells = [_enlarged(stack) for stack in _matching(stacks)]
+    return _block(cells, labels, len(cells[0]), gap)
+
+
+def picture_format(path: str | Path) -> str:
+    """The form that a file name's ending asks for; an unknown one names those that are taken.
+
+    >>> picture_format("samples.JPG")
+    'jpeg'
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _ENDINGS:
+        known = ", ".join(_ENDINGS)
+        raise UsageError(f"{path}: a picture's name ends in one of {known}, not {ending!r}")
+    return _ENDINGS[ending]
+
+
+def save_picture(path: str | Path, picture: Bytes) -> None:
+    """Write a picture in the form of the path's ending, whole or not at all."""
+    write_bytes(Path(path), encode_picture(picture, picture_format(path)))
+
+
+def encode_picture(picture: Bytes, form: str = "png") -> bytes:
+    """The bytes of a picture as PNG or WebP (both lossless) or JPEG; they hold no time, no name."""
+    form = picture_format(f"picture.{form}") if form not in _SETTINGS else form
+    _checked(picture[None])
+    longest = max(picture.shape[:2])
+    if longest > _LONGEST_SIDE.get(form, longest):
+        raise UsageError(
+            f"{form} holds at most {_LONGEST_SIDE[form]} pixels a side, and this picture has"
+            f" {longest}: write a .png, or fewer images"
+        )
+    buffer = io.BytesIO()
+    _to_pillow(picture).save(buffer, form, **_SETTINGS[form])
+    return buffer.getvalue()
+
+
+def _array(images: Images) -> NDArray[Any]:
+    """The images as numpy; a tensor is told by its methods, so that torch stays unimported."""
+    if isinstance(images, np.ndarray):
+        return images
+    tensor = images.detach().cpu()
+    # numpy has no bfloat16, and bytes are worked out in float32 whatever the model ran in.
+    return np.asarray((tensor.float() if tensor.is_floating_point() else tensor).numpy())
+
+
+def _is_stack(images: Images | Sequence[Images]) -> TypeGuard[Images]:
+    return getattr(images, "ndim", None) == 4
+
+
+def _checked(pictures: Bytes) -> Bytes:
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] not in (1, 3):
+        raise UsageError(
+            "images have 1 channel (grey) or 3 (RGB): float (N, C, H, W) or uint8 (N, H, W, C);"
+            f" got {pictures.dtype} laid out as (N, H, W, C) = {pictures.shape}"
+        )
+    return pictures
+
+
+def _refuse_nan(array: NDArray[Any]) -> None:
+    bad = np.flatnonzero(np.isnan(array).any(axis=(1, 2, 3)))
+    if bad.size:
+        raise VaekitError(
+            f"{bad.size} of {len(array)} images hold pixels that are not a number (NaN), the first"
+            f" is number {bad[0]}: look at the images given, or train the model anew"
+        )
+
+
+def _refuse_nothing(count: int) -> None:
+    if count == 0:
+        raise UsageError("there are no images to make a picture of")
+
+
+def _matching(stacks: Sequence[Images]) -> list[Bytes]:
+    """The stacks as bytes, all of one shape and with something in them."""
+    _refuse_nothing(len(stacks))
+    arrays = [to_uint8(stack) for stack in stacks]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise UsageError(f"rows of images must be of one shape (N, H, W, C), not {sorted(shapes)}")
+    _refuse_nothing(len(arrays[0]))
+    return arrays
+
+
+def _enlarged(images: Bytes) -> Bytes:
+    """Small images repeated pixel by pixel until their longer side is legible."""
+    factor = max(1, math.ceil(LEGIBLE / max(images.shape[1:3])))
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def _best_columns(count: int, cell: float, *, wanted: float) -> int:
+    """How many columns bring the picture near the wanted width / height with few empty cells.
+
+    >>> [_best_columns(n, 1.0, wanted=1.0) for n in (1, 2, 3, 10, 16, 32, 64, 100)]
+    [1, 2, 3, 5, 4, 8, 8, 10]
+    """
+
+    def cost(columns: int) -> float:
+        down = math.ceil(count / columns)
+        empty = down * columns / count - 1
+        return round(abs(math.log(columns * cell / down / wanted)) + 12 * empty, 9)
+
+    return min(range(count, 0, -1), key=cost)
+
+
+def _tiled(cells: Bytes, columns: int, gap: int) -> Bytes:
+    """Cells row by row on white; gaps are between cells only, not around them."""
+    count, height, width, channels = cells.shape
+    down = math.ceil(count / columns)
+    board = np.full((down * columns, height + gap, width + gap, channels), WHITE, np.uint8)
+    board[:count, :height, :width] = cells
+    tall, wide = down * (height + gap), columns * (width + gap)
+    board = board.reshape(down, columns, height + gap, width + gap, channels).swapaxes(1, 2)
+    return np.ascontiguousarray(board.reshape(tall, wide, channels)[: tall - gap, : wide - gap])
+
+
+def _stacked(pictures: Sequence[Bytes], gap: int) -> Bytes:
+    """Pictures of one width, one above another, with white between."""
+    white = np.full((gap, *pictures[0].shape[1:]), WHITE, np.uint8)
+    parts = [part for picture in pictures for part in (white, picture)]
+    return np.concatenate(parts[1:])
+
+
+def _block(stacks: Sequence[Bytes], labels: Sequence[str] | None, columns: int, gap: int) -> Bytes:
+    """One row of cells a stack, with its label at the left where there are labels."""
+    picture = _stacked([_tiled(stack, columns, gap) for stack in stacks], gap)
+    if labels is None:
+        return picture
+    if len(labels) != len(stacks):
+        raise UsageError(f"{len(stacks)} rows of images need as many labels, not {len(labels)}")
+    _, height, _, channels = stacks[0].shape
+    return np.concatenate([_captions(labels, height, gap, channels), picture], axis=1)
+
+
+def _captions(labels: Sequence[str], height: int, gap: int, channels: int) -> Bytes:
+    """A white column with one label a row, set to the right, at half the row's height."""
+    font = ImageFont.load_default(min(FONT_SIZE, height))
+    width = math.ceil(max(font.getlength(label) for label in labels)) + FONT_SIZE
+    column = Image.new("L", (width, len(labels) * (height + gap) - gap), WHITE)
+    pen = ImageDraw.Draw(column)
+    for index, label in enumerate(labels):
+        middle = index * (height + gap) + height / 2
+        pen.text((width - FONT_SIZE / 2, middle), label, fill=INK, font=font, anchor="rm")
+    return np.asarray(column)[..., None].repeat(channels, axis=2)
+
+
+def _to_pillow(picture: Bytes) -> Image.Image:
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
