@@ -1,0 +1,105 @@
+"""Diagonal normal distributions: a sample, a density, a divergence. Pure mathematics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LOG_TWO_PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Normal:
+    """A batch of diagonal normals, N(mean, exp(logvar)): one row an image, one column a latent.
+
+    >>> q = Normal(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.0]]))
+    >>> q.kl_to_standard()
+    tensor([[0.0000, 0.5000]])
+    """
+
+    mean: Tensor
+    logvar: Tensor
+
+    @property
+    def std(self) -> Tensor:
+        """The standard deviation, exp(logvar / 2)."""
+        return torch.exp(self.logvar / 2)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Turn standard normal noise into draws that gradients pass through.
+
+        z = mean + std · noise: the reparameterisation of Kingma & Welling 2013 (arXiv:1312.6114).
+        """
+        return self.mean + self.std * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The log density of each row of z, in nats: shape (N,)."""
+        squares = (z - self.mean).square() * torch.exp(-self.logvar)
+        return -0.5 * (squares + self.logvar + LOG_TWO_PI).sum(-1)
+
+    def kl_to_standard(self) -> Tensor:
+        """KL(self ‖ N(0, 1)) of each dimension, in nats: shape (N, D).
+
+        ½ (mean² + e^logvar − 1 − logvar), Kingma & Welling 2013, appendix B (arXiv:1312.6114).
+        `expm1` keeps the small divergences of unused dimensions from drowning in rounding.
+        """
+        return 0.5 * (self.mean.square() + torch.expm1(self.logvar) - self.logvar)
+
+    def to(self, *args: Any, **kwargs: Any) -> Normal:
+        """The same normals on another device or in another precision, as `Tensor.to`."""
+        return Normal(self.mean.to(*args, **kwargs), self.logvar.to(*args, **kwargs))
+
+    def detach(self) -> Normal:
+        """The same normals, out of reach of gradients."""
+        return Normal(self.mean.detach(), self.logvar.detach())
+
+    def __getitem__(self, rows: Any) -> Normal:
+        return Normal(self.mean[rows], self.logvar[rows])
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+class StandardNormal(nn.Module):
+    """The prior N(0, 1) on every latent. Another prior is another module with these methods.
+
+    >>> StandardNormal().log_prob(torch.zeros(1, 2))
+    tensor([-1.8379])
+    """
+
+    def kl(self, q: Normal) -> Tensor:
+        """KL(q ‖ prior) of each dimension: shape (N, D)."""
+        return q.kl_to_standard()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The log density of each row of z, in nats: shape (N,)."""
+        return -0.5 * (z.square() + LOG_TWO_PI).sum(-1)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Turn standard normal noise into draws from the prior."""
+        return noise
+
+
+def soft_bound(raw: Tensor, limit: float) -> Tensor:
+    """Keep a number within ±limit, smoothly: limit · tanh(raw / limit).
+
+    Near zero this is the identity. A hard clamp would cut the gradient off at the bound, and a
+    parameter that once stepped over it could never come back.
+
+    >>> soft_bound(torch.tensor([0.5, 1e30, -1e30]), 20.0)
+    tensor([  0.4999,  20.0000, -20.0000])
+    """
+    return limit * torch.tanh(raw / limit)
+
+
+def log_mean_exp(x: Tensor, dim: int) -> Tensor:
+    """The logarithm of the mean of exp(x) along a dimension, safe from overflow.
+
+    >>> log_mean_exp(torch.tensor([1000.0, 1000.0]), 0)
+    tensor(1000.)
+    """
+    return torch.logsumexp(x, dim) - math.log(x.shape[dim])

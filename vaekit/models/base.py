@@ -1,0 +1,138 @@
+"""What every model is: an encoder, a decoder, and the distributions they speak in.
+
+    >>> from vaekit.likelihoods import build_likelihood
+    >>> model = build("conv", image=(28, 28, 1), latent_dim=20, likelihood=build_likelihood("bce"))
+    >>> model.encode(torch.zeros(2, 1, 28, 28)).mean.shape
+    torch.Size([2, 20])
+    >>> model.mean(torch.zeros(2, 20)).shape
+    torch.Size([2, 1, 28, 28])
+
+Built under `torch.device("meta")`, a model has all its shapes and takes no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.gaussian import Normal, StandardNormal
+from vaekit.likelihoods import Likelihood
+from vaekit.models.layers import Posterior, full_precision
+from vaekit.models.settings import Image, check_image, check_latent_dim, resolve_settings
+from vaekit.registry import resolve
+from vaekit.seeds import key
+
+
+class VAE(nn.Module):
+    """The contract of every model in the zoo.
+
+    A subclass makes four parts: `encoder` (x to features), `posterior` (features to q(z|x)),
+    `decoder` (z to features) and `output` (features to the parameters of p(x|z), the one layer
+    whose bias says what an untrained model draws). Parameters come out of `decode` in float32,
+    under autocast too: bfloat16 cannot tell grey levels apart.
+    """
+
+    name: ClassVar[str]
+    image: Image
+    latent_dim: int
+    likelihood: Likelihood
+    prior: StandardNormal
+    encoder: nn.Module
+    posterior: Posterior
+    decoder: nn.Module
+    output: nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+
+    def __init__(self, image: Image, latent_dim: int, likelihood: Likelihood) -> None:
+        super().__init__()
+        check_image(image)
+        check_latent_dim(latent_dim)
+        self.image = (image[0], image[1], image[2])
+        self.latent_dim = latent_dim
+        self.likelihood = likelihood
+        self.prior = StandardNormal()
+
+    @classmethod
+    def defaults(cls, image: Image) -> dict[str, Any]:
+        """The network's own settings, as they suit images of this shape."""
+        raise NotImplementedError
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The network's own settings, in values JSON can hold."""
+        raise NotImplementedError
+
+    @property
+    def output_channels(self) -> int:
+        """How many channels the decoder gives: the parameters of every channel of an image."""
+        return self.likelihood.parameters_per_value * self.image[2]
+
+    def encode(self, x: Tensor) -> Normal:
+        """q(z|x), for images (N, C, H, W) in [0, 1]."""
+        q: Normal = self.posterior(self.encoder(x))
+        return q
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The parameters of p(x|z), (N, P·C, H, W), for latents (N, D)."""
+        h: Tensor = self.decoder(z)
+        with full_precision(h):
+            params: Tensor = self.output(h.to(self.output.weight.dtype))
+        height, width, _ = self.image
+        return params.reshape(len(z), self.output_channels, height, width)
+
+    def mean(self, z: Tensor) -> Tensor:
+        """The mean of p(x|z), (N, C, H, W): what a picture shows. It is not clamped."""
+        return self.likelihood.mean(self.decode(z))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The reconstruction: the mean image at the posterior's mean."""
+        return self.mean(self.encode(x).mean)
+
+    @torch.no_grad()
+    def start_at(self, mean_image: Tensor) -> None:
+        """Set the output's bias so that the first images drawn are like this one, (C, H, W).
+
+        Per pixel where the output has a bias for every pixel, else per channel. The first steps
+        of training are then not spent on finding out how bright the data is.
+        """
+        bias = self.output.bias
+        if bias is None or bias.is_meta:
+            return
+        per_pixel = isinstance(self.output, nn.Linear)
+        mean = mean_image if per_pixel else mean_image.mean((1, 2), keepdim=True)
+        bias.copy_(self.likelihood.unmean(mean.to(bias)[None]).flatten())
+
+
+def build(
+    name: str,
+    *,
+    image: Image,
+    latent_dim: int,
+    likelihood: Likelihood,
+    settings: Mapping[str, object] | None = None,
+    seed: int = 0,
+    mean_image: Tensor | None = None,
+) -> VAE:
+    """Make the model of this name, with weights that depend on the seed and on nothing else.
+
+    Weights are drawn on the CPU, whatever the default device (unless that is `meta`), and torch's
+    global generators are left as they were. Settings that are not given take the model's defaults.
+    """
+    kind: type[VAE] = resolve("model", name)
+    full = resolve_settings(name, image, settings or {})
+    check_latent_dim(latent_dim)
+    device = "meta" if torch.get_default_device().type == "meta" else "cpu"
+    # Not torch.manual_seed, which would reseed the accelerators' generators as well.
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        torch.default_generator.manual_seed(key(seed, "weights"))
+        model = kind(image, latent_dim, likelihood, **full)
+    if mean_image is not None:
+        model.start_at(mean_image)
+    return model
+
+
+def parameter_count(model: nn.Module) -> int:
+    """How many numbers training can change."""
+    return sum(parameter.numel() for parameter in model.parameters())

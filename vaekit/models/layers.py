@@ -1,0 +1,96 @@
+"""The parts networks are put together from."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaekit.gaussian import Normal, soft_bound
+from vaekit.models.settings import ACTIVATIONS
+
+LOGVAR_LIMIT = 20.0
+"""The posterior's log-variance stays within ±20, where its exponential is harmless."""
+
+
+class Posterior(nn.Module):
+    """The head of an encoder: two linear maps, to the mean and the log-variance of q(z|x).
+
+    They run in full precision even under autocast: an embedding should not be rounded to bfloat16.
+    The mean is not bounded; images in [0, 1], as they must be, keep it small.
+    """
+
+    def __init__(self, features: int, latent_dim: int) -> None:
+        super().__init__()
+        self.mean = nn.Linear(features, latent_dim)
+        self.logvar = nn.Linear(features, latent_dim)
+
+    def forward(self, h: Tensor) -> Normal:
+        """The posterior, from an encoder's features (N, features)."""
+        with full_precision(h):
+            h = h.to(self.mean.weight.dtype)
+            return Normal(self.mean(h), soft_bound(self.logvar(h), LOGVAR_LIMIT))
+
+
+def full_precision(h: Tensor) -> AbstractContextManager[object]:
+    """Switch autocast off for what follows on this tensor's device."""
+    if h.device.type == "meta":  # which autocast does not know
+        return nullcontext()
+    return torch.autocast(h.device.type, enabled=False)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that takes a batch of one value a channel, which has no spread.
+
+    A last batch of one image, at a stage one pixel small, is normalised by the running statistics,
+    where torch would stop the training.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name for it
+        """Normalise (N, C, H, W) by channel."""
+        if self.training and input.numel() == input.shape[1]:
+            statistics = self.running_mean, self.running_var
+            return F.batch_norm(input, *statistics, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+class Resize(nn.Module):
+    """Repeat pixels until an image has exactly this size: nearest-neighbour upsampling."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, h: Tensor) -> Tensor:
+        """From (N, C, h, w) to (N, C, H, W)."""
+        return F.interpolate(h, size=self.size, mode="nearest")
+
+    def extra_repr(self) -> str:
+        """The size, for `print(model)`."""
+        return f"{self.size[0]}x{self.size[1]}"
+
+
+def activate(activation: str) -> nn.Module:
+    """The activation of this name."""
+    layer: nn.Module = getattr(nn, ACTIVATIONS[activation])()
+    return layer
+
+
+def normalise(norm: str, channels: int) -> list[nn.Module]:
+    """The normalisation of this name, as the layers it takes: one, or none."""
+    if norm == "batch":
+        return [BatchNorm(channels)]
+    return [nn.GroupNorm(groups(channels), channels)] if norm == "group" else []
+
+
+def groups(channels: int) -> int:
+    """How many groups to normalise: at most 32, of at least 4 channels, dividing evenly.
+
+    A group of a single channel would normalise a single pixel to nothing.
+
+    >>> [groups(channels) for channels in (3, 32, 100, 256)]
+    [1, 8, 25, 32]
+    """
+    return next(g for g in range(max(1, min(32, channels // 4)), 0, -1) if channels % g == 0)

@@ -1,0 +1,63 @@
+"""Fully connected networks: the first thing to try on small images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from torch import nn
+
+from vaekit.likelihoods import Likelihood
+from vaekit.models.base import VAE
+from vaekit.models.layers import Posterior, activate
+from vaekit.models.settings import Image
+
+
+class MLP(VAE):
+    """Linear layers with an activation after each, mirrored in the decoder.
+
+    The network of Kingma & Welling 2013 (arXiv:1312.6114). Without hidden layers it is the linear
+    VAE of Lucas et al. 2019 (arXiv:1911.02469), whose best answer is known: probabilistic PCA.
+
+    >>> from vaekit.likelihoods import build_likelihood
+    >>> model = MLP((8, 8, 1), 2, build_likelihood("mse"), hidden=[32, 16])
+    >>> [layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)]
+    [32, 16, 2, 2, 16, 32, 64]
+    """
+
+    name = "mlp"
+
+    def __init__(
+        self,
+        image: Image,
+        latent_dim: int,
+        likelihood: Likelihood,
+        *,
+        hidden: Sequence[int] = (400, 400),
+        activation: str = "relu",
+    ) -> None:
+        super().__init__(image, latent_dim, likelihood)
+        self.hidden, self.activation = list(hidden), activation
+        values = math.prod(image)
+        down, up = [values, *hidden], [latent_dim, *reversed(hidden)]
+        self.encoder = nn.Sequential(nn.Flatten(), *_linears(down, activation))
+        self.posterior = Posterior(down[-1], latent_dim)
+        self.decoder = nn.Sequential(*_linears(up, activation))
+        self.output = nn.Linear(up[-1], likelihood.parameters_per_value * values)
+
+    @classmethod
+    def defaults(cls, image: Image) -> dict[str, Any]:
+        """Two hidden layers of 400, whatever the image."""
+        return {"hidden": [400, 400], "activation": "relu"}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The widths of the hidden layers and the activation between them."""
+        return {"hidden": self.hidden, "activation": self.activation}
+
+
+def _linears(widths: Sequence[int], activation: str) -> list[nn.Module]:
+    steps = [[nn.Linear(a, b), activate(activation)] for a, b in pairwise(widths)]
+    return [layer for step in steps for layer in step]
