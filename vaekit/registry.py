@@ -72,7 +72,10 @@ def suggest(kind: str, name: str) -> str:
 
 
 def near_miss(name: str, known: tuple[str, ...]) -> str:
-    """Name the nearest known name and all of them, or only all of them where nothing is near."""
+    """What to try instead of `name`: the nearest known name, and the others where they are few."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}?" if close else ""
+    if close and len(known) > 12:
+        return guess
     everything = ", ".join(sorted(known))
-    return f"did you mean {close[0]!r}? ({everything})" if close else f"choose from {everything}"
+    return f"{guess} ({everything})" if close else f"choose from {everything}"

@@ -1,0 +1,123 @@
+"""What people see, on stderr: messages, tables, and progress that is alive only on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as BarTask
+from rich.text import Text
+
+from vaekit.reporting import Task
+
+LOG_SECONDS = 5.0
+"""A log gets a line this often at most."""
+
+
+def one_line(message: str) -> str:
+    """A message fit for one line of any terminal, whatever names are in it."""
+    plain = message.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
+def stderr_console() -> Console:
+    """A console on stderr as it is now. Rich reads NO_COLOR itself."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Speed(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: BarTask) -> Text:
+        speed = task.finished_speed or task.speed
+        unit = task.fields.get("unit", "images")
+        return Text(f"{speed:,.0f} {unit}/s" if speed else "", style="dim")
+
+
+class Terminal:
+    """The reporter of the command line. Quiet hears only errors, which come another way."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = stderr_console()
+        self.live = sys.stderr.isatty() and not quiet
+
+    def note(self, message: str) -> None:
+        """A line of its own, dimmed."""
+        self.say(one_line(message), style="dim")
+
+    def warn(self, message: str) -> None:
+        """A line that stands out."""
+        self.say(f"warning: {one_line(message)}", style="yellow")
+
+    def say(self, message: str, style: str = "") -> None:
+        """A line, as it is."""
+        if not self.quiet:
+            self.console.print(message, style=style, markup=False)
+
+    @contextmanager
+    def task(self, label: str, total: int | None, unit: str = "images") -> Iterator[Task]:
+        """A live bar on a terminal, now and then a line in a log, silence when quiet."""
+        if not self.live:
+            yield _LoggedTask(self, label, total, unit)
+            return
+        with bar(self.console) as progress:
+            yield _Bar(progress, progress.add_task(label, total=total, unit=unit))
+
+
+def bar(console: Console, *extra: ProgressColumn) -> Progress:
+    """The one look of every progress bar; it goes away when the work is done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        _Speed(),
+        *extra,
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    )
+
+
+class _Bar:
+    def __init__(self, progress: Progress, key: object) -> None:
+        self._progress, self._key = progress, key
+
+    def advance(self, amount: int = 1) -> None:
+        """Move the bar."""
+        self._progress.advance(self._key, amount)  # type: ignore[arg-type]
+
+
+class _LoggedTask:
+    """Progress in a log: a plain line every few seconds, none for work that is short."""
+
+    def __init__(self, terminal: Terminal, label: str, total: int | None, unit: str) -> None:
+        self._terminal, self._label, self._total, self._unit = terminal, label, total, unit
+        self._done, self._began = 0, time.monotonic()
+        self._said = self._began
+
+    def advance(self, amount: int = 1) -> None:
+        """Count, and say so when it is time."""
+        self._done += amount
+        now = time.monotonic()
+        if now - self._said < LOG_SECONDS:
+            return
+        self._said = now
+        of = f"/{self._total:,}" if self._total else ""
+        speed = self._done / (now - self._began)
+        self._terminal.say(
+            f"{self._label}: {self._done:,}{of} {self._unit}, {speed:,.0f} {self._unit}/s"
+        )

@@ -1,0 +1,330 @@
+"""What a run is: every option of training, defined once.
+
+A field here is an option everywhere: the flag `--latent-dim`, the YAML key `latent_dim`, the
+variable `VAEKIT_LATENT_DIM`, the keyword of `vaekit.train` and the row in the docs all come from
+it. A field that is None is chosen when the images are known (`vaekit.training.plan`).
+
+    >>> RunConfig(latent_dim=8).latent_dim
+    8
+    >>> resolve({"beta": 4.0}, environ={"VAEKIT_BETA": "2", "VAEKIT_HIDDEN": "64,64"}).hidden
+    (64, 64)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from vaekit import registry
+from vaekit.errors import UsageError
+from vaekit.yaml_files import read_yaml, yaml_text
+
+RECIPES = Path(__file__).parent / "recipes"
+ENVIRONMENT = "VAEKIT_"
+
+
+def _numbers(value: object) -> object:
+    """`"400,400"`, `400` and `[400, 400]` are the same; an empty text is an empty list."""
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if not all(part.isdecimal() for part in parts):
+            raise ValueError("whole numbers with commas between, such as 400,400")
+        return tuple(int(part) for part in parts)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _size(value: object) -> object:
+    """`64`, `"64"` and `"48x64"` become (height, width)."""
+    if isinstance(value, str):
+        value = value.lower().split("x")
+        if not all(side.isdecimal() for side in value) or len(value) > 2:
+            raise ValueError("a number of pixels, or HxW such as 48x64")
+        value = [int(side) for side in value]
+    sides = _numbers(value)
+    return sides * 2 if isinstance(sides, tuple) and len(sides) == 1 else sides
+
+
+def _sigma(value: object) -> object:
+    """A text that reads as a number is one; of the others two words are known."""
+    if not isinstance(value, str) or value in ("learned", "optimal"):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError("a number, learned or optimal") from None
+
+
+def _known(kind: str) -> BeforeValidator:
+    """The value is a name in the registry; a near miss is pointed out."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value not in registry.names(kind):
+            raise ValueError(registry.near_miss(value, registry.names(kind)))
+        return value
+
+    return BeforeValidator(check)
+
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
+ImageSize = Annotated[tuple[Count, Count], BeforeValidator(_size)]
+Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]
+
+
+def _option(default: Any, group: str, text: str, *, shown: str = "", local: bool = False) -> Any:
+    """A field of the run: its default, the group it is listed in, and its one line of help.
+
+    `shown` stands for a default that depends on the data. A `local` option says where or how
+    things are done on this machine; it is not part of what was trained, so it stays out of the
+    model file.
+    """
+    extra: dict[str, Any] = {"group": group, "shown": shown, "local": local}
+    return Field(default, description=text, json_schema_extra=extra)
+
+
+class RunConfig(BaseModel):
+    """The whole description of a training run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    dataset: str = _option("digits", "Data", "a data set's name, or a path to images")
+    data_dir: str | None = _option(
+        None, "Data", "where downloads are kept", shown="the user's cache", local=True
+    )
+    image_size: ImageSize | None = _option(
+        None, "Data", "resize to H or HxW pixels", shown="as the images are"
+    )
+    grayscale: bool = _option(False, "Data", "turn colour into grey")
+    limit: Count | None = _option(
+        None, "Data", "use at most so many images of each split", shown="all"
+    )
+    val_split: Fraction = _option(0.1, "Data", "the part of train kept for validation; 0: none")
+    strict: bool = _option(False, "Data", "a bad image is an error, not skipped")
+
+    model: Annotated[str, _known("model")] | None = _option(
+        None, "Model", "the network: mlp, conv or resnet", shown="mlp under 16 pixels, else conv"
+    )
+    latent_dim: Count | None = _option(
+        None, "Model", "latent dimensions", shown="16 digits and shapes, 20 grey, 128 colour"
+    )
+    hidden: Sizes | None = _option(
+        None, "Model", 'mlp: hidden layer sizes, e.g. 400,400; "" for none', shown="by image size"
+    )
+    channels: Sizes | None = _option(
+        None, "Model", "conv, resnet: channels, e.g. 32,64,128", shown="by image size"
+    )
+    depth: Count | None = _option(
+        None, "Model", "resnet: blocks at each size", shown="by image size"
+    )
+    activation: Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"] | None = _option(
+        None, "Model", "the non-linearity", shown="by model"
+    )
+    norm: Literal["batch", "group", "none"] | None = _option(
+        None, "Model", "conv, resnet: normalisation", shown="by model"
+    )
+
+    likelihood: Annotated[str, _known("likelihood")] | None = _option(
+        None,
+        "Loss",
+        "p(x|z): bce, bernoulli, mse, gaussian or logistic",
+        shown="bce on grey, logistic on colour",
+    )
+    sigma: Sigma | None = _option(
+        None, "Loss", "gaussian: a number, learned or optimal", shown="optimal"
+    )
+    binarize: Literal["dynamic", "static", "threshold"] | None = _option(
+        None, "Loss", "bernoulli: how greys become 0 and 1", shown="dynamic"
+    )
+    objective: Annotated[str, _known("objective")] = _option("elbo", "Loss", "what is maximised")
+    beta: NotNegative = _option(1.0, "Loss", "weight of the KL in training")
+    kl_warmup: NotNegative = _option(0.0, "Loss", "epochs over which beta rises from 0")
+    free_bits: NotNegative = _option(0.0, "Loss", "nats of KL each dimension has for free")
+
+    epochs: Count | None = _option(None, "Run", "passes over the images", shown="50; 200 digits")
+    batch_size: Count = _option(128, "Run", "images in one step")
+    micro_batch: Count | None = _option(
+        None, "Run", "images at a time, to save memory", shown="the whole batch"
+    )
+    lr: Positive = _option(1e-3, "Run", "learning rate, the highest of its schedule")
+    schedule: Literal["constant", "cosine", "one-cycle", "steps"] = _option(
+        "cosine", "Run", "how the learning rate changes"
+    )
+    optimizer: Literal["adam", "adamw"] = _option("adam", "Run", "adam or adamw")
+    adam_eps: Positive = _option(1e-8, "Run", "Adam's epsilon")
+    weight_decay: NotNegative = _option(0.0, "Run", "weight decay")
+    grad_clip: Positive | None = _option(
+        None, "Run", "largest norm of the gradient", shown="no limit"
+    )
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = _option(
+        None, "Run", "keep a moving average of the weights with this decay", shown="off"
+    )
+    early_stop: Count | None = _option(
+        None, "Run", "stop after so many epochs without a better validation", shown="off"
+    )
+    precision: Literal["float32", "bfloat16"] = _option(
+        "float32", "Run", "arithmetic inside the network"
+    )
+    compile: Literal["auto", "on", "off"] = _option(
+        "auto", "Run", "torch.compile; auto is off until it pays", local=True
+    )
+    seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "everything random comes from it")
+    device: str = _option("auto", "Run", "auto, cpu, cuda, cuda:N or mps", local=True)
+    threads: Count | None = _option(
+        None, "Run", "CPU threads", shown="as torch chooses", local=True
+    )
+
+    pictures_every: Count | None = _option(
+        None, "Output", "epochs between pictures", shown="about ten times a run", local=True
+    )
+    project: Literal["pca", "tsne"] = _option(
+        "pca", "Output", "how latents.png is drawn", local=True
+    )
+    tensorboard: bool = _option(False, "Output", "log to TensorBoard as well", local=True)
+    output: str | None = _option(
+        None,
+        "Output",
+        "the run's folder, or a name ending in .safetensors",
+        shown="runs/<dataset>-<model>",
+        local=True,
+    )
+
+    def shared(self) -> dict[str, Any]:
+        """What was trained, without where and how: the part that goes into a model file."""
+        local = {name for name, field in RunConfig.model_fields.items() if facts(field)["local"]}
+        return {**self.model_dump(mode="json", exclude=local), "dataset": Path(self.dataset).name}
+
+    def reproducible(self) -> RunConfig:
+        """What gives the same run again from any folder: paths whole, the output left open."""
+        updates: dict[str, Any] = {"output": None}
+        if Path(self.dataset).exists() and self.dataset not in registry.names("dataset"):
+            updates["dataset"] = str(Path(self.dataset).resolve())
+        if self.data_dir is not None:
+            updates["data_dir"] = str(Path(self.data_dir).resolve())
+        return self.changed(**updates)
+
+    def changed(self, **updates: Any) -> RunConfig:
+        """A copy with other values, checked like any."""
+        return RunConfig.model_validate({**self.model_dump(), **updates})
+
+
+def facts(field: Any) -> dict[str, Any]:
+    """The group, the shown default and whether it is local, of one field."""
+    return dict(field.json_schema_extra)
+
+
+def flag(name: str) -> str:
+    """A field's name as typed on the command line.
+
+    >>> flag("latent_dim")
+    '--latent-dim'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def resolve(
+    options: Mapping[str, Any],
+    *,
+    environ: Mapping[str, str] | None = None,
+    config: str | os.PathLike[str] | None = None,
+    recipe: str | None = None,
+) -> RunConfig:
+    """Options beat the environment, which beats a YAML file, a recipe, and the defaults."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in _layers(
+        options, os.environ if environ is None else environ, config, recipe
+    ):
+        for name, value in layer.items():
+            values[name] = value
+            origins[name] = origin.format(name=name, flag=flag(name), NAME=name.upper())
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_complaint(error, origins)) from None
+
+
+def _layers(
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    config: str | os.PathLike[str] | None,
+    recipe: str | None,
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """From the weakest to the strongest, each with how to name one of its values."""
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if recipe is not None:
+        layers.append((f"{{name}} in recipe {recipe}", read_yaml(recipe_path(recipe))))
+    if config is not None:
+        layers.append((f"{{name}} in {_braceless(config)}", read_yaml(Path(config))))
+    layers.append((ENVIRONMENT + "{NAME}", _from_environment(environ)))
+    layers.append(("{flag}", {name: v for name, v in options.items() if v is not None}))
+    return layers
+
+
+def _braceless(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path).replace("{", "{{").replace("}", "}}")
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The variables that name a field, read as the text of a flag would be."""
+    found = {}
+    for name, field in RunConfig.model_fields.items():
+        text = environ.get(ENVIRONMENT + name.upper())
+        if text is not None:
+            found[name] = _read(text, field.annotation)
+    return found
+
+
+def _read(text: str, annotation: Any) -> Any:
+    """Text as the value it spells, or as it is where it spells none (and will be refused)."""
+    try:
+        return TypeAdapter(annotation).validate_python(text, strict=False)
+    except ValidationError:
+        return text
+
+
+def _complaint(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """The first thing that is wrong, in one line, named as the user wrote it."""
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    origin = origins.get(name, flag(name))
+    if first["type"] == "extra_forbidden":
+        hint = registry.near_miss(name, tuple(RunConfig.model_fields))
+        return f"unknown option {origin}: {hint}"
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return f"{origin} = {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The recipes that come with vaekit."""
+    return tuple(sorted(path.stem for path in RECIPES.glob("*.yaml")))
+
+
+def recipe_path(name: str) -> Path:
+    """A recipe's file; only names in the list are ever opened."""
+    if name not in recipe_names():
+        raise UsageError(f"unknown recipe {name!r}: {registry.near_miss(name, recipe_names())}")
+    return RECIPES / f"{name}.yaml"
+
+
+def as_yaml(config: RunConfig, heading: str) -> str:
+    """The config as a commented file that `--config` takes back."""
+    lines = [f"# {heading}"]
+    group = ""
+    for name, field in RunConfig.model_fields.items():
+        value = getattr(config, name)
+        if value is None:
+            continue
+        if facts(field)["group"] != group:
+            group = facts(field)["group"]
+            lines += ["", f"# {group}"]
+        lines.append(f"{name}: {yaml_text(value)}  # {field.description}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,39 @@
+"""Where the arithmetic happens: the choice of a device by name."""
+
+from __future__ import annotations
+
+import torch
+
+from vaekit.errors import UsageError
+
+
+def available() -> list[str]:
+    """The devices this machine has, the preferred one first."""
+    found = []
+    if torch.cuda.is_available():
+        found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` is cuda, then mps, then cpu."""
+    devices = available()
+    if name == "auto":
+        return torch.device(devices[0])
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in devices:
+        raise UsageError(f"--device {name}: this machine has {', '.join(devices)}")
+    return torch.device(wanted)
+
+
+def describe(device: torch.device) -> str:
+    """What to call it in front of people.
+
+    >>> describe(torch.device("cpu"))
+    'cpu'
+    """
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)

@@ -1,0 +1,240 @@
+"""The header of a model file: what it is, in JSON, read without torch.
+
+A model file is one safetensors file: eight bytes with the header's length, a JSON header that
+places every tensor, then the tensors. `__metadata__` holds `format: pt` and one key, `vaekit`,
+whose JSON is a `ModelHeader`. A file may come from a stranger, so everything here is checked
+before it is believed and before anything of its size is allocated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vaekit.errors import ModelFileError
+
+FORMAT_VERSION = 1
+LONGEST = 16 * 1024 * 1024
+"""Bytes of the largest header that is read: a vaekit header has some tens of thousands."""
+
+ITEM_SIZES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
+    "F32": 4, "I32": 4, "U32": 4, "F64": 8, "I64": 8, "U64": 8,
+}  # fmt: skip
+
+_Side = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class ModelSpec(BaseModel):
+    """Which network: its registry name, its outer shape, and the network's own settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str
+    latent_dim: Annotated[int, Field(ge=1, le=2**31)]
+    image: Annotated[list[_Side], Field(min_length=3, max_length=3)]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The network's own settings, such as `hidden` or `channels`."""
+        return dict(self.model_extra or {})
+
+
+class LikelihoodSpec(BaseModel):
+    """Which p(x|z), with its own settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str
+    binarize: str | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The likelihood's own settings, such as `sigma`."""
+        return dict(self.model_extra or {})
+
+
+class LatentStatistics(BaseModel):
+    """Per latent dimension: mean and spread of the posterior means, and the mean KL in nats."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    mean: list[float]
+    std: list[float]
+    kl: list[float]
+
+
+class ModelHeader(BaseModel):
+    """All that a model file says of itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format_version: int
+    vaekit_version: str
+    model: ModelSpec
+    likelihood: LikelihoodSpec
+    objective: dict[str, Any]
+    classes: list[str] | None
+    latents: LatentStatistics
+    training: dict[str, Any]
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Height, width and channels of the model's images."""
+        height, width, channels = self.model.image
+        return height, width, channels
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """Where one tensor lies in the file, counted from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that was found sound, not yet loaded."""
+
+    path: Path
+    header: ModelHeader
+    tensors: Mapping[str, TensorPlace]
+    data_start: int
+    size: int
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the file holds."""
+        return sum(math.prod(place.shape) for place in self.tensors.values())
+
+
+def read(path: str | os.PathLike[str]) -> ModelFile:
+    """Read and check the header of a model file, without torch and without the tensors."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            _refuse_pickle(path, start)
+            length = _header_length(path, start, size)
+            entries = _json(path, file.read(length), "header")
+    except OSError as error:
+        raise ModelFileError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    metadata = entries.pop("__metadata__", None)
+    header = _model_header(path, metadata)
+    tensors = _places(path, entries, size - 8 - length)
+    return ModelFile(path, header, tensors, 8 + length, size)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_pickle(path: Path, start: bytes) -> None:
+    """Say what a .pth is before its bytes are mistaken for a header; it is never opened."""
+    if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+        raise ModelFileError(
+            f"{path} is a pickle (a PyTorch checkpoint?): vaekit reads only safetensors, "
+            "since a pickle can run code"
+        )
+
+
+def _header_length(path: Path, start: bytes, size: int) -> int:
+    if len(start) < 8:
+        raise ModelFileError(f"{path}: file is truncated ({size} bytes)")
+    length = int(struct.unpack("<Q", start)[0])
+    if length > LONGEST:
+        raise ModelFileError(
+            f"{path} is not a safetensors file: its header claims {length:,} bytes"
+        )
+    if 8 + length > size:
+        raise ModelFileError(f"{path}: file is truncated within its header")
+    return length
+
+
+def _json(path: Path, content: bytes | str, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(content, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{path} is not a safetensors file: its {what} is not JSON") from None
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{path}: its {what} is not a JSON object")
+    return value
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _model_header(path: Path, metadata: object) -> ModelHeader:
+    text = metadata.get("vaekit") if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise ModelFileError(f"{path} is not a vaekit model: its header has no `vaekit` key")
+    values = _json(path, text, "vaekit header")
+    version = values.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {version}, newer than this vaekit reads "
+            f"({FORMAT_VERSION}): upgrade vaekit"
+        )
+    try:
+        return ModelHeader.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelFileError(f"{path}: bad header: {where}: {first['msg'].lower()}") from None
+
+
+def _places(path: Path, entries: Mapping[str, Any], available: int) -> dict[str, TensorPlace]:
+    """Check that the tensors fill the rest of the file exactly, each as large as its shape says."""
+    places = {name: _place(path, name, entry) for name, entry in entries.items()}
+    end = 0
+    for name, place in sorted(places.items(), key=lambda item: (item[1].start, item[1].stop)):
+        if place.start != end:
+            raise ModelFileError(f"{path}: tensor {name} does not start where the last one ended")
+        end = place.stop
+    if end > available:
+        raise ModelFileError(f"{path}: file is truncated ({end - available:,} bytes are missing)")
+    if end < available:
+        raise ModelFileError(f"{path}: {available - end:,} bytes follow the last tensor")
+    return places
+
+
+def _place(path: Path, name: str, entry: object) -> TensorPlace:
+    place = _as_place(entry)
+    if place is None:
+        raise ModelFileError(f"{path}: bad entry for tensor {name!r} in the header")
+    return place
+
+
+def _as_place(entry: object) -> TensorPlace | None:
+    """The entry as a place, or None where anything about it does not hold."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        return None
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
+        return None
+    if not (_are_counts(shape) and _are_counts(offsets) and len(offsets) == 2 and len(shape) <= 8):
+        return None
+    start, stop = offsets
+    if stop - start != math.prod(shape) * ITEM_SIZES[dtype]:
+        return None
+    return TensorPlace(dtype, tuple(shape), start, stop)
+
+
+def _are_counts(values: object) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**62 for v in values)

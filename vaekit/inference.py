@@ -1,0 +1,196 @@
+"""Using a model: images to latents, latents to images, and what lies between.
+
+Everything runs in chunks of one fixed size, the last one padded: kernels give other last bits at
+other batch shapes, and so the number of images asked for changes no bit of any of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vaekit import devices, weights
+from vaekit.errors import DataError, UsageError
+from vaekit.gaussian import Normal
+from vaekit.header import ModelHeader
+from vaekit.models.base import VAE
+from vaekit.seeds import normal_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Images = np.ndarray[Any, Any] | Tensor
+
+CHUNK = 64
+
+
+def load(
+    path: str | os.PathLike[str], device: str = "auto", *, allow_nonfinite: bool = False
+) -> Model:
+    """Open a model file: a network ready to be used, with all the file says of itself.
+
+    Example:
+        model = vaekit.load("model.safetensors")
+        pictures = model.sample(64)
+    """
+    file, network = weights.load(path, devices.choose(device), allow_nonfinite=allow_nonfinite)
+    return Model(network, file.header, Path(path))
+
+
+class Model:
+    """A trained model. Images in: uint8 (N, H, W, C), or float (N, C, H, W) in [0, 1].
+
+    Float tensors come out, on the CPU: latents (N, D), and images (N, C, H, W) that are the mean
+    of p(x|z), not clamped.
+    """
+
+    def __init__(self, network: VAE, header: ModelHeader, path: Path | None = None) -> None:
+        self.network = network.eval()
+        self.header = header
+        self.path = path
+
+    def __repr__(self) -> str:
+        height, width, channels = self.network.image
+        return (
+            f"Model({self.header.model.name}, image={height}x{width}x{channels}, "
+            f"latent_dim={self.latent_dim}, likelihood={self.header.likelihood.name})"
+        )
+
+    @property
+    def latent_dim(self) -> int:
+        """How many numbers describe an image."""
+        return self.network.latent_dim
+
+    def sample(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """Draw `n` images: z from the prior, its spread scaled by `temperature`, then decoded.
+
+        The first 16 of 64 are the 16 of the same seed.
+        """
+        return self.decode(self.draw(n, seed=seed, temperature=temperature))
+
+    def draw(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """Draw `n` latents from the prior."""
+        if n < 1:
+            raise UsageError(f"n = {n}: at least one image")
+        noise = normal_rows(0, n, self.latent_dim, seed, "sample")
+        return _latents(self.network, temperature * noise, self.network.prior.sample)
+
+    def embed(self, images: Images, *, sample: bool = False, seed: int = 0) -> Tensor:
+        """The latents of images: posterior means, or with `sample` one draw from each posterior."""
+        posterior = self.posterior(images)
+        if not sample:
+            return posterior.mean
+        return posterior.sample(normal_rows(0, len(images), self.latent_dim, seed, "posterior"))
+
+    def posterior(self, images: Images) -> Normal:
+        """Means and log-variances of q(z|x)."""
+        return encode(self.network, self._batch(images))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The images of latents."""
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise DataError(
+                f"latents have shape {list(z.shape)}, this model needs (N, {self.latent_dim})"
+            )
+        return decode(self.network, z)
+
+    def reconstruct(self, images: Images, *, sample: bool = False, seed: int = 0) -> Tensor:
+        """Images through the latents and back."""
+        return self.decode(self.embed(images, sample=sample, seed=seed))
+
+    def interpolate(
+        self,
+        a: np.ndarray | Tensor,
+        b: np.ndarray | Tensor,
+        *,
+        steps: int = 10,
+        method: str = "slerp",
+    ) -> Tensor:
+        """`steps` images on the way from image `a` to image `b`, both ends exact."""
+        start, end = (self.embed(_one(image)) for image in (a, b))
+        return self.decode(between(start[0], end[0], steps, method))
+
+    def _batch(self, images: Images) -> Tensor:
+        x = as_floats(images)
+        height, width, channels = self.network.image
+        if tuple(x.shape[1:]) != (channels, height, width):
+            got = "x".join(str(side) for side in (*x.shape[2:], x.shape[1]))
+            raise DataError(f"images are {got}, this model takes {height}x{width}x{channels}")
+        return x
+
+
+def as_floats(images: Any) -> Tensor:
+    """uint8 (N, H, W, C), or float (N, C, H, W), as float (N, C, H, W) in [0, 1]."""
+    x = torch.as_tensor(images)
+    if x.ndim != 4:
+        raise DataError(f"images have shape {list(x.shape)}: four dimensions are needed")
+    if x.dtype == torch.uint8:
+        return x.permute(0, 3, 1, 2).float().div(255)
+    if not x.is_floating_point():
+        raise DataError(f"images are {x.dtype}: uint8, or floats in [0, 1]")
+    x = x.float()
+    if x.numel() and not bool(((x >= 0) & (x <= 1)).all()):
+        raise DataError("images hold values outside [0, 1]")
+    return x
+
+
+def _one(image: Any) -> Tensor:
+    x = torch.as_tensor(image)
+    return as_floats(x if x.ndim == 4 else x[None])
+
+
+@torch.no_grad()
+def encode(network: VAE, x: Tensor) -> Normal:
+    """q(z|x) for images (N, C, H, W) in [0, 1], in fixed chunks, on the CPU."""
+    found = [network.encode(chunk) for chunk in _chunks(network, x)]
+    mean = torch.cat([q.mean.cpu() for q in found])[: len(x)]
+    return Normal(mean, torch.cat([q.logvar.cpu() for q in found])[: len(x)])
+
+
+def decode(network: VAE, z: Tensor) -> Tensor:
+    """Means of p(x|z), in fixed chunks, on the CPU."""
+    return _latents(network, z, network.mean)
+
+
+@torch.no_grad()
+def _latents(network: VAE, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    done = [function(chunk).cpu() for chunk in _chunks(network, z.float())]
+    return torch.cat(done)[: len(z)]
+
+
+def _chunks(network: VAE, rows: Tensor) -> Iterator[Tensor]:
+    """Chunks of exactly CHUNK rows, the last padded by zeros, on the network's device."""
+    device = next(network.parameters()).device
+    for chunk in rows.split(CHUNK):
+        padding = chunk.new_zeros(CHUNK - len(chunk), *chunk.shape[1:])
+        yield torch.cat([chunk, padding]).to(device)
+
+
+def between(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
+    """`steps` latents from `a` to `b`: along the arc (slerp; White, 2016, 1609.04468), or straight.
+
+    >>> between(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)[1]
+    tensor([0.7071, 0.7071])
+    """
+    if method not in ("slerp", "linear"):
+        raise UsageError(f"--method {method}: slerp or linear")
+    if steps < 2:
+        raise UsageError(f"--steps {steps}: at least the two ends")
+    t = torch.linspace(0, 1, steps)[:, None]
+    path = _slerp(a, b, t) if method == "slerp" else torch.lerp(a, b, t)
+    path[0], path[-1] = a, b
+    return path
+
+
+def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """sin((1-t)ω)/sin(ω) a + sin(tω)/sin(ω) b, with ω the angle between a and b."""
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1)
+    omega = torch.acos(cosine)
+    if float(torch.sin(omega)) < 1e-4:  # (anti)parallel: the arc is a line, or any of many
+        return torch.lerp(a, b, t)
+    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)

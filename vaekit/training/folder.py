@@ -1,0 +1,124 @@
+"""A run's folder: its name, its owner, and the lines that are added to it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaekit import files
+from vaekit.errors import UsageError, VaekitError
+
+ROOT = Path("runs")
+MODEL_ENDING = ".safetensors"
+REFUSED_ENDINGS = (".pth", ".pt", ".ckpt", ".pkl", ".bin")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of one run goes."""
+
+    path: Path
+    model: Path
+
+    @property
+    def config(self) -> Path:
+        """The config that reproduces the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per epoch."""
+        return self.path / "metrics.jsonl"
+
+    def picture(self, kind: str, epoch: int) -> Path:
+        """Where the picture of one kind after one epoch goes."""
+        return self.path / kind / f"epoch-{epoch:03d}.png"
+
+    def add_metrics(self, record: Mapping[str, object]) -> None:
+        """Append one epoch's line."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def choose(output: str | None, name: str) -> RunFolder:
+    """The folder that `--output` asks for, or the next free `runs/<name>`."""
+    if output is None:
+        path = _next_free(ROOT / name)
+        return RunFolder(path, path / f"model{MODEL_ENDING}")
+    target = Path(output)
+    if target.suffix == MODEL_ENDING:
+        return RunFolder(target.with_suffix(""), target)
+    return RunFolder(target, target / f"model{MODEL_ENDING}")
+
+
+def refuse_unfit(output: str | None, *, force: bool) -> None:
+    """Say early what is wrong with `--output`, before images are decoded or a step is made."""
+    if output is None:
+        return
+    target = Path(output)
+    if target.suffix in REFUSED_ENDINGS:
+        raise UsageError(
+            f"--output {output}: vaekit writes no pickles; "
+            f"try {target.with_suffix(MODEL_ENDING).as_posix()}"
+        )
+    folder = choose(output, "")
+    if folder.path.exists() and not folder.path.is_dir():
+        raise UsageError(f"--output {output}: {folder.path} is a file, not a folder")
+    if folder.config.exists() and not force:
+        raise UsageError(
+            f"--output {output}: {folder.path} holds a run already; "
+            "choose another name, or --force to replace it"
+        )
+    _prove_writable(folder)
+
+
+def plain_name(dataset: str) -> str:
+    """A data set's name as part of a folder's: a path's own name without its ending.
+
+    >>> plain_name("cifar10"), plain_name("photos/cats/"), plain_name("x/cifar10-jpeg.tar.gz")
+    ('cifar10', 'cats', 'cifar10-jpeg')
+    """
+    return Path(dataset).resolve().name.split(".")[0] or "images"
+
+
+def _next_free(path: Path) -> Path:
+    """`path`, or `path-2`, `path-3` and so on: the first that nobody has."""
+    numbered = (path.with_name(f"{path.name}-{i}") for i in itertools.count(2))
+    return next(p for p in itertools.chain([path], numbered) if not p.exists())
+
+
+def _prove_writable(folder: RunFolder) -> None:
+    """Make the folder now, since hours later is too late to learn that it cannot be made."""
+    try:
+        for parent in (folder.path, folder.model.parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=parent):
+                pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise VaekitError(f"--output {folder.path}: cannot write there: {reason}") from None
+
+
+@contextlib.contextmanager
+def claimed(folder: RunFolder) -> Iterator[None]:
+    """Make the folder, prove that it can be written, and keep every other run out of it."""
+    _prove_writable(folder)
+    with files.locked(folder.path / ".lock", wait=False) as got:
+        if not got:
+            raise VaekitError(f"--output {folder.path}: another run is writing there")
+        _clear(folder)
+        yield
+
+
+def _clear(folder: RunFolder) -> None:
+    """Forget the run that was here before: `--force` allowed it, or it never began."""
+    for old in (folder.metrics, folder.config):
+        old.unlink(missing_ok=True)
+    for kind in ("reconstructions", "samples"):
+        for picture in (folder.path / kind).glob("epoch-*.png"):
+            picture.unlink()

@@ -1,0 +1,268 @@
+"""The loop: order, noise, objective, step; an epoch; the next.
+
+Nothing random is carried from step to step: the order is keyed by (seed, epoch) and the noise by
+(seed, step) with one row for each place in the global batch, so that micro-batches change nothing
+and a run can be taken up at any step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaekit import registry, seeds
+from vaekit.config import RunConfig
+from vaekit.data.batches import Batches, dynamic, order
+from vaekit.errors import Diverged
+from vaekit.evaluation.elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
+from vaekit.models.base import VAE
+from vaekit.training.averaging import WeightAverage
+from vaekit.training.schedules import kl_weight, learning_rate
+from vaekit.training.watching import StepFacts
+
+EVALUATION_BATCH = 512
+
+
+@dataclass
+class Progress:
+    """Where a run stands: with the tensors of a trainer, all that a checkpoint needs."""
+
+    step: int = 0
+    epoch: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best: float = math.inf
+
+
+class Trainer:
+    """A network, its optimizer, and the images it learns from."""
+
+    def __init__(
+        self, config: RunConfig, network: VAE, train: Batches, val: Batches | None
+    ) -> None:
+        self.config, self.network, self.train, self.val = config, network, train, val
+        self.objective = _objective(config)
+        self.optimizer = _optimizer(config, network)
+        self.average = WeightAverage(network, config.ema) if config.ema else None
+        self.progress = Progress()
+        self.sums = torch.zeros(len(TERMS), dtype=torch.float64)
+        self.latents = torch.zeros(2, network.latent_dim, dtype=torch.float64)
+        self.best_state: dict[str, Tensor] | None = None
+        self._began = time.perf_counter()
+        self._epoch_seconds = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """How many there will be at most."""
+        assert self.config.epochs is not None
+        return self.config.epochs
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one pass."""
+        return len(_split(torch.empty(len(self.train)), self.config.batch_size))
+
+    @property
+    def shown(self) -> VAE:
+        """The network to evaluate and to keep: the average where there is one."""
+        return self.average.network if self.average else self.network
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch was made, or patience has ended."""
+        now, patience = self.progress, self.config.early_stop
+        impatient = self.val is not None and patience is not None
+        return now.epoch >= self.epochs or (
+            impatient and now.epoch - now.best_epoch >= (patience or 0)
+        )
+
+    def epoch_batches(self) -> Iterator[Tensor]:
+        """The indices of each batch of this epoch that is still to be made."""
+        visit = order(len(self.train), self.config.seed, self.progress.epoch)
+        batches = _split(visit, self.config.batch_size)
+        self.network.train()
+        yield from batches[self.progress.step - self.progress.epoch * len(batches) :]
+
+    def step(self, indices: Tensor) -> StepFacts:
+        """One update; stops before it if a number is not finite."""
+        began = time.perf_counter()
+        rate = self._learning_rate(self.progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = self._backward(indices)
+        self._check(sums, self._gradient_norm())
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.network, self.progress.step)
+        self._count(sums, len(indices), time.perf_counter() - began)
+        return self._facts()
+
+    def end_epoch(self) -> dict[str, float]:
+        """Validate, remember the best, and give the epoch's record."""
+        now = self.progress
+        now.epoch += 1
+        report = self.validate()
+        if report is not None and report.neg_elbo < now.best:
+            now.best, now.best_epoch = report.neg_elbo, now.epoch
+            self.best_state = _copied(self.shown)
+        record = self._record(report)
+        now.seen, self._epoch_seconds = 0, 0.0
+        self.sums.zero_()
+        self.latents.zero_()
+        return record
+
+    def validate(self) -> ElboReport | None:
+        """The plain ELBO of the validation part, whatever beta and free bits training has."""
+        if self.val is None:
+            return None
+        objective = registry.resolve("objective", self.config.objective)
+        return evaluate_elbo(
+            self.shown, objective, observed(self.config, self.val), seed=self.config.seed
+        )
+
+    def kept_state(self) -> Mapping[str, Tensor]:
+        """The weights to write: the best on validation; the last where there is none."""
+        return self.best_state if self.best_state is not None else self.shown.state_dict()
+
+    def _learning_rate(self, step: int) -> float:
+        total = self.epochs * self.steps_per_epoch
+        return learning_rate(self.config.schedule, self.config.lr, step, total)
+
+    def _beta(self) -> float:
+        warmup = self.config.kl_warmup * self.steps_per_epoch
+        return kl_weight(self.config.beta, warmup_steps=warmup, step=self.progress.step)
+
+    def _backward(self, indices: Tensor) -> Tensor:
+        """Gradients of the mean loss of the batch; gives the sums of the terms, and of the loss."""
+        place = (self.config.seed, "noise", self.progress.step)
+        noise = torch.randn(
+            len(indices), self.network.latent_dim, generator=seeds.generator(*place)
+        ).to(self.train.device)
+        x = self._observe(self.train.gather(indices))
+        size = self.config.micro_batch or len(indices)
+        sums = torch.zeros(len(TERMS) + 1, dtype=torch.float64)
+        for part, draws in zip(x.split(size), noise.split(size), strict=True):
+            sums += self._backward_part(part, draws, len(indices))
+        return sums
+
+    def _backward_part(self, x: Tensor, noise: Tensor, whole: int) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
+            terms = self.objective(
+                self.network, x, noise, beta=self._beta(), free_bits=self.config.free_bits
+            )
+        (terms["loss"].sum() / whole).backward()
+        mean = terms["mean"].double()
+        self.latents += torch.stack([mean.sum(0), mean.square().sum(0)]).cpu()
+        sums = torch.stack([terms[name].detach().double().sum() for name in (*TERMS, "loss")])
+        return sums.cpu()
+
+    def _observe(self, x: Tensor) -> Tensor:
+        """What the model sees: a fresh draw of black and white where that is asked for."""
+        if self.config.binarize != "dynamic":
+            return x
+        generator = seeds.generator(self.config.seed, "binarize", self.progress.step)
+        return dynamic(x, torch.rand(x.shape, generator=generator).to(x.device))
+
+    def _gradient_norm(self) -> float:
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.config.grad_clip is not None:
+            scale = (self.config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(gradients, scale)
+        return float(norm)
+
+    def _check(self, sums: Tensor, norm: float) -> None:
+        values = dict(zip((*TERMS, "loss"), sums.tolist(), strict=True), gradient=norm)
+        for name in ("reconstruction", "kl", "loss", "gradient"):
+            if not math.isfinite(values[name]):
+                raise Diverged(
+                    f"step {self.progress.step + 1} (epoch {self.progress.epoch + 1}): the {name} "
+                    f"is {values[name]} at learning rate {self._learning_rate(self.progress.step):.3g}; "
+                    "try a lower --lr, --grad-clip 1, or --kl-warmup 5"
+                )
+
+    def _count(self, sums: Tensor, images: int, seconds: float) -> None:
+        self.sums += sums[: len(TERMS)]
+        self.progress.step += 1
+        self.progress.seen += images
+        self.progress.seconds += seconds
+        self._epoch_seconds += seconds
+
+    def _facts(self) -> StepFacts:
+        now = self.progress
+        means = dict(zip(TERMS, (self.sums / now.seen).tolist(), strict=True))
+        return StepFacts(now.epoch + 1, now.step, now.seen, **means)
+
+    def _record(self, report: ElboReport | None) -> dict[str, float]:
+        now = self.progress
+        record = {
+            "epoch": now.epoch,
+            "step": now.step,
+            "seconds": round(now.seconds, 3),
+            "images_per_second": round(now.seen / max(self._epoch_seconds, 1e-9), 1),
+            "lr": self._learning_rate(now.step - 1),
+            "beta": self._beta(),
+        }
+        for name, total in zip(TERMS, self.sums.tolist(), strict=True):
+            record[f"train_{name}"] = total / now.seen
+        if report is None:
+            return record | {"active_units": self._active_units()}
+        record |= {f"val_{name}": getattr(report, name) for name in TERMS}
+        return record | {"active_units": report.active_units}
+
+    def _active_units(self) -> int:
+        """Active dimensions as seen in training, where no validation can tell."""
+        mean, square = self.latents / self.progress.seen
+        return int((square - mean.square() > ACTIVE_VARIANCE).sum())
+
+
+def observed(config: RunConfig, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches in order as the model sees them; a dynamic draw is keyed by the image's index."""
+    for indices, x in batches.in_order(EVALUATION_BATCH):
+        if config.binarize == "dynamic":
+            first, width = int(indices[0]), x[0].numel()
+            noise = seeds.uniform_rows(first, first + len(x), width, config.seed, "observe")
+            yield indices, dynamic(x, noise.view(x.shape).to(x.device))
+        else:
+            yield indices, x
+
+
+def _split(indices: Tensor, size: int) -> list[Tensor]:
+    """Batches of `size`, the last one smaller; but one image alone joins the batch before it,
+    since a batch norm learns nothing from a batch of one.
+    """
+    batches = list(indices.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+def _objective(config: RunConfig) -> Callable[..., dict[str, Tensor]]:
+    objective: Callable[..., dict[str, Tensor]] = registry.resolve("objective", config.objective)
+    if config.compile == "on":
+        return torch.compile(objective)
+    return objective
+
+
+def _optimizer(config: RunConfig, network: VAE) -> torch.optim.Optimizer:
+    """Adam or AdamW, in the fused form: one pass over each weight in place of a dozen."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    fused = next(network.parameters()).device.type in ("cpu", "cuda")
+    return kind(
+        network.parameters(),
+        lr=config.lr,
+        eps=config.adam_eps,
+        weight_decay=config.weight_decay,
+        fused=fused,
+    )
+
+
+def _copied(network: VAE) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -1,0 +1,125 @@
+"""What a run draws of itself: the same images and the same latents again and again.
+
+Every picture goes out through `vaekit.output`, so all of them look alike.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from torch import Tensor
+
+from vaekit import inference
+from vaekit.config import RunConfig
+from vaekit.data import ImageSet
+from vaekit.models.base import VAE
+from vaekit.output import pictures, plots, projection
+from vaekit.seeds import normal_rows, numpy_generator
+from vaekit.training.folder import RunFolder
+
+SAMPLES = 64
+ORIGINALS = 32
+PATHS = 8
+STEPS = 12
+MOST_POINTS = {"pca": 5000, "tsne": 2000}
+FEW_POINTS = 500
+
+
+class RunPictures:
+    """The pictures of one run, drawn from whatever network it has at the time."""
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, train: ImageSet, val: ImageSet | None
+    ) -> None:
+        self.config, self.folder = config, folder
+        self._held = val if val is not None else train
+        self._all = self._held if len(self._held) >= FEW_POINTS else train
+        assert config.latent_dim is not None
+        self._latents = normal_rows(0, SAMPLES, config.latent_dim, config.seed, "sample")
+
+    def due(self, epoch: int, last: bool) -> bool:
+        """Whether this epoch is one to draw: the first, each so many, and the last."""
+        assert self.config.pictures_every is not None
+        return epoch == 1 or epoch % self.config.pictures_every == 0 or last
+
+    def draw(self, network: VAE, epoch: int) -> None:
+        """Reconstructions and samples after an epoch."""
+        samples = inference.decode(network, network.prior.sample(self._latents))
+        pictures.save_picture(self.folder.picture("samples", epoch), pictures.grid(samples))
+        x = self._floats(np.arange(min(ORIGINALS, len(self._held))))
+        pairs = [x, inference.decode(network, inference.encode(network, x).mean)]
+        picture = pictures.rows(pairs, ["original", "reconstruction"])
+        pictures.save_picture(self.folder.picture("reconstructions", epoch), picture)
+
+    def curves(self) -> None:
+        """The losses so far, from the run's own metrics."""
+        lines = self.folder.metrics.read_text(encoding="utf-8").splitlines()
+        note = "nats per image"
+        if self.config.likelihood == "bce":
+            note += " (bce is not a likelihood)"
+        plots.loss_curves(
+            [json.loads(line) for line in lines],
+            self.folder.path / "loss.png",
+            title=f"{self._held.name}, {self.config.model}",
+            unit_note=note,
+        )
+
+    def finish(self, network: VAE) -> None:
+        """The latent space in two dimensions, and ways through it."""
+        self._latent_space(network)
+        self._interpolation(network)
+
+    def _floats(self, indices: np.ndarray) -> Tensor:
+        return inference.as_floats(np.asarray(self._held.images[indices]))
+
+    def _latent_space(self, network: VAE) -> None:
+        indices = self._choice(self._all, MOST_POINTS[self.config.project])
+        x = inference.as_floats(np.asarray(self._all.images[indices]))
+        z = inference.encode(network, x).mean.numpy()
+        points, axes = self._projected(z)
+        labels = None if self._all.labels is None else self._all.labels[indices]
+        plots.latent_scatter(
+            points,
+            self.folder.path / "latents.png",
+            labels=labels,
+            classes=self._all.classes,
+            title=f"Latent space of {len(indices):,} {self._held.name} images",
+            axes=axes,
+        )
+
+    def _projected(self, z: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+        if self.config.project == "tsne":
+            return projection.tsne(z, self.config.seed), ("t-SNE 1", "t-SNE 2")
+        points, shares = projection.pca(z)
+        first, second = (f"{share:.0%} of variance" for share in shares)
+        return points, (f"first component ({first})", f"second component ({second})")
+
+    def _choice(self, images: ImageSet, most: int) -> np.ndarray:
+        """At most so many images, chosen by the seed, in order."""
+        shuffled = numpy_generator(self.config.seed, "shown").permutation(len(images))
+        return np.sort(shuffled[:most])
+
+    def _interpolation(self, network: VAE) -> None:
+        """From one image to another, a row each, between classes where there are classes."""
+        starts, ends = self._ends()
+        a = inference.encode(network, self._floats(starts)).mean
+        b = inference.encode(network, self._floats(ends)).mean
+        paths = [
+            inference.decode(network, inference.between(start, end, STEPS))
+            for start, end in zip(a, b, strict=True)
+        ]
+        pictures.save_picture(self.folder.path / "interpolation.png", pictures.strip(paths))
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images to start from and to end at; of other classes where that can be had."""
+        shuffled = numpy_generator(self.config.seed, "ends").permutation(len(self._held))
+        if len(shuffled) < 2:
+            return shuffled, shuffled
+        starts = shuffled[: min(PATHS, len(shuffled) // 2)]
+        rest = shuffled[len(starts) :]
+        if self._held.labels is None:
+            return starts, rest[: len(starts)]
+        labels = self._held.labels
+        ends = [next((r for r in rest if labels[r] != labels[s]), rest[0]) for s in starts]
+        return starts, np.asarray(ends)

@@ -1,0 +1,125 @@
+"""The model file: a network, all it needs to be rebuilt, and all it has to say of itself.
+
+Written deterministically (the same training gives the same bytes) and whole or not at all; read
+strictly: every tensor must be there with the shape that the header's own settings imply, and is
+compared before anything of its size is allocated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vaekit import files, registry
+from vaekit.errors import ModelFileError, UsageError
+from vaekit.header import LikelihoodSpec, ModelFile, ModelHeader, ModelSpec, read
+from vaekit.likelihoods import Likelihood, build_likelihood
+from vaekit.models.base import VAE, build
+
+
+def save(path: Path, header: ModelHeader, state: Mapping[str, Tensor]) -> None:
+    """Write a model file: sorted header, tensors as safetensors lays them out."""
+    files.write_bytes(path, to_bytes({"vaekit": header.model_dump(mode="json")}, state))
+
+
+def to_bytes(metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> bytes:
+    """A safetensors file with its header in sorted order.
+
+    The library writes `__metadata__` in an order of its own, another each time; so it lays out
+    the tensors, and the header is written anew.
+    """
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    blob = safetensors.torch.save(plain)
+    length = int(struct.unpack("<Q", blob[:8])[0])
+    entries = json.loads(blob[8 : 8 + length])
+    texts = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
+    entries["__metadata__"] = {"format": "pt", **texts}
+    text = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format keeps tensors aligned to eight bytes
+    return struct.pack("<Q", len(text)) + text + blob[8 + length :]
+
+
+def load(
+    path: str | os.PathLike[str], device: torch.device, *, allow_nonfinite: bool = False
+) -> tuple[ModelFile, VAE]:
+    """Read a model file and rebuild its network, in eval mode on `device`."""
+    file = read(path)
+    network = _skeleton(file)
+    _compare_shapes(file, network)
+    state = _tensors(file)
+    if not allow_nonfinite:
+        _refuse_nonfinite(file, state)
+    network = network.to_empty(device=device)
+    network.load_state_dict(state, strict=True)
+    return file, network.eval().requires_grad_(False)
+
+
+def specification(network: VAE, name: str) -> ModelSpec:
+    """What the header says of a network."""
+    values = {"name": name, "latent_dim": network.latent_dim, "image": list(network.image)}
+    return ModelSpec.model_validate({**values, **network.settings})
+
+
+def likelihood_of(spec: LikelihoodSpec) -> Likelihood:
+    """The likelihood that a header describes."""
+    return build_likelihood(spec.name, **spec.settings)
+
+
+def _skeleton(file: ModelFile) -> VAE:
+    """The network that the header describes, shapes only: nothing is allocated yet."""
+    spec, header = file.header.model, file.header
+    for kind, name in (("model", spec.name), ("likelihood", header.likelihood.name)):
+        if name not in registry.names(kind):
+            raise ModelFileError(f"{file.path}: {registry.suggest(kind, name)}")
+    try:
+        with torch.device("meta"):
+            return build(
+                spec.name,
+                image=header.image,
+                latent_dim=spec.latent_dim,
+                likelihood=likelihood_of(header.likelihood),
+                settings=spec.settings,
+                seed=0,
+            )
+    except (UsageError, RuntimeError, TypeError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(f"{file.path}: the header describes no network: {reason}") from None
+
+
+def _compare_shapes(file: ModelFile, network: VAE) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in sorted(expected.keys() | file.tensors.keys()):
+        if name not in file.tensors:
+            raise ModelFileError(f"{file.path}: tensor {name} is missing")
+        if name not in expected:
+            raise ModelFileError(f"{file.path}: tensor {name} belongs to no part of the model")
+        if file.tensors[name].shape != expected[name]:
+            raise ModelFileError(
+                f"{file.path}: tensor {name} has shape {list(file.tensors[name].shape)}, "
+                f"the model needs {list(expected[name])}"
+            )
+
+
+def _tensors(file: ModelFile) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(file.path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelFileError(f"{file.path}: {error}") from None
+
+
+def _refuse_nonfinite(file: ModelFile, state: Mapping[str, Tensor]) -> None:
+    for name, tensor in sorted(state.items()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelFileError(
+                f"{file.path}: tensor {name} holds NaN or infinity; "
+                "--allow-nonfinite loads it all the same"
+            )

@@ -1,0 +1,79 @@
+"""YAML as vaekit reads and writes it: one flat mapping of plain values, building no objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaekit.errors import UsageError
+
+LONGEST = 1_000_000
+"""Bytes of the largest config that is read at all."""
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, with floats as everyone writes them and without aliases.
+
+    YAML 1.1 reads `1e-3` as text; people mean a number. An alias can make a small file expand
+    without end, and no config needs one.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not taken")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.YAMLError(f"the key {sorted(twice)[0]!r} stands twice")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$"),
+    list("-+.0123456789"),
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A flat mapping out of a YAML file; anything else is named and refused."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > LONGEST:
+        raise UsageError(f"{path} is larger than {LONGEST:,} bytes: not a config")
+    return _mapping(content, path)
+
+
+def _mapping(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        # _Loader is a SafeLoader: it builds plain values only.
+        values = yaml.load(content, Loader=_Loader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UsageError(f"{path} is not a list of `option: value` lines")
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def yaml_text(value: Any) -> str:
+    """One plain value as YAML (JSON's forms are YAML's, and a float keeps all its digits).
+
+    >>> yaml_text((400, 400)), yaml_text("cifar10"), yaml_text(1e-3)
+    ('[400, 400]', 'cifar10', '0.001')
+    """
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./-]*", value):
+        plain = yaml.safe_load(value)
+        return value if plain == value else json.dumps(value)
+    return json.dumps(value)
