@@ -1,0 +1,143 @@
+"""The way in to training: bytes become floats here, and nowhere else.
+
+    uint8 (N, H, W, C)  --gather by index-->  float32 (B, C, H, W) in [0, 1], exactly v / 255
+
+The images lie on the device when they fit there; otherwise they stay where they are, in memory or
+memory-mapped, and each batch is gathered from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit import seeds
+from vaekit.data.imageset import ImageSet, Pixels
+
+SHARE = 0.4
+"""The most of an accelerator's free memory that images may take; the rest is for the model."""
+
+
+def order(count: int, seed: int, epoch: int) -> Tensor:
+    """The order in which an epoch visits the images: a permutation keyed by (seed, epoch)."""
+    return torch.randperm(count, generator=seeds.generator(seed, "order", epoch))
+
+
+class Batches:
+    """Batches of one image set on one device.
+
+    >>> images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    >>> batches = Batches(images)
+    >>> batches.gather(torch.tensor([2, 0])).shape
+    torch.Size([2, 1, 2, 2])
+    >>> [len(x) for _, x in batches.in_order(2)]
+    [2, 1]
+    """
+
+    def __init__(self, images: ImageSet | Pixels, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self._source = images.images if isinstance(images, ImageSet) else images
+        self._resident = _resident(self._source, self.device)
+        # Dividing by a number is turned into multiplying by its reciprocal on some devices, which
+        # is a bit off v / 255; dividing by a tensor is not.
+        self._top = torch.tensor(255.0, device=self.device)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """The images at `indices`: float32 (B, C, H, W) in [0, 1] on the device.
+
+        Colour comes out in memory format channels_last, which convolutions like best.
+        """
+        if self._resident is not None:
+            taken = self._resident[indices.to(self.device)]
+        else:
+            taken = torch.from_numpy(self._source[indices.cpu().numpy()]).to(self.device)
+        return _channels_first(taken).to(torch.float32).div_(self._top)
+
+    def in_order(
+        self, batch_size: int, visit: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """(indices, x) one batch after another, the last one smaller; `visit` is another order."""
+        indices = torch.arange(len(self)) if visit is None else visit
+        for start in range(0, len(indices), batch_size):
+            batch = indices[start : start + batch_size]
+            yield batch, self.gather(batch)
+
+
+def _channels_first(taken: Tensor) -> Tensor:
+    """(B, H, W, C) to (B, C, H, W) without moving a byte."""
+    batch, height, width, channels = taken.shape
+    if channels == 1:
+        return taken.reshape(batch, 1, height, width)
+    return taken.permute(0, 3, 1, 2)
+
+
+def _resident(images: Pixels, device: torch.device) -> Tensor | None:
+    """The whole set as a tensor on the device, or None where it had better stay where it is."""
+    mapped = isinstance(images, np.memmap) or not images.flags.writeable
+    if device.type == "cpu":
+        return None if mapped else torch.from_numpy(images)
+    if device.type == "cuda" and images.nbytes > SHARE * torch.cuda.mem_get_info(device)[0]:
+        return None
+    if device.type != "cuda" and mapped:  # memory that is shared with the system: leave it free
+        return None
+    return _upload(images, device)
+
+
+def _upload(images: Pixels, device: torch.device) -> Tensor:
+    """Copy to the device in pieces, so that the host never holds a second copy of a large set."""
+    target = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    rows = max(1, (1 << 26) // max(1, images[:1].nbytes))
+    for start in range(0, len(images), rows):
+        piece = np.array(images[start : start + rows])
+        target[start : start + rows] = torch.from_numpy(piece).to(device)
+    return target
+
+
+def threshold(x: Tensor) -> Tensor:
+    """Black and white at one half: 1 where x > 0.5."""
+    return (x > 0.5).to(x.dtype)
+
+
+def dynamic(x: Tensor, uniform: Tensor) -> Tensor:
+    """A fresh draw with P(1) = x, given uniform noise in [0, 1) of the same shape."""
+    return (x > uniform).to(x.dtype)
+
+
+def static(x: Tensor, indices: Tensor) -> Tensor:
+    """A draw with P(1) = x that is the same for an image whenever and in whatever batch it comes.
+
+    The noise is keyed by the image's index alone, not by the training seed, so that every model
+    sees the same black-and-white data set. Noise comes in blocks of neighbouring indices, so this
+    is fast in order; to train in random order, draw the whole set once: `statically_binarized`.
+    """
+    width = x[0].numel() if len(x) else 0
+    noise = _static_noise(indices.cpu(), width).view(x.shape)
+    return dynamic(x, noise.to(x.device))
+
+
+def statically_binarized(images: ImageSet) -> ImageSet:
+    """The set with every pixel drawn 0 or 255: what `static` gives, once for all images."""
+    batches, drawn = Batches(images), np.empty(images.images.shape, np.uint8)
+    for indices, x in batches.in_order(16 * seeds.BLOCK):
+        white = static(x, indices).permute(0, 2, 3, 1).numpy()
+        drawn[indices.numpy()] = white.astype(np.uint8) * np.uint8(255)
+    return dataclasses.replace(images, images=drawn, known_fingerprint=None)
+
+
+def _static_noise(indices: Tensor, width: int) -> Tensor:
+    """Row i of the static noise for each i in `indices`; each block is drawn once."""
+    noise = torch.empty(len(indices), width)
+    blocks = indices // seeds.BLOCK
+    for block in sorted(set(blocks.tolist())):
+        first = block * seeds.BLOCK
+        rows = seeds.uniform_rows(first, first + seeds.BLOCK, width, 0, "binarize")
+        here = blocks == block
+        noise[here] = rows[indices[here] - first]
+    return noise

@@ -1,0 +1,220 @@
+"""One encoded image to one uint8 array (H, W, C): every fault an image file can have ends here.
+
+What comes out is upright (EXIF), opaque (transparency is laid on white), 8 bits deep (16-bit grey
+is scaled, not clipped), and grey (C = 1) or RGB (C = 3). Resizing scales the image to cover the
+target, antialiased, and crops the middle: its aspect is kept, and nothing is padded.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.Image import Resampling, Transpose
+
+from vaekit.data.imageset import Pixels
+from vaekit.data.source import Size
+from vaekit.errors import ImageError
+
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""A file is taken for an image by its ending."""
+
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""The decoders allowed, whatever the ending says: some of Pillow's others run programs."""
+
+MAX_BYTES = 256 << 20
+MAX_PIXELS = 100_000_000
+"""A larger picture is refused by its header: a small file may claim a huge one."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded image."""
+
+    pixels: Pixels
+    """(H, W, C), C 1 or 3."""
+    animated: bool = False
+    """Whether further frames were left out."""
+
+
+def decode(data: bytes, size: Size | None = None, channels: int | None = None) -> Picture:
+    """Decode one image, at its own size and colour or at those given.
+
+    Raises ImageError with the reason alone; whoever knows the file's name puts it before.
+    """
+    if not data:
+        raise ImageError("is empty")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return _decode(image, size, channels)
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("is not an image that can be read") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(_too_many()) from None
+    except MemoryError:
+        raise ImageError("does not fit in memory") from None
+    except Exception as error:  # noqa: BLE001  decoders raise what they like on bad bytes
+        raise ImageError(_reason(error)) from None
+
+
+def fit(pixels: Pixels, size: Size, channels: int) -> Pixels:
+    """Bring pixels that are decoded already to a size and a colour."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    return _array(_resized(_coloured(image, channels), size), channels)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep Pillow's warnings from the user while images are decoded; threads started within too.
+
+    Python's warning filters belong to the whole process, so overlapping uses share one change.
+    """
+    with _quiet_lock:
+        _quiet.enter()
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet.leave()
+
+
+class _Quiet:
+    def __init__(self) -> None:
+        self.depth = 0
+        self.catcher = warnings.catch_warnings()
+
+    def enter(self) -> None:
+        if self.depth == 0:
+            self.catcher = warnings.catch_warnings()
+            self.catcher.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        self.depth += 1
+
+    def leave(self) -> None:
+        self.depth -= 1
+        if self.depth == 0:
+            self.catcher.__exit__(None, None, None)
+
+
+_quiet_lock = threading.Lock()
+_quiet = _Quiet()
+
+
+def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Picture:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(_too_many())
+    if image.width == 0 or image.height == 0:
+        raise ImageError("has no pixels")
+    animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+    if animated:
+        image.seek(0)
+    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    if size is not None and image.format == "JPEG":
+        # Decoding a large photograph at a fraction of its size, still thrice what is wanted, is
+        # several times faster and leaves the final antialiased step to decide how it looks.
+        image.draft(None, (3 * max(size), 3 * max(size)))
+    plain = _eight_bits(image)
+    plain = _coloured(_opaque(plain), channels)
+    if turn is not None:
+        plain = plain.transpose(turn)
+    return Picture(_array(plain if size is None else _resized(plain, size), channels), animated)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale deep grey to bytes; other modes are 8 bits already."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F" and low >= 0 and high <= 1:
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    if image.mode == "F" and low >= 0 and high <= 255:
+        return Image.fromarray(np.rint(values).astype(np.uint8))
+    if image.mode != "F" and low >= 0 and high <= 65535:
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    raise ImageError(f"has values from {low} to {high}; save it with 8 or 16 bits a channel")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Lay transparency on white."""
+    if not image.has_transparency_data:
+        return image
+    grey = image.mode in ("1", "L", "LA", "La")
+    layered = image.convert("LA") if grey else image.convert("RGBA")
+    ground = Image.new("L" if grey else "RGB", image.size, "white")
+    ground.paste(layered.convert(ground.mode), mask=layered.getchannel("A"))
+    return ground
+
+
+def _coloured(image: Image.Image, channels: int | None) -> Image.Image:
+    """Bring to mode L or RGB: as the image is, or as `channels` says."""
+    if channels == 1 or (channels is None and _is_grey(image)):
+        return image if image.mode == "L" else _rgb_of(image).convert("L")
+    return image if image.mode in ("RGB", "L") else image.convert("RGB")
+
+
+def _rgb_of(image: Image.Image) -> Image.Image:
+    """CMYK and palettes go to grey by way of RGB, as the eye sees them."""
+    return image.convert("RGB") if image.mode in ("CMYK", "P", "LAB", "HSV") else image
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode == "P":
+        palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in ("1", "L")
+
+
+def _resized(image: Image.Image, size: Size) -> Image.Image:
+    """Scale to cover `size`, antialiased, and crop the middle."""
+    height, width = size
+    if image.size == (width, height):
+        return image
+    scale = min(image.width / width, image.height / height)
+    across, down = width * scale, height * scale
+    left, top = (image.width - across) / 2, (image.height - down) / 2
+    right, bottom = min(left + across, image.width), min(top + down, image.height)
+    return image.resize((width, height), Resampling.LANCZOS, (left, top, right, bottom))
+
+
+def _array(image: Image.Image, channels: int | None) -> Pixels:
+    pixels = np.array(image)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return np.repeat(pixels, 3, axis=2) if channels == 3 and pixels.shape[2] == 1 else pixels
+
+
+def _too_many() -> str:
+    return f"has more than {MAX_PIXELS // 1_000_000} million pixels"
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:100]
+    if "truncated" in text.lower():
+        return "is truncated"
+    return f"cannot be decoded ({text or type(error).__name__})"

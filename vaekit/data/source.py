@@ -1,0 +1,121 @@
+"""The contract between a place where images are and the store that decodes them.
+
+Opening a source is cheap: it lists what is there and decodes nothing. A source has one part for
+each split it comes with; a source that comes undivided has the part `train` alone, and
+`vaekit.data.splits` cuts the rest from it. A part is one of two kinds:
+
+- `Files`: encoded images, one by one, as bytes;
+- `Rows`: arrays that are pixels already, or are drawn, in blocks.
+
+A new data set is one function `open_<name>(request) -> Source` and one line in `registry.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from vaekit.data.imageset import Integers, Pixels
+from vaekit.reporting import SILENT, Reporter
+
+Loader = Callable[[], bytes]
+Size = tuple[int, int]
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as far as a source may need to know it."""
+
+    size: Size | None = None
+    """Height and width; None where the source's own are wanted."""
+    limit: int | None = None
+    val_split: float = 0.1
+    data_dir: Path | None = None
+    reporter: Reporter = SILENT
+
+
+@dataclass(frozen=True)
+class Files:
+    """A part whose images are encoded files."""
+
+    names: Sequence[str]
+    reading: Callable[[Integers], AbstractContextManager[Iterable[tuple[int, Loader]]]]
+    """Given ascending indices, opens the source and yields (place among them, how to read it).
+
+    Loaders are called from several threads while the context is open; the places come in
+    whatever order the source is read fastest in.
+    """
+    labels: Integers | None = None
+    factors: Integers | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A part whose images are pixels, or can be drawn, without decoding."""
+
+    names: Sequence[str]
+    shape: tuple[int, int, int]
+    """(H, W, C) of every image."""
+    blocks: Callable[[Integers], Iterator[Pixels]]
+    """Given ascending indices, yields the images in that order, some at a time."""
+    labels: Integers | None = None
+    factors: Integers | None = None
+    quick: bool = True
+    """Whether reading is about as fast as reading a copy from the cache would be."""
+
+
+Part = Files | Rows
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images are: parts by split, and what is common to them."""
+
+    name: str
+    parts: Mapping[str, Part]
+    identity: str
+    """Changes whenever the content may have changed: the key of the cache."""
+    classes: tuple[str, ...] | None = None
+    factor_names: tuple[str, ...] | None = None
+    usual_size: Size | None = field(default=None)
+    """The size to decode to when the user names none, where that is not the images' own."""
+
+
+@dataclass(frozen=True)
+class Numbered(Sequence[str]):
+    """Names for images that have none: their indices as text.
+
+    >>> Numbered(3)[2], list(Numbered(3))
+    ('2', ['0', '1', '2'])
+    """
+
+    total: int
+
+    def __len__(self) -> int:
+        return self.total
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        chosen = range(self.total)[index]
+        return str(chosen) if isinstance(chosen, int) else [str(i) for i in chosen]
+
+
+def array_blocks(images: Pixels) -> Callable[[Integers], Iterator[Pixels]]:
+    """Blocks of about 16 MB out of an array, for `Rows.blocks`."""
+    rows = max(1, (1 << 24) // max(1, images[:1].nbytes))
+
+    def blocks(indices: Integers) -> Iterator[Pixels]:
+        for start in range(0, len(indices), rows):
+            yield np.asarray(images[indices[start : start + rows]])
+
+    return blocks
