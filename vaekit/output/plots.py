@@ -1,0 +1,171 @@
+"""Numbers to plots, in one style. No pyplot, no global state: a figure is made, read, dropped.
+
+`loss_figure` and `latent_figure` draw; `pixels` turns a figure into a picture, which leaves
+through `vaekit.output.pictures` like every other; `loss_curves` and `latent_scatter` do all three.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from vaekit.errors import UsageError
+from vaekit.output.pictures import save_picture
+from vaekit.output.scatter import draw_points
+from vaekit.output.style import BLUE, FAINT, ORANGE, pixels, styled
+
+Floats: TypeAlias = NDArray[np.float64]
+
+PANELS = {
+    "neg_elbo": "−ELBO",
+    "reconstruction": "Reconstruction",
+    "kl": "KL divergence",
+}
+PARTS = {"train": ("training", BLUE), "val": ("validation", ORANGE)}
+
+
+def loss_curves(
+    epochs: Sequence[Mapping[str, float]],
+    path: str | Path,
+    *,
+    title: str = "Loss",
+    unit_note: str = "nats per image",
+) -> None:
+    """Write the losses of a run, epoch by epoch, to the picture file at `path`."""
+    save_picture(path, pixels(loss_figure(epochs, title=title, unit_note=unit_note)))
+
+
+def latent_scatter(
+    points: ArrayLike,
+    path: str | Path,
+    *,
+    labels: Sequence[Any] | NDArray[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    title: str = "Latents",
+    axes: tuple[str, str] = ("", ""),
+) -> None:
+    """Write latents in the plane, coloured by label, to the picture file at `path`."""
+    figure = latent_figure(points, labels=labels, classes=classes, title=title, axes=axes)
+    save_picture(path, pixels(figure))
+
+
+def loss_figure(
+    epochs: Sequence[Mapping[str, float]], *, title: str = "Loss", unit_note: str = "nats per image"
+) -> Figure:
+    """−ELBO and its two terms side by side, training and validation in each.
+
+    `epochs` are records as in `metrics.jsonl`: `epoch`, `train_neg_elbo`, `val_neg_elbo` and so
+    on. A term, an epoch or all of validation may be missing; what is there is drawn.
+    """
+    with styled():
+        figure = Figure(figsize=(10.8, 3.4), layout="constrained")
+        panels = figure.subplots(1, len(PANELS), sharex=True)
+        for axes, (term, name) in zip(panels, PANELS.items(), strict=True):
+            _draw_term(axes, epochs, term, name)
+        panels[0].set_ylabel(textwrap.fill(unit_note, 32))
+        figure.suptitle(title, x=0.01, ha="left", size=12, weight="bold")
+        _set_epochs(panels[0], [record["epoch"] for record in epochs])
+        handles = {line.get_label(): line for axes in panels for line in axes.lines}
+        figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=2)
+    return figure
+
+
+def latent_figure(
+    points: ArrayLike,
+    *,
+    labels: Sequence[Any] | NDArray[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    title: str = "Latents",
+    axes: tuple[str, str] = ("", ""),
+) -> Figure:
+    """Points (N, 2) in the plane on one scale, coloured by label.
+
+    Up to 20 classes are named in a legend and, where they stand apart, at their centres; more of
+    them, or labels that are fractions, are coloured on a scale. Without labels there is one
+    colour. `labels` are numbers of `classes`, or names, or quantities.
+    """
+    places = np.asarray(points, np.float64)
+    if places.ndim != 2 or places.shape[1] != 2 or len(places) == 0:
+        raise UsageError(f"a scatter takes points of shape (N, 2), N > 0, not {places.shape}")
+    with styled():
+        figure = Figure(figsize=(7.2, 6.0), layout="constrained")
+        panel = figure.subplots()
+        panel.set_title(title, size=12, weight="bold", pad=10)
+        panel.set_xlabel(axes[0])
+        panel.set_ylabel(axes[1])
+        panel.set_aspect("equal", adjustable="datalim")
+        draw_points(panel, places, labels, classes)
+    return figure
+
+
+def _draw_term(axes: Axes, epochs: Sequence[Mapping[str, float]], term: str, name: str) -> None:
+    drawn: list[Floats] = []
+    for part, (label, colour) in PARTS.items():
+        x, y = _series(epochs, f"{part}_{term}")
+        if len(x):
+            size = 5 if len(x) == 1 else 3 if len(x) <= 12 else 0
+            line = "none" if len(x) == 1 else "-"
+            axes.plot(x, y, linestyle=line, color=colour, label=label, marker="o", markersize=size)
+            drawn.append(y)
+    axes.set_title(name)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    if drawn:
+        _set_limits(axes, drawn)
+
+
+def _set_epochs(axes: Axes, numbers: Sequence[float]) -> None:
+    """From the first epoch to the last with a little room, though never as much as an epoch."""
+    if not numbers:
+        return
+    first, last = min(numbers), max(numbers)
+    room = min(0.03 * (last - first), 0.9) or 0.9
+    axes.set_xlim(first - room, last + room)
+
+
+def _series(epochs: Sequence[Mapping[str, float]], key: str) -> tuple[Floats, Floats]:
+    """The epochs that have a finite number under `key`, and those numbers."""
+    found = [(record["epoch"], record[key]) for record in epochs if record.get(key) is not None]
+    pairs = np.array(found, np.float64).reshape(-1, 2)
+    finite = np.isfinite(pairs[:, 1])
+    return pairs[finite, 0], pairs[finite, 1]
+
+
+def _set_limits(axes: Axes, drawn: Sequence[Floats]) -> None:
+    """Leave room around the curves; where an outlier was left out, say so beside the title."""
+    low, high = readable_limits(drawn)
+    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    axes.set_ylim(low - room, high + room)
+    least, most = min(y.min() for y in drawn), max(y.max() for y in drawn)
+    beyond = [f"up to {most:.4g}"] * bool(most > high + room)
+    beyond += [f"down to {least:.4g}"] * bool(least < low - room)
+    if beyond:
+        axes.set_title("cut off: " + ", ".join(beyond), loc="right", size=8, color=FAINT)
+
+
+def readable_limits(drawn: Sequence[Floats]) -> tuple[float, float]:
+    """The range of y to show: all of it, unless a few outliers would press the rest flat.
+
+    What counts as the rest is each series without its first epoch, from the first to the ninth
+    tenth and a little beyond.
+
+    >>> readable_limits([np.array([1000.0, 5.0, 4.0, 3.0, 2.5, 2.0])])[1]
+    5.0
+    """
+    every = np.concatenate(drawn)
+    least, most = float(every.min()), float(every.max())
+    settled = np.concatenate([y[1:] if len(y) > 2 else y for y in drawn])
+    tenth, ninth = np.quantile(settled, (0.1, 0.9))
+    reach = 1.5 * (ninth - tenth)
+    inside = every[(every >= tenth - reach) & (every <= ninth + reach)]
+    low, high = float(inside.min()), float(inside.max())
+    return (low, high) if 0 < 3 * (high - low) < most - least else (least, most)

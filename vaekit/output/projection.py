@@ -1,0 +1,66 @@
+"""Latents to two dimensions, the same every time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vaekit.errors import UsageError
+from vaekit.seeds import key
+
+Points = NDArray[np.float64]
+
+
+def pca(z: ArrayLike) -> tuple[Points, Points]:
+    """The first two principal components of z, (N, 2), and the share of variance each explains.
+
+    With centred z = U S Vᵀ the points are the first columns of U S, and a share is S² / Σ S².
+    A singular vector has no sign of its own: each is turned so that its largest entry is
+    positive. What is not there (a second dimension, any variance at all) is zero.
+
+    >>> points, shares = pca([[0.0, 0.0], [3.0, 0.0], [6.0, 0.0]])
+    >>> points[:, 0].round(6).tolist(), shares.tolist()
+    ([-3.0, 0.0, 3.0], [1.0, 0.0])
+    """
+    rows = _rows(z)
+    centred = rows - rows.mean(axis=0) if len(rows) else rows
+    points, shares = np.zeros((len(rows), 2)), np.zeros(2)
+    # A constant column's mean is off by a rounding error, which is no variance.
+    if len(rows) < 2 or np.abs(centred).max() <= 1e-12 * np.abs(rows).max():
+        return points, shares
+    left, scales, right = np.linalg.svd(centred, full_matrices=False)
+    found = min(2, len(scales))
+    signs = np.sign(right[np.arange(found), np.abs(right[:found]).argmax(axis=1)])
+    points[:, :found] = left[:, :found] * scales[:found] * signs
+    shares[:found] = (scales**2 / (scales**2).sum())[:found]
+    return points, shares
+
+
+def tsne(z: ArrayLike, seed: int = 0) -> Points:
+    """t-SNE of z in two dimensions (van der Maaten and Hinton, 2008), begun at its PCA.
+
+    The perplexity is 30, and less where there are few points. Under five points, or where all
+    are one, there are no neighbourhoods to keep, and the PCA itself is given.
+    """
+    rows = _rows(z)
+    points, shares = pca(rows)
+    if len(rows) < 5 or not shares.any():
+        return points
+    from sklearn.manifold import TSNE
+
+    tsne = TSNE(
+        perplexity=min(30.0, (len(rows) - 1) / 3),
+        init=(points / points[:, 0].std() * 1e-4).astype(np.float32),
+        learning_rate="auto",
+        random_state=key(seed, "tsne") % 2**32,
+    )
+    return np.asarray(tsne.fit_transform(rows.astype(np.float32)), np.float64)
+
+
+def _rows(z: ArrayLike) -> Points:
+    rows = np.asarray(z, np.float64)
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise UsageError(f"latents are rows of numbers, (N, D), not of shape {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise UsageError("latents to project must be finite: there are NaN or infinite ones")
+    return rows
