@@ -55,6 +55,8 @@ class ResNet(VAE):
         unflatten = nn.Unflatten(1, (channels[-1], *self.sizes[-1]))
         self.decoder = nn.Sequential(nn.Linear(latent_dim, features), unflatten, *self._up())
         self.output = nn.Conv2d(channels[0], self.output_channels, 3, padding=1)
+        # Normalised features are large enough to drown the bias that `start_at` sets.
+        nn.init.normal_(self.output.weight, std=0.1 / math.sqrt(9 * channels[0]))
 
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:
