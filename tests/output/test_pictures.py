@@ -198,6 +198,8 @@ def test_a_strip_takes_one_row_or_several():
         lambda: rows([flat(1, 2), flat(1)]),
         lambda: rows([flat(1), flat(1, channels=3)]),
         lambda: rows([flat(1), flat(1)], ["original"]),
+        lambda: rows([flat(1), flat(1)], columns=-1),
+        lambda: grid(flat(1), columns=0),
     ],
 )
 def test_nothing_and_unlike_stacks_are_refused(make):

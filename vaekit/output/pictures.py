@@ -78,7 +78,9 @@ def grid(images: Images, *, columns: int | None = None, gap: int = GAP) -> Bytes
     cells = _enlarged(to_uint8(images))
     count, height, width, _ = cells.shape
     _refuse_nothing(count)
-    return _tiled(cells, columns or _best_columns(count, width / height, wanted=1.0), gap)
+    if columns is None:
+        columns = _best_columns(count, width / height, wanted=1.0)
+    return _tiled(cells, _some(columns), gap)
 
 
 def rows(
@@ -96,7 +98,9 @@ def rows(
     """
     cells = [_enlarged(stack) for stack in _matching(stacks)]
     count, height, width, _ = cells[0].shape
-    across = columns or _best_columns(count, width / (height * len(cells)), wanted=1.5)
+    if columns is None:
+        columns = _best_columns(count, width / (height * len(cells)), wanted=1.5)
+    across = _some(columns)
     blocks = [
         _block([stack[first : first + across] for stack in cells], labels, across, gap)
         for first in range(0, count, across)
@@ -184,6 +188,12 @@ def _refuse_nan(array: NDArray[Any]) -> None:
 def _refuse_nothing(count: int) -> None:
     if count == 0:
         raise UsageError("there are no images to make a picture of")
+
+
+def _some(columns: int) -> int:
+    if columns < 1:
+        raise UsageError(f"a picture has at least 1 column, not {columns}")
+    return columns
 
 
 def _matching(stacks: Sequence[Images]) -> list[Bytes]:

@@ -70,7 +70,7 @@ def loss_figure(
         panels = figure.subplots(1, len(PANELS), sharex=True)
         for axes, (term, name) in zip(panels, PANELS.items(), strict=True):
             _draw_term(axes, epochs, term, name)
-        panels[0].set_ylabel(textwrap.fill(unit_note, 32))
+        panels[0].set_ylabel(textwrap.fill(unit_note, 32, break_on_hyphens=False))
         figure.suptitle(title, x=0.01, ha="left", size=12, weight="bold")
         _set_epochs(panels[0], [record["epoch"] for record in epochs])
         handles = {line.get_label(): line for axes in panels for line in axes.lines}

@@ -10,6 +10,9 @@ from vaekit.seeds import key
 
 Points = NDArray[np.float64]
 
+FEW = 2000
+"""Fewer points than this are laid out by one thread."""
+
 
 def pca(z: ArrayLike) -> tuple[Points, Points]:
     """The first two principal components of z, (N, 2), and the share of variance each explains.
@@ -47,14 +50,18 @@ def tsne(z: ArrayLike, seed: int = 0) -> Points:
     if len(rows) < 5 or not shares.any():
         return points
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn needs it
 
-    tsne = TSNE(
+    method = TSNE(
         perplexity=min(30.0, (len(rows) - 1) / 3),
         init=(points / points[:, 0].std() * 1e-4).astype(np.float32),
         learning_rate="auto",
         random_state=key(seed, "tsne") % 2**32,
     )
-    return np.asarray(tsne.fit_transform(rows.astype(np.float32)), np.float64)
+    # On few points the threads would wait for each other longer than they work: many times
+    # longer where other programs keep the cores busy.
+    with threadpool_limits(1 if len(rows) < FEW else None):
+        return np.asarray(method.fit_transform(rows.astype(np.float32)), np.float64)
 
 
 def _rows(z: ArrayLike) -> Points:
