@@ -64,7 +64,7 @@ def natural(name: str) -> tuple[object, ...]:
     pieces = re.split(r"([0-9]+)", name)
     numbers = [digits.lstrip("0") for digits in pieces[1::2]]
     keyed: list[object] = []
-    for text, number in zip(pieces, [*numbers, ""], strict=False):
+    for text, number in zip(pieces[::2], [*numbers, ""], strict=True):
         keyed += [text, len(number), number]
     return (*keyed, name)
 

@@ -1,0 +1,233 @@
+"""A zip or tar of images, read in place: nothing is ever unpacked to the disk.
+
+Every member's name is checked before anything is read. One that points outside the archive, by
+`..`, an absolute path or a link, means that the archive was not made in good faith or not with
+care, and the whole of it is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import posixpath
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from vaekit.data.decode import MAX_BYTES
+from vaekit.data.imageset import Integers
+from vaekit.data.source import Files, Loader, Request, Source
+from vaekit.data.tree import grow
+from vaekit.data.wording import one_line
+from vaekit.errors import DataError, ImageError
+
+MAX_EXPANSION = 200
+"""An archive of over 1 GiB unpacked must not be this many times smaller packed: no images are."""
+
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
+
+
+def open_zip(path: Path, request: Request) -> Source:
+    """The images of a zip."""
+    where = one_line(str(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (*BROKEN, NotImplementedError, ValueError) as error:
+        raise DataError(f"{where}: is not a zip that can be read ({_why(error)})") from None
+    for member in members:
+        check_member(member.filename, where)
+        if member.flag_bits & 1:
+            raise DataError(f"{where}: is encrypted: unpack it and give the folder")
+    found = {_clean(m.filename): m for m in members if not m.is_dir()}
+    _check_expansion(sum(m.file_size for m in members), path, where)
+    return _source(path, found, _ZipReader, request)
+
+
+def open_tar(path: Path, request: Request) -> Source:
+    """The images of a tar, compressed or not."""
+    where, total, links = one_line(str(path)), 0, 0
+    found: dict[str, tarfile.TarInfo] = {}
+    try:
+        with tarfile.open(path) as archive:
+            packed = not isinstance(archive.fileobj, io.BufferedReader)
+            for member in archive:
+                _check_tar_member(member, where)
+                total += member.size
+                _check_expansion(total, path, where)
+                links += member.issym() or member.islnk()
+                if member.isreg():
+                    found[_clean(member.name)] = member
+    except BROKEN as error:
+        raise DataError(f"{where}: is not a tar that can be read ({_why(error)})") from None
+    if links:
+        request.reporter.note(f"{where}: {links:,} links in it are left alone")
+    return _source(path, found, _PackedTarReader if packed else _TarReader, request)
+
+
+def check_member(name: str, where: str) -> None:
+    """Refuse an archive with a member whose name leads out of it."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
+        raise DataError(f"{where}: member {one_line(name)!r} points outside the archive: refused")
+
+
+def _check_tar_member(member: tarfile.TarInfo, where: str) -> None:
+    check_member(member.name, where)
+    if member.issym() or member.islnk():
+        base = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
+        target = posixpath.normpath(str(base / member.linkname.replace("\\", "/")))
+        if target.startswith(("..", "/")) or re.match(r"[A-Za-z]:", member.linkname):
+            raise DataError(
+                f"{where}: link {one_line(member.name)!r} points outside the archive: refused"
+            )
+
+
+def _check_expansion(unpacked: int, path: Path, where: str) -> None:
+    if unpacked > 1 << 30 and unpacked > MAX_EXPANSION * path.stat().st_size:
+        raise DataError(f"{where}: unpacks to over {MAX_EXPANSION} times its size: refused")
+
+
+def _clean(name: str) -> str:
+    """`./a//b.png`, as some programs write, is `a/b.png`."""
+    return str(PurePosixPath(name.replace("\\", "/")))
+
+
+class _Reader(Protocol):
+    """Reads members of an archive at given places."""
+
+    def __init__(self, path: Path, members: list[Any]) -> None: ...
+    @contextmanager
+    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]: ...
+
+
+def _source(
+    path: Path, found: Mapping[str, Any], reader: type[_Reader], request: Request
+) -> Source:
+    tree = grow(found, one_line(str(path)), request.reporter.note)
+    parts = {}
+    for split, branch in tree.branches.items():
+        members = [found[name] for name in branch.names]
+        parts[split] = Files(branch.names, reader(path, members).reading, branch.labels)
+    return Source(path.name, parts, file_identity(path), tree.classes)
+
+
+def file_identity(path: Path) -> str:
+    """Where a file is, its size and its time of change."""
+    status = path.stat()
+    return f"file\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class _ZipReader:
+    """Members of a zip in any order; `zipfile` lets threads share one open archive."""
+
+    path: Path
+    members: list[zipfile.ZipInfo]
+
+    @contextmanager
+    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
+        with zipfile.ZipFile(self.path) as archive:
+            yield (
+                (place, _zip_loader(archive, self.members[index]))
+                for place, index in enumerate(indices.tolist())
+            )
+
+
+def _zip_loader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Loader:
+    def load() -> bytes:
+        _check_size(member.file_size)
+        try:
+            with archive.open(member) as file:
+                return file.read(MAX_BYTES)
+        except (*BROKEN, NotImplementedError, RuntimeError) as error:
+            raise ImageError(f"cannot be unpacked ({_why(error)})") from None
+
+    return load
+
+
+@dataclass(frozen=True)
+class _TarReader:
+    """Members of an uncompressed tar in any order: their bytes lie in the file as they are."""
+
+    path: Path
+    members: list[tarfile.TarInfo]
+
+    @contextmanager
+    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
+        yield ((place, self._loader(index)) for place, index in enumerate(indices.tolist()))
+
+    def _loader(self, index: int) -> Loader:
+        def load() -> bytes:
+            member = self.members[index]
+            _check_size(member.size)
+            if member.issparse():
+                raise ImageError("is stored with holes, which no image needs")
+            with self.path.open("rb") as file:
+                file.seek(member.offset_data)
+                data = file.read(member.size)
+            if len(data) < member.size:
+                raise ImageError("is truncated")
+            return data
+
+        return load
+
+
+@dataclass(frozen=True)
+class _PackedTarReader:
+    """Members of a compressed tar, in the order they lie in: going back would unpack it anew."""
+
+    path: Path
+    members: list[tarfile.TarInfo]
+
+    @contextmanager
+    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
+        wanted = {self.members[i].offset: place for place, i in enumerate(indices.tolist())}
+        with tarfile.open(self.path) as archive:
+            yield self._forward(archive, wanted)
+
+    def _forward(
+        self, archive: tarfile.TarFile, wanted: dict[int, int]
+    ) -> Iterator[tuple[int, Loader]]:
+        try:
+            for member in archive:
+                if (place := wanted.pop(member.offset, None)) is not None:
+                    yield place, _tar_loader(archive, member)
+                archive.members = []  # type: ignore[attr-defined]  # or it remembers every one
+                if not wanted:
+                    return
+        except BROKEN as error:
+            where = one_line(str(self.path))
+            raise DataError(f"{where}: is damaged ({_why(error)})") from None
+
+
+def _tar_loader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Loader:
+    """The bytes are read here and now, while the archive stands at them."""
+    if member.size > MAX_BYTES:
+        return lambda: _too_large()
+    file = archive.extractfile(member)
+    assert file is not None
+    data = file.read()
+    return lambda: data
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        _too_large()
+
+
+def _too_large() -> bytes:
+    raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
+
+
+def _why(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if not text or "could not be opened successfully" in text:  # a list of all that was tried
+        return "its format is not known" if text else type(error).__name__
+    return text[:100]

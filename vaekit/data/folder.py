@@ -1,0 +1,109 @@
+"""A folder of images: walked once, read file by file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaekit.data.decode import MAX_BYTES
+from vaekit.data.imageset import Integers
+from vaekit.data.source import Files, Loader, Request, Source
+from vaekit.data.tree import grow, is_hidden, is_image
+from vaekit.data.wording import one_line
+from vaekit.errors import DataError, ImageError
+from vaekit.reporting import Reporter
+
+
+def open_folder(path: Path, request: Request) -> Source:
+    """Images at any depth; links are followed, but never round in a circle."""
+    found = dict(_walk(path, "", (), request.reporter))
+    where = one_line(str(path))
+    tree = grow(found, where, request.reporter.note)
+    parts = {
+        split: Files(branch.names, _Reader(path, branch.names).reading, branch.labels)
+        for split, branch in tree.branches.items()
+    }
+    name = path.name or path.resolve().name
+    return Source(name, parts, _identity(path, found), tree.classes)
+
+
+def _walk(
+    folder: Path, inside: str, above: tuple[tuple[int, int], ...], reporter: Reporter
+) -> Iterator[tuple[str, str]]:
+    """(path within, size and time of change) of every file; `above` are the folders around it."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        if not inside:
+            raise DataError(f"{one_line(str(folder))}: {error.strerror}") from None
+        reporter.warn(f"{one_line(str(folder))}: cannot be read ({error.strerror}): left out")
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:  # a link that leads back to a folder it lies in
+        return
+    for entry in entries:
+        name = inside + entry.name
+        if is_hidden(entry.name):
+            continue
+        if _is_folder(entry):
+            yield from _walk(Path(entry.path), f"{name}/", (*above, here), reporter)
+        elif _is_file(entry):
+            yield name, _state(entry) if is_image(entry.name) else ""
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """A file, or a link that leads nowhere: it is named when reading it fails."""
+    try:
+        return entry.is_file() or entry.is_symlink()
+    except OSError:
+        return True
+
+
+def _state(entry: os.DirEntry[str]) -> str:
+    try:
+        status = entry.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _identity(path: Path, found: dict[str, str]) -> str:
+    """Where the folder is, and every image's path, size and time of change."""
+    files = "\0".join(f"{name}\0{state}" for name, state in found.items() if is_image(name))
+    return f"folder\0{path.resolve()}\0{files}"
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the files of one split."""
+
+    root: Path
+    names: tuple[str, ...]
+
+    @contextmanager
+    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
+        """Files are opened one by one, by whichever thread decodes them."""
+        yield ((place, self._loader(index)) for place, index in enumerate(indices.tolist()))
+
+    def _loader(self, index: int) -> Loader:
+        return lambda: read_file(self.root / self.names[index])
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of one image file; a file too large is refused unread."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
+        return file.read()
