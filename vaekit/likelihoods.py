@@ -208,7 +208,7 @@ class Gaussian(_Normal):
     variance: Tensor
     batches: Tensor
 
-    def __init__(self, sigma: float | str = "learned") -> None:
+    def __init__(self, sigma: float | str = "optimal") -> None:
         super().__init__()
         self._setting = _checked_sigma(sigma)
         start = sigma if isinstance(sigma, int | float) else TYPICAL_SIGMA

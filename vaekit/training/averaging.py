@@ -24,7 +24,8 @@ class WeightAverage:
     def update(self, network: VAE, step: int) -> None:
         """Take in the weights after step `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(ours, [p.detach() for p in theirs], 1 - decay)
+        ours = [p.detach() for p in self.network.parameters()]
+        theirs = [p.detach() for p in network.parameters()]
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
         for mine, its in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(its)

@@ -10,14 +10,30 @@ from vaekit.reporting import Reporter
 DEAD_KL = 0.1
 """Nats of KL per image under which the latents say nothing worth the name."""
 
-SETTLED_EPOCHS = 3
-"""Epochs at full beta before a verdict: early on the latents may not have begun to be used."""
+SETTLED_STEPS = 500
+"""Steps at full beta before a verdict: early on the latents may not have begun to be used."""
+
+
+class CollapseWatch:
+    """Warns once when a verdict is first due, and once more at the end if nothing has changed."""
+
+    def __init__(self, config: RunConfig, steps_per_epoch: int) -> None:
+        self._config = config
+        self._due = SETTLED_STEPS + config.kl_warmup * steps_per_epoch
+        self._judged = False
+
+    def look(self, record: Mapping[str, float], reporter: Reporter, *, last: bool) -> None:
+        """Judge an epoch's record, if it is time to."""
+        if record["step"] < self._due or (self._judged and not last):
+            return
+        self._judged = True
+        message = collapse(self._config, record)
+        if message is not None:
+            reporter.warn(message)
 
 
 def collapse(config: RunConfig, record: Mapping[str, float]) -> str | None:
-    """The warning that a record deserves: the decoder ignores its latents; or None."""
-    if record["epoch"] < SETTLED_EPOCHS + config.kl_warmup:
-        return None
+    """The warning that a record deserves if the decoder ignores its latents; else None."""
     kl = record.get("val_kl", record["train_kl"])
     active = int(record["active_units"])
     if kl >= DEAD_KL and active > 0:
@@ -27,15 +43,6 @@ def collapse(config: RunConfig, record: Mapping[str, float]) -> str | None:
         f"{active} of {config.latent_dim} latent dimensions are active, so images are drawn "
         f"without regard to z; try {_remedy(config)}"
     )
-
-
-def warn_of_collapse(config: RunConfig, record: Mapping[str, float], reporter: Reporter) -> None:
-    """Warn once, at the first epoch at which a verdict is due, and again at the last."""
-    due = SETTLED_EPOCHS + config.kl_warmup
-    if due <= record["epoch"] < due + 1 or record["epoch"] == config.epochs:
-        message = collapse(config, record)
-        if message is not None:
-            reporter.warn(message)
 
 
 def _remedy(config: RunConfig) -> str:

@@ -182,9 +182,10 @@ class Trainer:
         values = dict(zip((*TERMS, "loss"), sums.tolist(), strict=True), gradient=norm)
         for name in ("reconstruction", "kl", "loss", "gradient"):
             if not math.isfinite(values[name]):
+                now, rate = self.progress, self._learning_rate(self.progress.step)
                 raise Diverged(
-                    f"step {self.progress.step + 1} (epoch {self.progress.epoch + 1}): the {name} "
-                    f"is {values[name]} at learning rate {self._learning_rate(self.progress.step):.3g}; "
+                    f"step {now.step + 1} (epoch {now.epoch + 1}): the {name} is {values[name]} "
+                    f"at learning rate {rate:.3g}; "
                     "try a lower --lr, --grad-clip 1, or --kl-warmup 5"
                 )
 
@@ -253,7 +254,7 @@ def _objective(config: RunConfig) -> Callable[..., dict[str, Tensor]]:
 
 def _optimizer(config: RunConfig, network: VAE) -> torch.optim.Optimizer:
     """Adam or AdamW, in the fused form: one pass over each weight in place of a dozen."""
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     fused = next(network.parameters()).device.type in ("cpu", "cuda")
     return kind(
         network.parameters(),

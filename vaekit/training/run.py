@@ -19,10 +19,11 @@ from vaekit.data import ImageSet, load_dataset
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError
 from vaekit.models.base import parameter_count
+from vaekit.reporting import SILENT, Reporter
 from vaekit.training import folder as folders
 from vaekit.training.description import describe
 from vaekit.training.folder import RunFolder
-from vaekit.training.health import warn_of_collapse
+from vaekit.training.health import CollapseWatch
 from vaekit.training.loop import Trainer
 from vaekit.training.pictures import RunPictures
 from vaekit.training.plan import Footprint, footprint, network_of, settle
@@ -64,30 +65,30 @@ def train(config: RunConfig, watcher: Watcher | None = None, *, force: bool = Fa
         return _run(config, data, folder, device, watcher)
 
 
-def preview(config: RunConfig, watcher: Watcher | None = None) -> tuple[RunConfig, Footprint]:
+def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, Footprint]:
     """What `train` would do: the settled config, and what it expects of the machine."""
-    config, data = prepare(config, watcher or Unwatched())
+    config, data = prepare(config, reporter)
     return config, footprint(config, data.train.image_shape)
 
 
-def prepare(config: RunConfig, watcher: Watcher) -> tuple[RunConfig, TrainingData]:
+def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingData]:
     """Load the images, and settle what depends on them."""
-    train_set = load(config, "train", watcher)
+    train_set = load(config, "train", reporter)
     if len(train_set) < 2:
         raise DataError(f"{config.dataset}: {len(train_set)} image is left to train on; 2 at least")
-    val = load(config, "val", watcher) if config.val_split > 0 else None
+    val = load(config, "val", reporter) if config.val_split > 0 else None
     config = settle(config, train_set.image_shape, config.dataset)
     if config.batch_size > len(train_set):
-        watcher.note(
+        reporter.note(
             f"--batch-size {config.batch_size}: there are {len(train_set)} images, "
             "so a batch holds them all"
         )
         config = config.changed(batch_size=len(train_set))
-    observed = (None if part is None else binarized(part, config) for part in (train_set, val))
-    return config, TrainingData(*observed)  # type: ignore[arg-type]
+    observed_val = None if val is None else binarized(val, config)
+    return config, TrainingData(binarized(train_set, config), observed_val)
 
 
-def load(config: RunConfig, split: str, watcher: Watcher) -> ImageSet:
+def load(config: RunConfig, split: str, reporter: Reporter) -> ImageSet:
     """One split of the run's data set."""
     return load_dataset(
         config.dataset,
@@ -99,7 +100,7 @@ def load(config: RunConfig, split: str, watcher: Watcher) -> ImageSet:
         val_split=config.val_split,
         data_dir=config.data_dir,
         strict=config.strict,
-        reporter=watcher,
+        reporter=reporter,
     )
 
 
@@ -158,6 +159,7 @@ def _epochs(
 ) -> dict[str, float]:
     """Epoch after epoch until the run is finished; gives the last epoch's record."""
     record: dict[str, float] = {}
+    health = CollapseWatch(trainer.config, trainer.steps_per_epoch)
     with EventLog(folder.path, wanted=trainer.config.tensorboard) as log:
         while not trainer.finished:
             for indices in trainer.epoch_batches():
@@ -166,7 +168,7 @@ def _epochs(
             folder.add_metrics(record)
             log.add(record)
             watcher.epoch_ended(record)
-            warn_of_collapse(trainer.config, record, watcher)
+            health.look(record, watcher, last=trainer.finished)
             if pictures.due(trainer.progress.epoch, last=trainer.finished):
                 pictures.draw(trainer.shown, trainer.progress.epoch)
                 pictures.curves()

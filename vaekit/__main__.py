@@ -1,0 +1,6 @@
+"""`python -m vaekit` is `vaekit`."""
+
+from vaekit.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The commands as Python functions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from vaekit.config import resolve
+from vaekit.training.run import train as run_training
+from vaekit.training.watching import Watcher
+
+
+def train(
+    *,
+    recipe: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    watcher: Watcher | None = None,
+    **options: Any,
+) -> Path:
+    """Train a model and give the path of its file; the options are those of `vaekit train`.
+
+    Example:
+        vaekit.train(dataset="photos/", image_size=64, latent_dim=32, output="runs/photos")
+
+    Environment variables do not count here: what a program does is what its text says.
+    """
+    plain = {name: _plain(value) for name, value in options.items()}
+    settled = resolve(plain, environ={}, config=config, recipe=recipe)
+    return run_training(settled, watcher, force=force).model
+
+
+def _plain(value: Any) -> Any:
+    """A path as text and a list as it stands in YAML, so that both can be given."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

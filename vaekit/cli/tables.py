@@ -1,0 +1,50 @@
+"""Tables for people: plain columns that a pipe can cut as well as an eye can read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+WIDE = 10_000
+"""Columns of a pipe: nothing is wrapped there, so that a line stays a line."""
+
+
+def show(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout; the first column names the thing."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    for i, column in enumerate(columns):
+        table.add_column(column, no_wrap=i == 0, style="bold" if i == 0 else "")
+    for line in lines:
+        table.add_row(*line)
+    _print(table)
+
+
+def show_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names and values on stdout, a line each."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 3, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in pairs:
+        table.add_row(name, value)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """On a terminal with its colours; in a pipe without the blanks that fill up a column."""
+    console = stdout_console()
+    if sys.stdout.isatty():
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def stdout_console() -> Console:
+    """A console on stdout, as wide as the terminal, and without end in a pipe."""
+    return Console(
+        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDE
+    )

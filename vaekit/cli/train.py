@@ -1,0 +1,73 @@
+"""`vaekit train`: flags to a config, one call, the model's path on stdout."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from vaekit.cli.console import Terminal
+from vaekit.cli.options import (
+    ConfigFile,
+    Debug,
+    Json,
+    Quiet,
+    Recipe,
+    switch,
+    with_run_options,
+)
+from vaekit.config import RunConfig, as_yaml, resolve
+
+
+@with_run_options
+def command(
+    *,
+    recipe: Recipe = None,
+    config: ConfigFile = None,
+    force: Annotated[bool, switch("--force", help="replace a run in the same folder")] = False,
+    dry_run: Annotated[
+        bool, switch("--dry-run", help="say what would be done; do nothing")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Train a model on images; prints the path of the model file.
+
+    [dim]vaekit train[/dim] takes the embedded digits and needs no download.
+    [dim]vaekit train --dataset photos/ --image-size 64[/dim] takes a folder of images.
+    [dim]vaekit train --dataset cifar10 --recipe cifar10-conv[/dim] follows a recipe.
+    """
+    settled = resolve(options, config=config, recipe=recipe)
+    if dry_run:
+        _preview(settled, Terminal(quiet=quiet), as_json=as_json)
+        return
+    from vaekit.cli.training_view import TrainingView
+    from vaekit.training.run import train
+
+    view = TrainingView(quiet=quiet)
+    result = train(settled, view, force=force)
+    view.finished(result)
+    print(json.dumps(_summary(result)) if as_json else result.model)
+
+
+def _preview(config: RunConfig, terminal: Terminal, *, as_json: bool) -> None:
+    from vaekit.training.run import preview
+
+    settled, need = preview(config, terminal)
+    if as_json:
+        values = settled.model_dump(mode="json")
+        sizes = {"parameters": need.parameters, "expected_bytes": need.total}
+        print(json.dumps({"config": values, **sizes}))
+        return
+    print(as_yaml(settled, "what would be trained"), end="")
+    print(f"\n# {need.parameters:,} parameters; about {need.total / 1e6:,.0f} MB beside the images")
+
+
+def _summary(result: Any) -> dict[str, Any]:
+    return {
+        "model": str(result.model),
+        "folder": str(result.folder),
+        "best_epoch": result.best_epoch or None,
+        **result.record,
+    }

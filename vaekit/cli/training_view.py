@@ -1,0 +1,113 @@
+"""A training run as people see it: a line to begin with, a live bar, a table that grows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.progress import Progress, TextColumn
+
+from vaekit.cli.console import Terminal, bar
+from vaekit.training.watching import RunFacts, StepFacts
+
+if TYPE_CHECKING:
+    from vaekit.training.run import Trained
+
+LINES = 25
+"""Lines of the table that a whole run may take, more or less."""
+
+REFRESH = 0.1
+"""Seconds between two looks of the live bar at the numbers."""
+
+
+class TrainingView(Terminal):
+    """Follows a run on stderr."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._facts: RunFacts | None = None
+        self._progress: Progress | None = None
+        self._shown = 0.0
+        self._header_due = True
+
+    def started(self, facts: RunFacts) -> None:
+        """Say what is trained on what."""
+        self._facts = facts
+        height, width, channels = facts.image
+        config = facts.config
+        kept = f" + {facts.n_val:,} validation" if facts.n_val else ""
+        self.say(
+            f"{_short(config.dataset)}: {facts.n_train:,}{kept} images, {height}x{width}x{channels}"
+        )
+        loss = f"{config.likelihood}{' (not a likelihood)' if config.likelihood == 'bce' else ''}"
+        self.say(
+            f"{config.model}: {facts.parameters:,} parameters, "
+            f"latent {config.latent_dim}, {loss}, on {facts.device}"
+        )
+        self.say(f"run: {facts.folder}")
+        if self.live:
+            self._progress = bar(self.console, TextColumn("{task.fields[terms]}"))
+            self._progress.start()
+            total = facts.n_train * (config.epochs or 1)
+            self._progress.add_task("training", total=total, unit="images", terms="")
+
+    def stepped(self, facts: StepFacts) -> None:
+        """Move the bar, now and then."""
+        now = time.monotonic()
+        if self._progress is None or self._facts is None or now - self._shown < REFRESH:
+            return
+        self._shown = now
+        task = self._progress.task_ids[0]
+        done = (facts.epoch - 1) * self._facts.n_train + facts.images
+        terms = f"{facts.neg_elbo:.2f} = {facts.reconstruction:.2f} + {facts.kl:.2f}"
+        label = f"epoch {facts.epoch}/{self._facts.config.epochs}"
+        self._progress.update(task, completed=done, description=label, terms=terms)
+
+    def epoch_ended(self, record: Mapping[str, float]) -> None:
+        """Add a line to the table, for some of the epochs when there are many."""
+        assert self._facts is not None
+        epochs = self._facts.config.epochs or 1
+        epoch = int(record["epoch"])
+        if epoch != 1 and epoch != epochs and epoch % max(1, epochs // LINES):
+            return
+        if self._header_due:
+            self.say(_header(record), style="bold")
+            self._header_due = False
+        self.say(_line(record))
+
+    def ended(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def finished(self, result: Trained) -> None:
+        """Say what came of it."""
+        seconds = result.record["seconds"]
+        best = f"those of epoch {result.best_epoch}, the best on validation"
+        kept = best if result.best_epoch else "the last"
+        self.say(f"trained {seconds:,.0f} s; the weights are {kept}")
+        self.say(f"pictures and curves: {result.folder}")
+
+
+def _header(record: Mapping[str, float]) -> str:
+    """The table's head: the loss with both its terms, for training and for validation."""
+    columns = f"{'epoch':>5}  {'train −ELBO':>11} {'recon':>9} {'KL':>7}"
+    if "val_neg_elbo" in record:
+        columns += f"  {'val −ELBO':>9} {'recon':>9} {'KL':>7}"
+    return f"{columns}  {'active':>6}  {'images/s':>9}   nats per image"
+
+
+def _line(record: Mapping[str, float]) -> str:
+    cells = f"{record['epoch']:>5.0f}  {record['train_neg_elbo']:>11.2f} "
+    cells += f"{record['train_reconstruction']:>9.2f} {record['train_kl']:>7.2f}"
+    if "val_neg_elbo" in record:
+        cells += f"  {record['val_neg_elbo']:>9.2f} {record['val_reconstruction']:>9.2f} "
+        cells += f"{record['val_kl']:>7.2f}"
+    return f"{cells}  {record['active_units']:>6.0f}  {record['images_per_second']:>9,.0f}"
+
+
+def _short(dataset: str) -> str:
+    """A data set's name; a path's last part."""
+    return dataset.rstrip("/").rsplit("/", 1)[-1] or dataset
