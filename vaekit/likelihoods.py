@@ -189,14 +189,15 @@ class UnitGaussian(_Normal):
 class Gaussian(_Normal):
     """N(x; mean, sigma²), one sigma for all values: fixed, learned, or the best one.
 
-    `learned` is one parameter beside the network's, kept within e^±6 by `soft_bound`.
+    `learned` is one parameter beside the network's, kept within e^±6 by `soft_bound`; at the
+    optimizer's pace it takes thousands of steps to come down.
 
-    `optimal` is the sigma-VAE of Rybkin et al. 2021 (arXiv:2006.13202): in training, sigma² is
-    the mean squared error of the batch, which maximises its likelihood, and gradients pass
-    through it. The density then depends on the batch, so that a running estimate is kept: the
-    mean over the first 100 batches, and from there on an average that moves by 1/100 with each.
-    In evaluation that stored sigma is used: the density is normalised, and no image's number
-    depends on its neighbours. No mean squared error below e^−12 is believed.
+    `optimal`, the default, is the sigma-VAE of Rybkin et al. 2021 (arXiv:2006.13202): in
+    training, sigma² is the mean squared error of the batch, which maximises its likelihood, and
+    gradients pass through it. As the density then depends on the batch, a running estimate is
+    kept: the mean over the first 100 batches, and from there on an average that moves by 1/100
+    with each. In evaluation that stored sigma is used: the density is normalised, and no image's
+    number depends on its neighbours. No mean squared error below e^−12 is believed.
 
     >>> Gaussian(0.5).log_prob(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
     tensor([-0.2258])

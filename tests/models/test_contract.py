@@ -29,7 +29,7 @@ shapes = pytest.mark.parametrize("image", IMAGES, ids=lambda i: "x".join(map(str
 
 
 def make(name: str, image: Image = (7, 5, 3), likelihood: str = "bce", **options: Any) -> VAE:
-    made = build_likelihood(likelihood)
+    made = build_likelihood(likelihood, sigma="learned" if likelihood == "gaussian" else None)
     return build(name, image=image, latent_dim=LATENT, likelihood=made, **options)
 
 
