@@ -47,7 +47,7 @@ class RunPictures:
         """Reconstructions and samples after an epoch."""
         samples = inference.decode(network, network.prior.sample(self._latents))
         pictures.save_picture(self.folder.picture("samples", epoch), pictures.grid(samples))
-        x = self._floats(np.arange(min(ORIGINALS, len(self._held))))
+        x = self._floats(self._choice(self._held, ORIGINALS))
         pairs = [x, inference.decode(network, inference.encode(network, x).mean)]
         picture = pictures.rows(pairs, ["original", "reconstruction"])
         pictures.save_picture(self.folder.picture("reconstructions", epoch), picture)
@@ -113,13 +113,15 @@ class RunPictures:
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Images to start from and to end at; of other classes where that can be had."""
-        shuffled = numpy_generator(self.config.seed, "ends").permutation(len(self._held))
-        if len(shuffled) < 2:
-            return shuffled, shuffled
-        starts = shuffled[: min(PATHS, len(shuffled) // 2)]
-        rest = shuffled[len(starts) :]
-        if self._held.labels is None:
-            return starts, rest[: len(starts)]
+        shuffled = numpy_generator(self.config.seed, "ends").permutation(len(self._held)).tolist()
+        half = max(1, min(PATHS, len(shuffled) // 2))
+        starts, others = shuffled[:half], shuffled[half:] or shuffled
+        ends = [others.pop(self._differing(start, others)) for start in starts]
+        return np.asarray(starts), np.asarray(ends)
+
+    def _differing(self, start: int, others: list[int]) -> int:
+        """The place of the first of the others that is of another class, else of the first."""
         labels = self._held.labels
-        ends = [next((r for r in rest if labels[r] != labels[s]), rest[0]) for s in starts]
-        return starts, np.asarray(ends)
+        if labels is None:
+            return 0
+        return next((i for i, other in enumerate(others) if labels[other] != labels[start]), 0)

@@ -75,8 +75,11 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
     """Load the images, and settle what depends on them."""
     train_set = load(config, "train", reporter)
     if len(train_set) < 2:
-        raise DataError(f"{config.dataset}: {len(train_set)} image is left to train on; 2 at least")
-    val = load(config, "val", reporter) if config.val_split > 0 else None
+        raise DataError(
+            f"{config.dataset}: one image is left to train on, at least two are needed; "
+            "--val-split 0 keeps none for validation"
+        )
+    val = load(config, "val", reporter, like=train_set) if config.val_split > 0 else None
     config = settle(config, train_set.image_shape, config.dataset)
     if config.batch_size > len(train_set):
         reporter.note(
@@ -88,13 +91,16 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
     return config, TrainingData(binarized(train_set, config), observed_val)
 
 
-def load(config: RunConfig, split: str, reporter: Reporter) -> ImageSet:
-    """One split of the run's data set."""
+def load(
+    config: RunConfig, split: str, reporter: Reporter, *, like: ImageSet | None = None
+) -> ImageSet:
+    """One split of the run's data set, its images shaped like those of another."""
     return load_dataset(
         config.dataset,
         split,
-        image_size=config.image_size,
+        image_size=like.image_shape[:2] if like is not None else config.image_size,
         grayscale=config.grayscale,
+        channels=like.image_shape[2] if like is not None else None,
         limit=config.limit,
         seed=config.seed,
         val_split=config.val_split,
