@@ -35,6 +35,11 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFE
 
 def open_zip(path: Path, request: Request) -> Source:
     """The images of a zip."""
+    return _source(path, list_zip(path), ZipReader, request)
+
+
+def list_zip(path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The members of a zip by name, none of them pointing out of it."""
     where = one_line(str(path))
     try:
         with zipfile.ZipFile(path) as archive:
@@ -45,9 +50,8 @@ def open_zip(path: Path, request: Request) -> Source:
         check_member(member.filename, where)
         if member.flag_bits & 1:
             raise DataError(f"{where}: is encrypted: unpack it and give the folder")
-    found = {_clean(m.filename): m for m in members if not m.is_dir()}
     _check_expansion(sum(m.file_size for m in members), path, where)
-    return _source(path, found, _ZipReader, request)
+    return {_clean(m.filename): m for m in members if not m.is_dir()}
 
 
 def open_tar(path: Path, request: Request) -> Source:
@@ -125,7 +129,7 @@ def file_identity(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _ZipReader:
+class ZipReader:
     """Members of a zip in any order; `zipfile` lets threads share one open archive."""
 
     path: Path
@@ -133,6 +137,7 @@ class _ZipReader:
 
     @contextmanager
     def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
+        """Opens the archive once for all."""
         with zipfile.ZipFile(self.path) as archive:
             yield (
                 (place, _zip_loader(archive, self.members[index]))

@@ -7,12 +7,14 @@ target, antialiased, and crops the middle: its aspect is kept, and nothing is pa
 
 from __future__ import annotations
 
+import importlib
 import io
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -28,8 +30,17 @@ ENDINGS = (
 )
 """A file is taken for an image by its ending."""
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_PLUGINS = ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Ppm")
 """The decoders allowed, whatever the ending says: some of Pillow's others run programs."""
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The allowed formats that this Pillow has; importing a plugin is what makes it known."""
+    for plugin in _PLUGINS:
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    return tuple(p.upper() for p in _PLUGINS if p.upper() in Image.OPEN)
+
 
 MAX_BYTES = 256 << 20
 MAX_PIXELS = 100_000_000
@@ -67,7 +78,7 @@ def decode(data: bytes, size: Size | None = None, channels: int | None = None) -
     if len(data) > MAX_BYTES:
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
             return _decode(image, size, channels)
     except ImageError:
         raise

@@ -23,7 +23,7 @@ def open_folder(path: Path, request: Request) -> Source:
     where = one_line(str(path))
     tree = grow(found, where, request.reporter.note)
     parts = {
-        split: Files(branch.names, _Reader(path, branch.names).reading, branch.labels)
+        split: Files(branch.names, FolderReader(path, branch.names).reading, branch.labels)
         for split, branch in tree.branches.items()
     }
     name = path.name or path.resolve().name
@@ -86,7 +86,7 @@ def _identity(path: Path, found: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class FolderReader:
     """Reads the files of one split."""
 
     root: Path
