@@ -1,4 +1,4 @@
-"""Residual networks: better pictures, for more time."""
+"""Residual networks: deeper than `conv`, for longer training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ResNet(VAE):
         channels: Sequence[int] = (32, 64, 128, 256),
         activation: str = "silu",
         norm: str = "group",
-        depth: int = 2,
+        depth: int = 1,
     ) -> None:
         super().__init__(image, latent_dim, likelihood)
         self.channels, self.activation = list(channels), activation
@@ -60,13 +60,13 @@ class ResNet(VAE):
 
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:
-        """Stages until the longer side is 2 pixels: 32, 64, 128, 256 at 17 to 32 pixels."""
+        """One block a stage, until the longer side is 2 pixels: four stages at 17 to 32 pixels."""
         stages = math.ceil(math.log2(max(image[:2]))) - 1
         return {
             "channels": stage_widths(stages),
             "activation": "silu",
             "norm": "group",
-            "depth": 2,
+            "depth": 1,
         }
 
     @property
