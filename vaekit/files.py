@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+LONGEST_NAME = 200
+"""Bytes of a file's name that a temporary name repeats; file systems take 255 in all."""
+
 
 def cache_dir() -> Path:
     """Where downloads and decoded images live: the platform's cache folder for this user."""
@@ -38,7 +41,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     too. On any failure the temporary file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -51,6 +54,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _prefix(path: Path) -> str:
+    """The beginning of a temporary name beside `path`, which leaves room for the rest of it."""
+    return f".{path.name}." if len(os.fsencode(path.name)) <= LONGEST_NAME else ".long-name."
 
 
 def write_bytes(path: Path, content: bytes) -> None:

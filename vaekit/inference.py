@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,10 +22,7 @@ from vaekit.header import ModelHeader
 from vaekit.models.base import VAE
 from vaekit.seeds import normal_rows
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Images = np.ndarray[Any, Any] | Tensor
+Images = np.ndarray[Any, Any] | Tensor
 
 CHUNK = 64
 
@@ -91,8 +89,9 @@ class Model:
         """Means and log-variances of q(z|x)."""
         return encode(self.network, self._batch(images))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: np.ndarray[Any, Any] | Tensor) -> Tensor:
         """The images of latents."""
+        z = _tensor(z)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise DataError(
                 f"latents have shape {list(z.shape)}, this model needs (N, {self.latent_dim})"
@@ -126,7 +125,7 @@ class Model:
 
 def as_floats(images: Any) -> Tensor:
     """uint8 (N, H, W, C), or float (N, C, H, W), as float (N, C, H, W) in [0, 1]."""
-    x = torch.as_tensor(images)
+    x = _tensor(images)
     if x.ndim != 4:
         raise DataError(f"images have shape {list(x.shape)}: four dimensions are needed")
     if x.dtype == torch.uint8:
@@ -140,8 +139,19 @@ def as_floats(images: Any) -> Tensor:
 
 
 def _one(image: Any) -> Tensor:
-    x = torch.as_tensor(image)
+    x = _tensor(image)
     return as_floats(x if x.ndim == 4 else x[None])
+
+
+def _tensor(values: Any) -> Tensor:
+    """Anything that holds numbers, as a tensor; torch takes no read-only or reversed array."""
+    if isinstance(values, Tensor):
+        return values
+    array = np.asarray(values)
+    if array.dtype.kind not in "buif":
+        raise DataError(f"values are of type {array.dtype}: numbers are needed")
+    usable = array.flags.writeable and all(stride >= 0 for stride in array.strides)
+    return torch.from_numpy(array if usable else array.copy())
 
 
 @torch.no_grad()

@@ -16,22 +16,28 @@ LONGEST = 1_000_000
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with floats as everyone writes them and without aliases.
+    """The safe loader, with floats as everyone writes them, and without aliases and tags.
 
     YAML 1.1 reads `1e-3` as text; people mean a number. An alias can make a small file expand
-    without end, and no config needs one.
+    without end, a tag names a type for a value that may not be of it, and no config needs either.
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not taken")
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError("tags (!) are not taken")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = {key for key in keys if keys.count(key) > 1}
-        if twice:
-            raise yaml.YAMLError(f"the key {sorted(twice)[0]!r} stands twice")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError("a key is a list or a mapping")
+            if key.value in seen:
+                raise yaml.YAMLError(f"the key {key.value!r} stands twice")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -64,16 +70,26 @@ def _mapping(content: bytes, path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UsageError(f"{path} is not a list of `option: value` lines")
-    return {key.replace("-", "_"): value for key, value in values.items()}
+    named = {key.replace("-", "_"): value for key, value in values.items()}
+    if len(named) < len(values):
+        raise UsageError(f"{path} has a key twice, with a dash and with an underscore")
+    return named
 
 
 def yaml_text(value: Any) -> str:
-    """One plain value as YAML (JSON's forms are YAML's, and a float keeps all its digits).
+    """One plain value as YAML (JSON's forms are nearly YAML's, and a float keeps all its digits).
 
     >>> yaml_text((400, 400)), yaml_text("cifar10"), yaml_text(1e-3)
     ('[400, 400]', 'cifar10', '0.001')
     """
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./-]*", value):
-        plain = yaml.safe_load(value)
-        return value if plain == value else json.dumps(value)
-    return json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    plain = re.fullmatch(r"[A-Za-z][\w./-]*", value) and yaml.safe_load(value) == value
+    return value if plain else f'"{"".join(map(_escaped, value))}"'
+
+
+def _escaped(character: str) -> str:
+    """A character within double quotes. JSON's surrogate pairs would come back as two."""
+    if character.isprintable() and character not in '"\\':
+        return character
+    return f"\\U{ord(character):08x}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -15,12 +16,23 @@ INTERNAL = 1
 
 def main() -> None:
     """The entry point: run a command, and leave with its exit code."""
+    _mend_streams()
     sys.exit(run(sys.argv[1:]))
+
+
+def _mend_streams() -> None:
+    """Python gives None for a stream that was closed, and cannot print every file name."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (as long as the process)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; whatever goes wrong becomes one line on stderr and an exit code."""
     try:
+        if sys.stdout is None:
+            raise VaekitError("stdout is closed: there is nowhere to print to")
         code = _dispatch(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -47,7 +59,7 @@ def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     """Say what went wrong in one line; gives the exit code."""
     from vaekit.cli.console import one_line
 
-    debug = "--debug" in arguments or bool(os.environ.get("VAEKIT_DEBUG"))
+    debug = "--debug" in arguments or os.environ.get("VAEKIT_DEBUG", "") not in ("", "0", "false")
     if debug:
         traceback.print_exception(error)
     code, message = _verdict(error)

@@ -49,7 +49,7 @@ def _pairs(file: ModelFile) -> list[tuple[str, str]]:
         ("likelihood", _likelihood(file)),
         ("objective", f"{header.objective.get('name')}{_settings(_rest(header.objective))}"),
         ("trained on", _data(training)),
-        ("steps", f"{training.get('steps', 0):,} in {training.get('epochs')} epochs, "
+        ("steps", f"{_count(training.get('steps'))} in {training.get('epochs')} epochs, "
                   f"seed {training.get('seed')}"),
         ("weights", str(training.get("weights", ""))),
     ]  # fmt: skip
@@ -68,6 +68,18 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _count(value: object) -> str:
+    """A number with commas; what a stranger's file holds instead, as it is."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _numbers(record: object, *names: str) -> list[float] | None:
+    """Numbers out of a record by name, or None where it does not hold them all."""
+    values = [record.get(name) for name in names] if isinstance(record, dict) else [None]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return numbers if len(numbers) == len(values) else None
 
 
 def _rest(objective: dict[str, Any]) -> dict[str, Any]:
@@ -89,20 +101,20 @@ def _likelihood(file: ModelFile) -> str:
 
 def _data(training: dict[str, Any]) -> str:
     mark = str(training.get("fingerprint", ""))[:12]
-    return f"{training.get('dataset')}, {training.get('n', 0):,} images (fingerprint {mark})"
+    return f"{training.get('dataset')}, {_count(training.get('n'))} images (fingerprint {mark})"
 
 
 def _results(training: dict[str, Any]) -> list[tuple[str, str]]:
     """The last epoch's losses, and the best validation."""
-    final, best = training.get("final") or {}, training.get("best") or {}
     lines = []
     for part, title in (("train", "training loss"), ("val", "validation loss")):
-        if f"{part}_neg_elbo" in final:
-            total, first, second = (
-                final[f"{part}_{term}"] for term in ("neg_elbo", "reconstruction", "kl")
-            )
+        terms = (f"{part}_neg_elbo", f"{part}_reconstruction", f"{part}_kl")
+        loss = _numbers(training.get("final"), *terms)
+        if loss is not None:
+            total, first, second = loss
             lines.append((title, f"{total:.2f} = {first:.2f} reconstruction + {second:.2f} KL, "
                                  "in nats per image, at the last epoch"))  # fmt: skip
-    if best:
-        lines.append(("best", f"{best['val_neg_elbo']:.2f} on validation, epoch {best['epoch']}"))
+    best = _numbers(training.get("best"), "val_neg_elbo", "epoch")
+    if best is not None:
+        lines.append(("best", f"{best[0]:.2f} on validation, epoch {best[1]:.0f}"))
     return lines

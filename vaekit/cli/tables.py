@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from vaekit.cli.console import one_line
+
 WIDE = 10_000
 """Columns of a pipe: nothing is wrapped there, so that a line stays a line."""
 
@@ -18,7 +20,7 @@ def show(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
     for i, column in enumerate(columns):
         table.add_column(column, no_wrap=i == 0, style="bold" if i == 0 else "")
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(one_line, line))
     _print(table)
 
 
@@ -28,7 +30,7 @@ def show_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, value in pairs:
-        table.add_row(name, value)
+        table.add_row(name, one_line(value))
     _print(table)
 
 

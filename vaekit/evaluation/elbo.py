@@ -53,15 +53,15 @@ class _Moments:
     def add(self, terms: dict[str, Tensor]) -> None:
         self.n += len(next(iter(terms.values())))
         for name, term in terms.items():
-            exact = term.double()
+            exact = term.cpu().double()  # not every device has float64
             self.first[name] = self.first.get(name, 0) + exact.sum(0)
             self.second[name] = self.second.get(name, 0) + exact.square().sum(0)
 
     def mean(self, name: str) -> Tensor:
-        return self.first[name].cpu() / self.n
+        return self.first[name] / self.n
 
     def variance(self, name: str) -> Tensor:
-        spread = self.second[name].cpu() / self.n - self.mean(name).square()
+        spread = self.second[name] / self.n - self.mean(name).square()
         return spread.clamp_min(0.0)
 
     def stderr(self, name: str) -> float:
