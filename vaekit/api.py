@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.config import resolve
+from vaekit.training.run import resume as resume_training
 from vaekit.training.run import train as run_training
 from vaekit.training.watching import Watcher
 
@@ -15,6 +16,7 @@ def train(
     *,
     recipe: str | None = None,
     config: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     force: bool = False,
     watcher: Watcher | None = None,
     **options: Any,
@@ -27,10 +29,12 @@ def train(
     Environment variables do not count here: what a program does is what its text says.
     """
     plain = {name: _plain(value) for name, value in options.items()}
+    if resume is not None:
+        return resume_training(Path(resume), plain, watcher).model
     settled = resolve(plain, environ={}, config=config, recipe=recipe)
     return run_training(settled, watcher, force=force).model
 
 
 def _plain(value: Any) -> Any:
-    """A path as text and a list as it stands in YAML, so that both can be given."""
+    """A path as text, so that both can be given."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -13,6 +13,7 @@ it. A field that is None is chosen when the images are known (`vaekit.training.p
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,8 @@ from vaekit.yaml_files import read_yaml, yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
 ENVIRONMENT = "VAEKIT_"
+LONGEST_SHOWN = 100
+"""Characters of a value that an error repeats."""
 
 
 def _numbers(value: object) -> object:
@@ -60,6 +63,21 @@ def _sigma(value: object) -> object:
         raise ValueError("a number, learned or optimal") from None
 
 
+def _interval(value: object) -> object:
+    """`500` is steps; `"5min"` (or `90s`, `2h`) is time."""
+    if isinstance(value, str):
+        if value.isdecimal():
+            return int(value)
+        if not re.fullmatch(r"\d+(s|min|h)", value):
+            raise ValueError("a number of steps, or a time such as 5min")
+    return value
+
+
+def _switch(value: object) -> object:
+    """YAML reads a bare `on` or `off` as a truth value; here they are words."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 def _known(kind: str) -> BeforeValidator:
     """The value is a name in the registry; a near miss is pointed out."""
 
@@ -77,6 +95,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
 ImageSize = Annotated[tuple[Count, Count], BeforeValidator(_size)]
+Interval = Annotated[Count | str, BeforeValidator(_interval)]
 Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]
 
 
@@ -173,7 +192,7 @@ class RunConfig(BaseModel):
     precision: Literal["float32", "bfloat16"] = _option(
         "float32", "Run", "arithmetic inside the network"
     )
-    compile: Literal["auto", "on", "off"] = _option(
+    compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = _option(
         "auto", "Run", "torch.compile; auto is off until it pays", local=True
     )
     seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "everything random comes from it")
@@ -182,6 +201,9 @@ class RunConfig(BaseModel):
         None, "Run", "CPU threads", shown="as torch chooses", local=True
     )
 
+    checkpoint_every: Interval = _option(
+        "5min", "Output", "steps, or a time such as 5min, between checkpoints", local=True
+    )
     pictures_every: Count | None = _option(
         None, "Output", "epochs between pictures", shown="about ten times a run", local=True
     )
@@ -200,7 +222,8 @@ class RunConfig(BaseModel):
     def shared(self) -> dict[str, Any]:
         """What was trained, without where and how: the part that goes into a model file."""
         local = {name for name, field in RunConfig.model_fields.items() if facts(field)["local"]}
-        return {**self.model_dump(mode="json", exclude=local), "dataset": Path(self.dataset).name}
+        name = Path(self.dataset).absolute().name
+        return {**self.model_dump(mode="json", exclude=local), "dataset": name}
 
     def reproducible(self) -> RunConfig:
         """What gives the same run again from any folder: paths whole, the output left open."""
@@ -300,7 +323,13 @@ def _complaint(error: ValidationError, origins: Mapping[str, str]) -> str:
         hint = registry.near_miss(name, tuple(RunConfig.model_fields))
         return f"unknown option {origin}: {hint}"
     reason = str(first["msg"]).removeprefix("Value error, ")
-    return f"{origin} = {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+    return f"{origin} = {_short(first['input'])}: {reason[0].lower()}{reason[1:]}"
+
+
+def _short(value: object) -> str:
+    """A value as it was given, or its beginning where it fills more than a line."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
 def recipe_names() -> tuple[str, ...]:

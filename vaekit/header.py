@@ -105,13 +105,22 @@ class TensorPlace:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """A safetensors file that was found sound: what it says, and where its tensors lie."""
+
+    path: Path
+    metadata: Mapping[str, Any]
+    tensors: Mapping[str, TensorPlace]
+    size: int
+
+
+@dataclass(frozen=True)
 class ModelFile:
     """A model file that was found sound, not yet loaded."""
 
     path: Path
     header: ModelHeader
     tensors: Mapping[str, TensorPlace]
-    data_start: int
     size: int
 
     @property
@@ -122,20 +131,27 @@ class ModelFile:
 
 def read(path: str | os.PathLike[str]) -> ModelFile:
     """Read and check the header of a model file, without torch and without the tensors."""
+    layout = read_layout(path)
+    header = _model_header(layout.path, layout.metadata)
+    return ModelFile(layout.path, header, layout.tensors, layout.size)
+
+
+def read_layout(path: str | os.PathLike[str]) -> Layout:
+    """Read and check the layout of any safetensors file."""
     path = Path(path)
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(8)
-            _refuse_pickle(path, start)
+            _refuse_pickle(path, start + file.read(1))
+            file.seek(len(start))
             length = _header_length(path, start, size)
-            entries = _json(path, file.read(length), "header")
+            entries = read_json(path, file.read(length), "header")
     except OSError as error:
         raise ModelFileError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
     metadata = entries.pop("__metadata__", None)
-    header = _model_header(path, metadata)
     tensors = _places(path, entries, size - 8 - length)
-    return ModelFile(path, header, tensors, 8 + length, size)
+    return Layout(path, metadata if isinstance(metadata, dict) else {}, tensors, size)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -145,7 +161,12 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def _refuse_pickle(path: Path, start: bytes) -> None:
-    """Say what a .pth is before its bytes are mistaken for a header; it is never opened."""
+    """Say what a .pth is before its bytes are mistaken for a header; it is never opened.
+
+    A header's length may begin with the same bytes as a pickle (640 does), but `{` follows it.
+    """
+    if start[8:] == b"{":
+        return
     if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
         raise ModelFileError(
             f"{path} is a pickle (a PyTorch checkpoint?): vaekit reads only safetensors, "
@@ -166,9 +187,10 @@ def _header_length(path: Path, start: bytes, size: int) -> int:
     return length
 
 
-def _json(path: Path, content: bytes | str, what: str) -> dict[str, Any]:
+def read_json(path: Path, content: bytes | str, what: str) -> dict[str, Any]:
+    """A JSON object out of a file's text, or an error that names the file."""
     try:
-        value = json.loads(content, parse_constant=_no_constant)
+        value = json.loads(content, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise ModelFileError(f"{path} is not a safetensors file: its {what} is not JSON") from None
     if not isinstance(value, dict):
@@ -180,11 +202,18 @@ def _no_constant(name: str) -> float:
     raise ValueError(name)
 
 
-def _model_header(path: Path, metadata: object) -> ModelHeader:
-    text = metadata.get("vaekit") if isinstance(metadata, dict) else None
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _model_header(path: Path, metadata: Mapping[str, Any]) -> ModelHeader:
+    text = metadata.get("vaekit")
     if not isinstance(text, str):
         raise ModelFileError(f"{path} is not a vaekit model: its header has no `vaekit` key")
-    values = _json(path, text, "vaekit header")
+    values = read_json(path, text, "vaekit header")
     version = values.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ModelFileError(
@@ -192,11 +221,18 @@ def _model_header(path: Path, metadata: object) -> ModelHeader:
             f"({FORMAT_VERSION}): upgrade vaekit"
         )
     try:
-        return ModelHeader.model_validate(values)
+        header = ModelHeader.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelFileError(f"{path}: bad header: {where}: {first['msg'].lower()}") from None
+    for name, numbers in header.latents:
+        if len(numbers) != header.model.latent_dim:
+            raise ModelFileError(
+                f"{path}: bad header: latents.{name} holds {len(numbers)} numbers, "
+                f"latent_dim is {header.model.latent_dim}"
+            )
+    return header
 
 
 def _places(path: Path, entries: Mapping[str, Any], available: int) -> dict[str, TensorPlace]:

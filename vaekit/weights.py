@@ -41,7 +41,9 @@ def to_bytes(metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> bytes:
     blob = safetensors.torch.save(plain)
     length = int(struct.unpack("<Q", blob[:8])[0])
     entries = json.loads(blob[8 : 8 + length])
-    texts = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
+    texts = {
+        name: json.dumps(value, sort_keys=True, allow_nan=False) for name, value in metadata.items()
+    }
     entries["__metadata__"] = {"format": "pt", **texts}
     text = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format keeps tensors aligned to eight bytes
@@ -55,7 +57,7 @@ def load(
     file = read(path)
     network = _skeleton(file)
     _compare_shapes(file, network)
-    state = _tensors(file)
+    state = read_tensors(file.path)
     if not allow_nonfinite:
         _refuse_nonfinite(file, state)
     network = network.to_empty(device=device)
@@ -80,6 +82,8 @@ def _skeleton(file: ModelFile) -> VAE:
     for kind, name in (("model", spec.name), ("likelihood", header.likelihood.name)):
         if name not in registry.names(kind):
             raise ModelFileError(f"{file.path}: {registry.suggest(kind, name)}")
+    if _layers(spec.settings) > len(file.tensors):
+        raise ModelFileError(f"{file.path}: the header asks for more layers than there are tensors")
     try:
         with torch.device("meta"):
             return build(
@@ -91,8 +95,18 @@ def _skeleton(file: ModelFile) -> VAE:
                 seed=0,
             )
     except (UsageError, RuntimeError, TypeError, ValueError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelFileError(f"{file.path}: the header describes no network: {reason}") from None
+
+
+def _layers(settings: Mapping[str, Any]) -> int:
+    """How many layers settings ask for at least; each has tensors, even where they are empty.
+
+    Building a layer takes time and memory even without its numbers, so this is asked first.
+    """
+    widths = [len(value) for value in settings.values() if isinstance(value, list)]
+    depth = settings.get("depth")
+    return max(widths, default=1) * (depth if isinstance(depth, int) else 1)
 
 
 def _compare_shapes(file: ModelFile, network: VAE) -> None:
@@ -109,11 +123,12 @@ def _compare_shapes(file: ModelFile, network: VAE) -> None:
             )
 
 
-def _tensors(file: ModelFile) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file whose layout was found sound."""
     try:
-        return safetensors.torch.load_file(file.path)
+        return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise ModelFileError(f"{file.path}: {error}") from None
+        raise ModelFileError(f"{path}: {error}") from None
 
 
 def _refuse_nonfinite(file: ModelFile, state: Mapping[str, Tensor]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
+
+import typer
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.options import (
@@ -16,6 +19,7 @@ from vaekit.cli.options import (
     with_run_options,
 )
 from vaekit.config import RunConfig, as_yaml, resolve
+from vaekit.errors import UsageError
 
 
 @with_run_options
@@ -23,6 +27,10 @@ def command(
     *,
     recipe: Recipe = None,
     config: ConfigFile = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="DIR", help="take up the run in this folder"),
+    ] = None,
     force: Annotated[bool, switch("--force", help="replace a run in the same folder")] = False,
     dry_run: Annotated[
         bool, switch("--dry-run", help="say what would be done; do nothing")
@@ -38,23 +46,27 @@ def command(
     [dim]vaekit train --dataset photos/ --image-size 64[/dim] takes a folder of images.
     [dim]vaekit train --dataset cifar10 --recipe cifar10-conv[/dim] follows a recipe.
     """
-    settled = resolve(options, config=config, recipe=recipe)
+    if resume is not None and (recipe is not None or config is not None):
+        raise UsageError("--resume goes without --recipe and --config: a run keeps its options")
     if dry_run:
-        _preview(settled, Terminal(quiet=quiet), as_json=as_json)
+        _preview(resolve(options, config=config, recipe=recipe), quiet=quiet, as_json=as_json)
         return
     from vaekit.cli.training_view import TrainingView
-    from vaekit.training.run import train
+    from vaekit.training import run
 
     view = TrainingView(quiet=quiet)
-    result = train(settled, view, force=force)
+    if resume is not None:
+        result = run.resume(resume, options, view)
+    else:
+        result = run.train(resolve(options, config=config, recipe=recipe), view, force=force)
     view.finished(result)
     print(json.dumps(_summary(result)) if as_json else result.model)
 
 
-def _preview(config: RunConfig, terminal: Terminal, *, as_json: bool) -> None:
+def _preview(config: RunConfig, *, quiet: bool, as_json: bool) -> None:
     from vaekit.training.run import preview
 
-    settled, need = preview(config, terminal)
+    settled, need = preview(config, Terminal(quiet=quiet))
     if as_json:
         values = settled.model_dump(mode="json")
         sizes = {"parameters": need.parameters, "expected_bytes": need.total}

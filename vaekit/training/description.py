@@ -22,8 +22,9 @@ TIMES = ("seconds", "images_per_second")
 
 def describe(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> ModelHeader:
     """The header of the model that the trainer now shows."""
-    config = trainer.config
+    config, report = trainer.config, statistics(trainer)
     assert config.model is not None
+    trainer.check_report(report)
     return ModelHeader(
         format_version=FORMAT_VERSION,
         vaekit_version=__version__,
@@ -31,7 +32,7 @@ def describe(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> Mo
         likelihood=_likelihood(trainer),
         objective=_objective(config),
         classes=list(images.classes) if images.classes else None,
-        latents=_latents(statistics(trainer)),
+        latents=_latents(report),
         training=_training(trainer, images, record),
     )
 

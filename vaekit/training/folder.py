@@ -15,6 +15,7 @@ from vaekit.errors import UsageError, VaekitError
 
 ROOT = Path("runs")
 MODEL_ENDING = ".safetensors"
+PICTURES = ("reconstructions", "samples")
 REFUSED_ENDINGS = (".pth", ".pt", ".ckpt", ".pkl", ".bin")
 
 
@@ -35,6 +36,16 @@ class RunFolder:
         """One JSON line per epoch."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def checkpoints(self) -> Path:
+        """What the run can be taken up from."""
+        return self.path / "checkpoint"
+
+    @property
+    def model_beside(self) -> bool:
+        """Whether the model stands beside the folder, under its name, and not in it."""
+        return self.model.parent != self.path
+
     def picture(self, kind: str, epoch: int) -> Path:
         """Where the picture of one kind after one epoch goes."""
         return self.path / kind / f"epoch-{epoch:03d}.png"
@@ -44,16 +55,34 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
+    def records(self) -> list[dict[str, float]]:
+        """All lines of the metrics so far; one that a power cut left unfinished is not one."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def cut_metrics(self, epoch: int) -> None:
+        """Forget the lines of epochs that will be made again."""
+        kept = [record for record in self.records() if record["epoch"] <= epoch]
+        text = "".join(json.dumps(record) + "\n" for record in kept)
+        files.write_text(self.metrics, text)
+
 
 def choose(output: str | None, name: str) -> RunFolder:
     """The folder that `--output` asks for, or the next free `runs/<name>`."""
     if output is None:
         path = _next_free(ROOT / name)
-        return RunFolder(path, path / f"model{MODEL_ENDING}")
+        return at(path)
     target = Path(output)
-    if target.suffix == MODEL_ENDING:
-        return RunFolder(target.with_suffix(""), target)
-    return RunFolder(target, target / f"model{MODEL_ENDING}")
+    beside = target.suffix == MODEL_ENDING
+    return at(target.with_suffix("") if beside else target, model_beside=beside)
+
+
+def at(path: Path, *, model_beside: bool = False) -> RunFolder:
+    """The run's folder at `path`, its model in it or beside it."""
+    inside = path / f"model{MODEL_ENDING}"
+    return RunFolder(path, path.with_name(path.name + MODEL_ENDING) if model_beside else inside)
 
 
 def refuse_unfit(output: str | None, *, force: bool) -> None:
@@ -61,7 +90,9 @@ def refuse_unfit(output: str | None, *, force: bool) -> None:
     if output is None:
         return
     target = Path(output)
-    if target.suffix in REFUSED_ENDINGS:
+    if output in ("", "-"):
+        raise UsageError(f"--output {output!r}: name a folder, or a file ending in {MODEL_ENDING}")
+    if target.suffix.lower() in REFUSED_ENDINGS:
         raise UsageError(
             f"--output {output}: vaekit writes no pickles; "
             f"try {target.with_suffix(MODEL_ENDING).as_posix()}"
@@ -69,6 +100,8 @@ def refuse_unfit(output: str | None, *, force: bool) -> None:
     folder = choose(output, "")
     if folder.path.exists() and not folder.path.is_dir():
         raise UsageError(f"--output {output}: {folder.path} is a file, not a folder")
+    if folder.model.is_dir():
+        raise UsageError(f"--output {output}: {folder.model} is a folder, not a model file")
     if folder.config.exists() and not force:
         raise UsageError(
             f"--output {output}: {folder.path} holds a run already; "
@@ -87,9 +120,24 @@ def plain_name(dataset: str) -> str:
 
 
 def _next_free(path: Path) -> Path:
-    """`path`, or `path-2`, `path-3` and so on: the first that nobody has."""
+    """`path`, or `path-2`, `path-3` and so on: the first that nobody has, taken by making it."""
     numbered = (path.with_name(f"{path.name}-{i}") for i in itertools.count(2))
-    return next(p for p in itertools.chain([path], numbered) if not p.exists())
+    return next(p for p in itertools.chain([path], numbered) if _made(p))
+
+
+def _made(path: Path) -> bool:
+    """Make a folder; False where there is one (two runs may want the same name at once)."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise VaekitError(f"{path}: cannot write there: {_reason(error)} (--output)") from None
+    return True
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _prove_writable(folder: RunFolder) -> None:
@@ -100,25 +148,24 @@ def _prove_writable(folder: RunFolder) -> None:
             with tempfile.TemporaryFile(dir=parent):
                 pass
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise VaekitError(f"--output {folder.path}: cannot write there: {reason}") from None
+        raise VaekitError(f"--output {folder.path}: cannot write there: {_reason(error)}") from None
 
 
 @contextlib.contextmanager
-def claimed(folder: RunFolder) -> Iterator[None]:
+def claimed(folder: RunFolder, *, fresh: bool = True) -> Iterator[None]:
     """Make the folder, prove that it can be written, and keep every other run out of it."""
     _prove_writable(folder)
     with files.locked(folder.path / ".lock", wait=False) as got:
         if not got:
             raise VaekitError(f"--output {folder.path}: another run is writing there")
-        _clear(folder)
+        if fresh:
+            _clear(folder)
         yield
 
 
 def _clear(folder: RunFolder) -> None:
     """Forget the run that was here before: `--force` allowed it, or it never began."""
-    for old in (folder.metrics, folder.config):
+    pictures = [(folder.path / kind).glob("epoch-*.png") for kind in PICTURES]
+    checkpoints = folder.checkpoints.glob("step-*.safetensors")
+    for old in (folder.metrics, folder.config, *itertools.chain(checkpoints, *pictures)):
         old.unlink(missing_ok=True)
-    for kind in ("reconstructions", "samples"):
-        for picture in (folder.path / kind).glob("epoch-*.png"):
-            picture.unlink()

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from vaekit.training.schedules import kl_weight, learning_rate
 from vaekit.training.watching import StepFacts
 
 EVALUATION_BATCH = 512
+REMEDY = "try a lower --lr, --grad-clip 1, or --kl-warmup 5"
 
 
 @dataclass
@@ -36,8 +38,16 @@ class Progress:
     epoch: int = 0
     seen: int = 0
     seconds: float = 0.0
+    epoch_seconds: float = 0.0
     best_epoch: int = 0
     best: float = math.inf
+
+
+class _Sums(NamedTuple):
+    """Sums over a batch: of the terms and the loss, and of the latents and their squares."""
+
+    terms: Tensor
+    latents: Tensor
 
 
 class Trainer:
@@ -54,8 +64,6 @@ class Trainer:
         self.sums = torch.zeros(len(TERMS), dtype=torch.float64)
         self.latents = torch.zeros(2, network.latent_dim, dtype=torch.float64)
         self.best_state: dict[str, Tensor] | None = None
-        self._began = time.perf_counter()
-        self._epoch_seconds = 0.0
 
     @property
     def epochs(self) -> int:
@@ -109,11 +117,12 @@ class Trainer:
         now = self.progress
         now.epoch += 1
         report = self.validate()
+        self.check_report(report)
         if report is not None and report.neg_elbo < now.best:
             now.best, now.best_epoch = report.neg_elbo, now.epoch
             self.best_state = _copied(self.shown)
         record = self._record(report)
-        now.seen, self._epoch_seconds = 0, 0.0
+        now.seen, now.epoch_seconds = 0, 0.0
         self.sums.zero_()
         self.latents.zero_()
         return record
@@ -127,6 +136,14 @@ class Trainer:
             self.shown, objective, observed(self.config, self.val), seed=self.config.seed
         )
 
+    def check_report(self, report: ElboReport | None) -> None:
+        """Stop if the weights no longer give numbers: the step before may have broken them."""
+        if report is not None and not math.isfinite(report.neg_elbo):
+            raise Diverged(
+                f"epoch {self.progress.epoch}: after its last step the loss is {report.neg_elbo}; "
+                f"{REMEDY}"
+            )
+
     def kept_state(self) -> Mapping[str, Tensor]:
         """The weights to write: the best on validation; the last where there is none."""
         return self.best_state if self.best_state is not None else self.shown.state_dict()
@@ -139,29 +156,27 @@ class Trainer:
         warmup = self.config.kl_warmup * self.steps_per_epoch
         return kl_weight(self.config.beta, warmup_steps=warmup, step=self.progress.step)
 
-    def _backward(self, indices: Tensor) -> Tensor:
-        """Gradients of the mean loss of the batch; gives the sums of the terms, and of the loss."""
+    def _backward(self, indices: Tensor) -> _Sums:
+        """Gradients of the mean loss of the batch; gives the sums of its terms."""
         place = (self.config.seed, "noise", self.progress.step)
         noise = torch.randn(
             len(indices), self.network.latent_dim, generator=seeds.generator(*place)
         ).to(self.train.device)
         x = self._observe(self.train.gather(indices))
         size = self.config.micro_batch or len(indices)
-        sums = torch.zeros(len(TERMS) + 1, dtype=torch.float64)
-        for part, draws in zip(x.split(size), noise.split(size), strict=True):
-            sums += self._backward_part(part, draws, len(indices))
-        return sums
+        parts = zip(x.split(size), noise.split(size), strict=True)
+        return _added([self._backward_part(part, draws, len(indices)) for part, draws in parts])
 
-    def _backward_part(self, x: Tensor, noise: Tensor, whole: int) -> Tensor:
+    def _backward_part(self, x: Tensor, noise: Tensor, whole: int) -> _Sums:
         with torch.autocast(x.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
             terms = self.objective(
                 self.network, x, noise, beta=self._beta(), free_bits=self.config.free_bits
             )
         (terms["loss"].sum() / whole).backward()
-        mean = terms["mean"].double()
-        self.latents += torch.stack([mean.sum(0), mean.square().sum(0)]).cpu()
-        sums = torch.stack([terms[name].detach().double().sum() for name in (*TERMS, "loss")])
-        return sums.cpu()
+        mean = terms["mean"].cpu().double()  # not every device has float64
+        values = torch.stack([terms[name].detach() for name in (*TERMS, "loss")])
+        latents = torch.stack([mean.sum(0), mean.square().sum(0)])
+        return _Sums(values.cpu().double().sum(1), latents)
 
     def _observe(self, x: Tensor) -> Tensor:
         """What the model sees: a fresh draw of black and white where that is asked for."""
@@ -178,23 +193,24 @@ class Trainer:
             torch._foreach_mul_(gradients, scale)
         return float(norm)
 
-    def _check(self, sums: Tensor, norm: float) -> None:
-        values = dict(zip((*TERMS, "loss"), sums.tolist(), strict=True), gradient=norm)
+    def _check(self, sums: _Sums, norm: float) -> None:
+        values = dict(zip((*TERMS, "loss"), sums.terms.tolist(), strict=True), gradient=norm)
         for name in ("reconstruction", "kl", "loss", "gradient"):
             if not math.isfinite(values[name]):
                 now, rate = self.progress, self._learning_rate(self.progress.step)
                 raise Diverged(
                     f"step {now.step + 1} (epoch {now.epoch + 1}): the {name} is {values[name]} "
                     f"at learning rate {rate:.3g}; "
-                    "try a lower --lr, --grad-clip 1, or --kl-warmup 5"
+                    f"{REMEDY}"
                 )
 
-    def _count(self, sums: Tensor, images: int, seconds: float) -> None:
-        self.sums += sums[: len(TERMS)]
+    def _count(self, sums: _Sums, images: int, seconds: float) -> None:
+        self.sums += sums.terms[: len(TERMS)]
+        self.latents += sums.latents
         self.progress.step += 1
         self.progress.seen += images
         self.progress.seconds += seconds
-        self._epoch_seconds += seconds
+        self.progress.epoch_seconds += seconds
 
     def _facts(self) -> StepFacts:
         now = self.progress
@@ -207,7 +223,7 @@ class Trainer:
             "epoch": now.epoch,
             "step": now.step,
             "seconds": round(now.seconds, 3),
-            "images_per_second": round(now.seen / max(self._epoch_seconds, 1e-9), 1),
+            "images_per_second": round(now.seen / max(now.epoch_seconds, 1e-9), 1),
             "lr": self._learning_rate(now.step - 1),
             "beta": self._beta(),
         }
@@ -233,6 +249,11 @@ def observed(config: RunConfig, batches: Batches) -> Iterator[tuple[Tensor, Tens
             yield indices, dynamic(x, noise.view(x.shape).to(x.device))
         else:
             yield indices, x
+
+
+def _added(parts: list[_Sums]) -> _Sums:
+    terms, latents = zip(*parts, strict=True)
+    return _Sums(torch.stack(terms).sum(0), torch.stack(latents).sum(0))
 
 
 def _split(indices: Tensor, size: int) -> list[Tensor]:

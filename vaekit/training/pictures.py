@@ -5,8 +5,6 @@ Every picture goes out through `vaekit.output`, so all of them look alike.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 from torch import Tensor
 
@@ -54,12 +52,11 @@ class RunPictures:
 
     def curves(self) -> None:
         """The losses so far, from the run's own metrics."""
-        lines = self.folder.metrics.read_text(encoding="utf-8").splitlines()
         note = "nats per image"
         if self.config.likelihood == "bce":
             note += " (bce is not a likelihood)"
         plots.loss_curves(
-            [json.loads(line) for line in lines],
+            self.folder.records(),
             self.folder.path / "loss.png",
             title=f"{self._held.name}, {self.config.model}",
             unit_note=note,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +22,15 @@ from vaekit.errors import DataError
 from vaekit.models.base import parameter_count
 from vaekit.reporting import SILENT, Reporter
 from vaekit.training import folder as folders
+from vaekit.training import resuming, tensorboard
+from vaekit.training.checkpoint import Checkpoint, Checkpoints
 from vaekit.training.description import describe
 from vaekit.training.folder import RunFolder
 from vaekit.training.health import CollapseWatch
 from vaekit.training.loop import Trainer
 from vaekit.training.pictures import RunPictures
 from vaekit.training.plan import Footprint, footprint, network_of, settle
+from vaekit.training.signals import StopRequest
 from vaekit.training.tensorboard import EventLog
 from vaekit.training.watching import RunFacts, Unwatched, Watcher
 
@@ -53,16 +57,44 @@ class Trained:
 def train(config: RunConfig, watcher: Watcher | None = None, *, force: bool = False) -> Trained:
     """Train a model and leave the run's folder; gives where the model file is."""
     watcher = watcher or Unwatched()
-    device = devices.choose(config.device)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    device = _device(config)
     folders.refuse_unfit(config.output, force=force)
     config, data = prepare(config, watcher)
     folder = folders.choose(config.output, f"{folders.plain_name(config.dataset)}-{config.model}")
     with folders.claimed(folder), deterministic(device):
-        heading = f"vaekit {__version__}: vaekit train --config {folder.config.name}"
-        files.write_text(folder.config, as_yaml(config.reproducible(), heading))
-        return _run(config, data, folder, device, watcher)
+        write_config(folder, config)
+        return _run(config, data, folder, device, watcher, None)
+
+
+def resume(path: Path, options: Mapping[str, Any], watcher: Watcher | None = None) -> Trained:
+    """Take up the run in a folder where it stopped, to the very same bytes; says so if it cannot.
+
+    `options` may change what does not change the result, and the number of epochs.
+    """
+    watcher = watcher or Unwatched()
+    found = resuming.find(path)
+    config = resuming.merged(found, options)
+    device = _device(config)
+    config, data = prepare(config, watcher)
+    with folders.claimed(found.folder, fresh=False), deterministic(device):
+        resuming.check(found, data.train, device, watcher)
+        write_config(found.folder, config)
+        return _run(config, data, found.folder, device, watcher, found.checkpoint)
+
+
+def _device(config: RunConfig) -> torch.device:
+    """The device; and what can be refused at once is."""
+    if config.tensorboard:
+        tensorboard.require()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    return devices.choose(config.device)
+
+
+def write_config(folder: RunFolder, config: RunConfig) -> None:
+    """Write what gives the same run again."""
+    heading = f"vaekit {__version__}: vaekit train --config {folder.config.name}"
+    files.write_text(folder.config, as_yaml(config.reproducible(), heading))
 
 
 def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, Footprint]:
@@ -81,6 +113,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
         )
     val = load(config, "val", reporter, like=train_set) if config.val_split > 0 else None
     config = settle(config, train_set.image_shape, config.dataset)
+    footprint(config, train_set.image_shape)  # what no network can be made of is refused here
     if config.batch_size > len(train_set):
         reporter.note(
             f"--batch-size {config.batch_size}: there are {len(train_set)} images, "
@@ -142,34 +175,52 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 
 def _run(
-    config: RunConfig, data: TrainingData, folder: RunFolder, device: torch.device, watcher: Watcher
+    config: RunConfig,
+    data: TrainingData,
+    folder: RunFolder,
+    device: torch.device,
+    watcher: Watcher,
+    checkpoint: Checkpoint | None,
 ) -> Trained:
     network = network_of(config, data.train.image_shape, mean_image(data.train)).to(device)
     val = None if data.val is None else Batches(data.val, device)
     trainer = Trainer(config, network, Batches(data.train, device), val)
+    if checkpoint is not None:
+        checkpoint.restore(trainer)
+    folder.cut_metrics(trainer.progress.epoch)
     pictures = RunPictures(config, folder, data.train, data.val)
-    watcher.started(_facts(trainer, folder, device))
-    try:
-        record = _epochs(trainer, pictures, folder, watcher)
-    finally:
-        watcher.ended()
-    trainer.shown.load_state_dict(trainer.kept_state())
-    header = describe(trainer, data.train, record)
-    weights.save(folder.model, header, trainer.shown.state_dict())
-    pictures.finish(trainer.shown)
+    keeper = Checkpoints(folder, config, data.train.fingerprint, device)
+    if trainer.finished and folder.model.exists():
+        watcher.note(f"{folder.path} is finished: {trainer.progress.epoch} epochs were made")
+    else:
+        watcher.started(_facts(trainer, folder, device))
+        try:
+            _epochs(trainer, pictures, folder, keeper, watcher)
+        finally:
+            watcher.ended()
+        _leave(trainer, data.train, pictures, folder)
+    record = folder.records()[-1]
     return Trained(folder.model, folder.path, config, record, trainer.progress.best_epoch)
 
 
 def _epochs(
-    trainer: Trainer, pictures: RunPictures, folder: RunFolder, watcher: Watcher
-) -> dict[str, float]:
-    """Epoch after epoch until the run is finished; gives the last epoch's record."""
-    record: dict[str, float] = {}
+    trainer: Trainer,
+    pictures: RunPictures,
+    folder: RunFolder,
+    keeper: Checkpoints,
+    watcher: Watcher,
+) -> None:
+    """Epoch after epoch until the run is finished, or asked to stop."""
     health = CollapseWatch(trainer.config, trainer.steps_per_epoch)
-    with EventLog(folder.path, wanted=trainer.config.tensorboard) as log:
+    wanted, step = trainer.config.tensorboard, trainer.progress.step
+    with EventLog(folder.path, wanted=wanted, step=step) as log, StopRequest() as stop:
         while not trainer.finished:
             for indices in trainer.epoch_batches():
                 watcher.stepped(trainer.step(indices))
+                if stop.requested or keeper.due(trainer.progress.step):
+                    keeper.save(trainer)
+                if stop.requested:
+                    raise stop.error(_stopped(trainer, folder))
             record = trainer.end_epoch()
             folder.add_metrics(record)
             log.add(record)
@@ -178,7 +229,24 @@ def _epochs(
             if pictures.due(trainer.progress.epoch, last=trainer.finished):
                 pictures.draw(trainer.shown, trainer.progress.epoch)
                 pictures.curves()
-    return record
+            if trainer.finished or keeper.due(trainer.progress.step, epoch_ended=True):
+                keeper.save(trainer)
+
+
+def _stopped(trainer: Trainer, folder: RunFolder) -> str:
+    now = trainer.progress
+    return (
+        f"stopped in epoch {now.epoch + 1} after step {now.step:,}, and saved; "
+        f"go on with: vaekit train --resume {folder.path}"
+    )
+
+
+def _leave(trainer: Trainer, images: ImageSet, pictures: RunPictures, folder: RunFolder) -> None:
+    """Write the model file, and the pictures that are drawn once."""
+    trainer.shown.load_state_dict(trainer.kept_state())
+    header = describe(trainer, images, folder.records()[-1])
+    weights.save(folder.model, header, trainer.shown.state_dict())
+    pictures.finish(trainer.shown)
 
 
 def _facts(trainer: Trainer, folder: RunFolder, device: torch.device) -> RunFacts:

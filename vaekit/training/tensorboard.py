@@ -11,10 +11,15 @@ from vaekit.errors import UsageError
 
 
 class EventLog:
-    """Scalars under `<folder>/tensorboard`; does nothing unless wanted."""
+    """Scalars under `<folder>/tensorboard`; does nothing unless wanted.
 
-    def __init__(self, folder: Path, *, wanted: bool) -> None:
-        self._writer: Any = _writer(folder / "tensorboard") if wanted else None
+    A run that is taken up at `step` hides what was logged beyond it.
+    """
+
+    def __init__(self, folder: Path, *, wanted: bool, step: int = 0) -> None:
+        purge = step + 1 if step else None
+        place = folder / "tensorboard"
+        self._writer: Any = require()(place, purge_step=purge) if wanted else None
 
     def __enter__(self) -> Self:
         return self
@@ -38,11 +43,12 @@ class EventLog:
                 self._writer.add_scalar(tag, value, int(record["step"]))
 
 
-def _writer(folder: Path) -> Any:
+def require() -> Any:
+    """The class that writes events, or an error that says what to install."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError(
             "--tensorboard needs a package that is not installed: pip install 'vaekit[tensorboard]'"
         ) from None
-    return SummaryWriter(folder)
+    return SummaryWriter

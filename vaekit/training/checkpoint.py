@@ -1,0 +1,215 @@
+"""Checkpoints: all that a run needs to go on to the very same bytes.
+
+Since randomness is counted and not carried, that is little: where the run stands, the weights,
+their average, the best so far, Adam's moments, and the sums of the epoch under way. Each is one
+safetensors file, written whole or not at all; the last two are kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit import __version__, files
+from vaekit.config import RunConfig
+from vaekit.errors import ModelFileError
+from vaekit.header import Layout, read_json, read_layout
+from vaekit.training.folder import RunFolder
+from vaekit.training.loop import Progress, Trainer
+from vaekit.weights import read_tensors, to_bytes
+
+KEY = "vaekit-checkpoint"
+FORMAT_VERSION = 1
+KEPT = 2
+CHEAP = 100
+UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What must be equal for a resumed run to be equal to the bit, beside config and data."""
+
+    vaekit: str
+    torch_version: str
+    threads: int
+    device_type: str
+
+    @classmethod
+    def now(cls, device: torch.device) -> Circumstances:
+        """As they are in this process."""
+        return cls(__version__, str(torch.__version__), torch.get_num_threads(), device.type)
+
+    def differences(self, other: Circumstances) -> list[str]:
+        """What changed, in words."""
+        pairs = zip(dataclasses.asdict(self).items(), dataclasses.astuple(other), strict=True)
+        return [
+            f"{name.split('_')[0]} {mine} is now {its}"
+            for (name, mine), its in pairs
+            if mine != its
+        ]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was found sound, its tensors not yet read."""
+
+    layout: Layout
+    config: dict[str, Any]
+    fingerprint: str
+    model_beside: bool
+    progress: Progress
+    circumstances: Circumstances
+
+    def restore(self, trainer: Trainer) -> None:
+        """Put the trainer where the run stood."""
+        restore(trainer, read_tensors(self.layout.path), self.progress)
+
+
+class Checkpoints:
+    """Writes a run's checkpoints when they are due."""
+
+    def __init__(
+        self, folder: RunFolder, config: RunConfig, fingerprint: str, device: torch.device
+    ) -> None:
+        self._folder, self._config = folder.checkpoints, config
+        self._facts = {"fingerprint": fingerprint, "model_beside": folder.model_beside}
+        self._circumstances = Circumstances.now(device)
+        self._last_time, self._last_step, self._cost = time.monotonic(), 0, 0.0
+
+    def due(self, step: int, *, epoch_ended: bool = False) -> bool:
+        """Whether enough steps, or enough time, went by since the last one.
+
+        Where the interval is a time, an epoch's end is a good moment too if the last checkpoint
+        cost less than a hundredth of the time since.
+        """
+        every = self._config.checkpoint_every
+        if isinstance(every, int):
+            return step - self._last_step >= every
+        waited = time.monotonic() - self._last_time
+        return waited >= seconds(every) or (epoch_ended and waited >= CHEAP * self._cost)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write one, and forget all but the last two."""
+        began = time.monotonic()
+        path = self._folder / f"step-{trainer.progress.step:08d}.safetensors"
+        progress = dataclasses.asdict(trainer.progress)
+        progress["best"] = None if math.isinf(progress["best"]) else progress["best"]
+        facts = {
+            "format_version": FORMAT_VERSION,
+            "config": self._config.model_dump(mode="json"),
+            "progress": progress,
+            "circumstances": dataclasses.asdict(self._circumstances),
+            **self._facts,
+        }
+        files.write_bytes(path, to_bytes({KEY: facts}, tensors_of(trainer)))
+        for old in all_in(self._folder)[:-KEPT]:
+            old.unlink(missing_ok=True)
+        self._last_time, self._last_step = time.monotonic(), trainer.progress.step
+        self._cost = self._last_time - began
+
+
+def seconds(interval: str) -> float:
+    """A time such as `5min` in seconds.
+
+    >>> seconds("5min"), seconds("90s"), seconds("2h")
+    (300.0, 90.0, 7200.0)
+    """
+    unit = interval.lstrip("0123456789")
+    return float(interval.removesuffix(unit)) * UNITS[unit]
+
+
+def all_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the oldest first."""
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint, or None where there is none; a bad one is an error that names it."""
+    found = all_in(folder)
+    return read(found[-1]) if found else None
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and check a checkpoint's header."""
+    layout = read_layout(path)
+    text = layout.metadata.get(KEY)
+    if not isinstance(text, str):
+        raise ModelFileError(f"{path} is not a checkpoint of vaekit")
+    values = read_json(path, text, "checkpoint header")
+    if values.get("format_version") != FORMAT_VERSION:
+        raise ModelFileError(f"{path}: written by another version of vaekit; it cannot be resumed")
+    try:
+        return Checkpoint(
+            layout,
+            config=dict(values["config"]),
+            fingerprint=str(values["fingerprint"]),
+            model_beside=bool(values["model_beside"]),
+            progress=_progress(values["progress"]),
+            circumstances=Circumstances(**values["circumstances"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: bad checkpoint header: {error}") from None
+
+
+def _progress(values: Mapping[str, Any]) -> Progress:
+    best = math.inf if values["best"] is None else float(values["best"])
+    return Progress(**{**values, "best": best})
+
+
+def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
+    """Every tensor of a run, under a name that says whose it is."""
+    tensors = {"sums": trainer.sums, "latents": trainer.latents}
+    tensors |= _prefixed("network", trainer.network.state_dict())
+    if trainer.average is not None:
+        tensors |= _prefixed("average", trainer.average.network.state_dict())
+    if trainer.best_state is not None:
+        tensors |= _prefixed("best", trainer.best_state)
+    for name, parameter in trainer.network.named_parameters():
+        for kind, value in trainer.optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{kind}.{name}"] = torch.as_tensor(value)
+    return tensors
+
+
+def restore(trainer: Trainer, tensors: Mapping[str, Tensor], progress: Progress) -> None:
+    """The way back from `tensors_of`; a tensor that is missing or does not fit is named."""
+    try:
+        trainer.network.load_state_dict(_under("network", tensors))
+        if trainer.average is not None:
+            trainer.average.network.load_state_dict(_under("average", tensors))
+        trainer.sums.copy_(tensors["sums"])
+        trainer.latents.copy_(tensors["latents"])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"the checkpoint does not fit its config: {reason}") from None
+    device = trainer.train.device
+    best = {name: tensor.to(device) for name, tensor in _under("best", tensors).items()}
+    trainer.best_state = best or None
+    _restore_optimizer(trainer, _under("optimizer", tensors))
+    trainer.progress = dataclasses.replace(progress)
+
+
+def _restore_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+    parameters = dict(trainer.network.named_parameters())
+    for full_name, tensor in tensors.items():
+        kind, _, name = full_name.partition(".")
+        parameter = parameters[name]
+        # Adam's count of steps stays where the optimizer made it; its moments follow the weights.
+        device = parameter.device if tensor.ndim or parameter.device.type != "cpu" else "cpu"
+        trainer.optimizer.state[parameter][kind] = tensor.to(device)
+
+
+def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in state.items()}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
