@@ -1,0 +1,60 @@
+"""Names to code: a name that leads nowhere is a command that fails for its users."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from vaekit import registry
+from vaekit.errors import UsageError
+
+KINDS = {
+    "model": registry.MODELS,
+    "likelihood": registry.LIKELIHOODS,
+    "objective": registry.OBJECTIVES,
+    "dataset": registry.DATASETS,
+}
+ENTRIES = [(kind, name) for kind, table in KINDS.items() for name in table]
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_every_name_leads_to_something_that_can_be_called(kind: str, name: str) -> None:
+    assert callable(registry.resolve(kind, name))
+    assert registry.resolve(kind, name).__module__.startswith("vaekit.")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_unique_plain_and_in_the_order_of_the_table(kind: str) -> None:
+    assert registry.names(kind) == tuple(KINDS[kind])
+    assert all(name == name.lower() and " " not in name for name in registry.names(kind))
+
+
+@pytest.mark.parametrize("name", ["os.system", "os:system", "vaekit.models.mlp:MLP", "", "MLP"])
+def test_a_name_outside_the_table_imports_nothing(name: str) -> None:
+    before = set(sys.modules)
+    with pytest.raises(UsageError, match="unknown model"):
+        registry.resolve("model", name)
+    assert set(sys.modules) == before
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from vaekit import registry\n"
+        "assert registry.names('model') and registry.suggest('dataset', 'mnits')\n"
+        "print(sorted({'torch', 'numpy', 'vaekit.models', 'vaekit.data'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("cifar-10", "cifar10"), ("fashion_mnist", "fashion-mnist"), ("SVHN", "")]
+)
+def test_a_near_miss_is_answered_with_the_nearest(name: str, meant: str) -> None:
+    message = registry.suggest("dataset", name)
+    assert message.startswith(f"unknown dataset {name!r}: ")
+    assert (f"did you mean {meant!r}?" in message) == bool(meant)
+    assert "shapes" in message, "all names are told too"
