@@ -154,7 +154,7 @@ class Bomb:
 def test_fault_24_objects_are_refused_and_never_unpickled(npz, npy, key):
     objects = np.empty(6, object)
     objects[:] = [Bomb()] * 6
-    with pytest.raises(DataError, match="holds Python objects.*refused"):
+    with pytest.raises(DataError, match=r"holds Python objects.*refused"):
         images(npz(**{"x": PIXELS, key: objects}))
     with pytest.raises(DataError, match="refused"):
         images(npy(objects))

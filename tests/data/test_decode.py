@@ -99,6 +99,11 @@ def test_fault_8_of_an_animation_the_first_frame_is_taken(encode):
     assert gif.pixels[0, 0].tolist() == [255, 0, 0]
 
 
+def test_exif_that_cannot_be_read_does_not_cost_the_image(picture):
+    data = picture(form="JPEG", exif=b"Exif\0\0" + b"II*\0" + b"\xff" * 30)
+    assert decode(data).pixels.shape == (12, 12, 3)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_fault_9_exif_orientation_turns_the_image_upright(encode, orientation):
     upright = np.zeros((8, 16, 3), np.uint8)

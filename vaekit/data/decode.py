@@ -78,7 +78,7 @@ def decode(data: bytes, size: Size | None = None, channels: int | None = None) -
     if len(data) > MAX_BYTES:
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        with quietly(), Image.open(io.BytesIO(data), formats=_formats()) as image:
             return _decode(image, size, channels)
     except ImageError:
         raise
@@ -122,7 +122,7 @@ class _Quiet:
         if self.depth == 0:
             self.catcher = warnings.catch_warnings()
             self.catcher.__enter__()
-            warnings.filterwarnings("ignore", module=r"PIL\.")
+            warnings.filterwarnings("ignore", module=r"PIL|vaekit\.data")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
         self.depth += 1
 
@@ -141,10 +141,7 @@ def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Pict
         raise ImageError(_too_many())
     if image.width == 0 or image.height == 0:
         raise ImageError("has no pixels")
-    animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
-    if animated:
-        image.seek(0)
-    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    animated, turn = _is_animated(image), _turn(image)
     if size is not None and image.format == "JPEG":
         # Decoding a large photograph at a fraction of its size, still thrice what is wanted, is
         # several times faster and leaves the final antialiased step to decide how it looks.
@@ -154,6 +151,26 @@ def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Pict
     if turn is not None:
         plain = plain.transpose(turn)
     return Picture(_array(plain if size is None else _resized(plain, size), channels), animated)
+
+
+def _is_animated(image: Image.Image) -> bool:
+    """Whether there are more frames; damage in a later one does not matter."""
+    if image.format == "MPO":  # a photograph with a preview of itself
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # noqa: BLE001  decoders raise what they like on bad bytes
+        return False
+    finally:
+        image.seek(0)
+
+
+def _turn(image: Image.Image) -> Transpose | None:
+    """What makes the image upright; EXIF that cannot be read says nothing."""
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001  decoders raise what they like on bad bytes
+        return None
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -54,8 +54,8 @@ def fetch(remote: Remote, folder: Path, reporter: Reporter) -> Path:
             _download(remote, target, reporter)
     except OSError as error:
         raise DownloadError(
-            f"cannot write {one_line(str(target))} ({error.strerror or error}): "
-            "--data-dir names another folder for data sets"
+            f"cannot write {one_line(str(target))} ({error.strerror or error}): put "
+            f"{remote.urls[0]} there, or name another folder for data sets with --data-dir"
         ) from None
     return target
 

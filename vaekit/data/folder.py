@@ -26,7 +26,7 @@ def open_folder(path: Path, request: Request) -> Source:
         split: Files(branch.names, FolderReader(path, branch.names).reading, branch.labels)
         for split, branch in tree.branches.items()
     }
-    name = path.name or path.resolve().name
+    name = path.resolve().name if path.name in ("", "..") else path.name
     return Source(name, parts, _identity(path, found), tree.classes)
 
 

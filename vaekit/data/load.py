@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def load_dataset(
     `image_size` is 64, "64", "48x64" (height x width) or (48, 64); without it images keep the size
     they share, or become 64x64 where they share none. `grayscale` makes them grey; `channels`
     (1 or 3) makes them grey or RGB, as a model that exists already needs them. `limit` is a choice
-    of that many images from the split, seeded by `seed` and made before decoding.
+    of that many images from the split, seeded by `seed` and made before decoding; `all` counts as
+    a split of its own. A bad image is left out and named; with `strict` it is an error.
 
     >>> load_dataset("digits", split="test", limit=10)
     ImageSet('digits', 'test', 10 images (8, 8, 1))
@@ -50,16 +52,30 @@ def load_dataset(
     _check(split, channels, limit, val_split)
     size = parse_size(image_size)
     request = Request(size, limit, val_split, Path(data_dir) if data_dir else None, reporter)
-    source = open_source(dataset, request)
-    selection = _select(source, split, limit, seed, val_split)
-    wanted = Wanted(size, 1 if grayscale else channels, source.usual_size)
-    parts = tuple((name, source.parts[name], rows) for name, rows in selection.chosen)
-    order = store.Order(source.identity, parts, wanted, selection.labels)
-    stored = store.fetch(order, reporter, strict=strict)
+    with _naming(dataset):
+        source = open_source(dataset, request)
+        selection = _select(source, split, limit, seed, val_split)
+        wanted = Wanted(size, 1 if grayscale else channels, source.usual_size)
+        stored = store.fetch(_order(source, selection, wanted), reporter, strict=strict)
     skipped = _skipped(source, stored.bad, selection.names, strict=strict, reporter=reporter)
     for note in stored.notes:
         reporter.note(f"{one_line(source.name)}: {note}")
     return _image_set(source, split, stored, selection, skipped)
+
+
+@contextmanager
+def _naming(dataset: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the system's refusal to read into an error that names the data set."""
+    try:
+        yield
+    except OSError as error:
+        what, why = one_line(os.fspath(dataset)), error.strerror or error
+        raise DataError(f"{what}: cannot be read ({why}) (--dataset)") from None
+
+
+def _order(source: Source, selection: _Selection, wanted: Wanted) -> store.Order:
+    parts = tuple((name, source.parts[name], rows) for name, rows in selection.chosen)
+    return store.Order(source.identity, parts, wanted, selection.labels)
 
 
 def parse_size(value: str | int | tuple[int, int] | None) -> Size | None:

@@ -26,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 from vaekit import files
-from vaekit.data.fill import Allocate, Filled, Pieces, Wanted, fill
+from vaekit.data.fill import LARGEST_NATIVE, Allocate, Filled, Pieces, Wanted, fill
 from vaekit.data.imageset import Integers, Pixels, fingerprint
 from vaekit.data.source import Part, Rows
 from vaekit.errors import DataError
@@ -72,7 +72,7 @@ class Order:
     def key(self) -> str:
         """The name of the cache's entry."""
         digest = hashlib.sha256(f"{VERSION}\n{self.wanted!r}\n".encode())
-        digest.update(self.identity.encode("utf-8", "surrogateescape"))
+        digest.update(self.identity.encode("utf-8", "surrogatepass"))
         for name, _, indices in self.parts:
             digest.update(f"\n{name} {len(indices)}\n".encode() + indices.astype("<i8").tobytes())
         return digest.hexdigest()
@@ -122,6 +122,8 @@ def _decoded(
     """The good images, and whether it is worth keeping them."""
     filled = fill(order.pieces, order.wanted, allocate, reporter, strict=strict)
     images, good = _good(filled, allocate)
+    if isinstance(images, np.memmap):
+        images.flags.writeable = False
     labels = None if order.labels is None else order.labels[good]
     stored = Stored(images, filled.bad, filled.notes, fingerprint(images, labels))
     return stored, filled.lasting
@@ -143,6 +145,8 @@ def _is_quick(order: Order) -> bool:
     size, channels, total = order.wanted.size, order.wanted.channels, 0
     for part, indices in order.pieces:
         if not isinstance(part, Rows) or not part.quick:
+            return False
+        if size is None and max(part.shape[:2]) > LARGEST_NATIVE:
             return False
         if size not in (None, part.shape[:2]) or channels not in (None, part.shape[2]):
             return False
