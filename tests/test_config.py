@@ -175,9 +175,11 @@ def test_counts_are_whole_and_positive(name: str, value: object) -> None:
     assert refusal(**{name: value}).startswith(f"{flag(name)} = {value!r}: ")
 
 
-@pytest.mark.parametrize(("name", "value"), [("val_split", 1.0), ("val_split", -0.1),
-                                             ("ema", 1.0), ("ema", 0.0), ("ema", float("nan")),
-                                             ("val_split", float("nan")), ("seed", -1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("val_split", 1.0), ("val_split", -0.1), ("val_split", float("nan")), ("ema", 1.0),
+     ("ema", 0.0), ("ema", float("nan")), ("seed", -1)],
+)  # fmt: skip
 def test_what_has_bounds_keeps_them(name: str, value: float) -> None:
     assert refusal(**{name: value}).startswith(flag(name))
 

@@ -27,8 +27,8 @@ PROMISED: dict[str, dict[str, Any]] = {
     "mnist-linear": {**MNIST, "model": "mlp", "hidden": (400,)},
     "mnist-conv": {**MNIST, "model": "conv"},
     "mlp-config": {**ADAM, "dataset": "mnist", "model": "mlp", "hidden": (400, 400),
-                   "activation": "relu", "latent_dim": 20, "likelihood": "bce", "schedule": "cosine",
-                   "batch_size": 128, "epochs": 50, "val_split": 0.1, "seed": 0},
+                   "activation": "relu", "latent_dim": 20, "likelihood": "bce", "seed": 0,
+                   "schedule": "cosine", "batch_size": 128, "epochs": 50, "val_split": 0.1},
 }  # fmt: skip
 
 every_recipe = pytest.mark.parametrize("name", recipe_names())
