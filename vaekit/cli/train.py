@@ -46,19 +46,22 @@ def command(
     [dim]vaekit train --dataset photos/ --image-size 64[/dim] takes a folder of images.
     [dim]vaekit train --dataset cifar10 --recipe cifar10-conv[/dim] follows a recipe.
     """
-    if resume is not None and (recipe is not None or config is not None):
-        raise UsageError("--resume goes without --recipe and --config: a run keeps its options")
-    if dry_run:
-        _preview(resolve(options, config=config, recipe=recipe), quiet=quiet, as_json=as_json)
+    if resume is not None and (recipe is not None or config is not None or dry_run):
+        raise UsageError(
+            "--resume goes without --recipe, --config and --dry-run: a run keeps its options"
+        )
+    settled = None if resume is not None else resolve(options, config=config, recipe=recipe)
+    if settled is not None and dry_run:
+        _preview(settled, quiet=quiet, as_json=as_json)
         return
     from vaekit.cli.training_view import TrainingView
     from vaekit.training import run
 
     view = TrainingView(quiet=quiet)
-    if resume is not None:
+    if settled is not None:
+        result = run.train(settled, view, force=force)
+    elif resume is not None:
         result = run.resume(resume, options, view)
-    else:
-        result = run.train(resolve(options, config=config, recipe=recipe), view, force=force)
     view.finished(result)
     print(json.dumps(_summary(result)) if as_json else result.model)
 

@@ -1,0 +1,176 @@
+"""Files appear whole or not at all, and a lock dies with whoever held it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vaekit import files
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from vaekit.files import locked
+with locked(Path("lock"), wait="wait" in sys.argv) as got:
+    print(got, flush=True)
+    if "stay" in sys.argv:
+        time.sleep(60)
+"""
+
+
+def holder(*how: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", HOLDER, *how], stdout=subprocess.PIPE, text=True)
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def asked() -> str:
+    """Whether another process gets the lock at once."""
+    with holder() as process:
+        return said(process)
+
+
+def names() -> list[str]:
+    return sorted(path.name for path in Path().iterdir())
+
+
+def test_a_file_is_replaced_by_the_new_content() -> None:
+    target = Path("a/b/file.txt")
+    files.write_text(target, "old")
+    files.write_text(target, "né\n")
+    assert target.read_bytes() == "né\n".encode()
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(28, "full")])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(error: BaseException) -> None:
+    target = Path("file.bin")
+    target.write_bytes(b"old")
+
+    def write() -> None:
+        with files.replacing(target) as file:
+            file.write(b"half of the n")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert target.read_bytes() == b"old"
+    assert names() == ["file.bin"]
+
+
+def test_nobody_sees_half_a_file() -> None:
+    target = Path("file.bin")
+    target.write_bytes(b"old")
+    with files.replacing(target) as file:
+        file.write(b"new")
+        file.flush()
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+
+
+def test_a_rename_that_fails_leaves_no_temporary_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Path("folder")
+    target.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        files.write_bytes(target, b"content")
+    assert names() == ["folder"]
+
+
+def test_content_and_name_are_forced_to_the_disk_in_that_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the first a power cut leaves an empty file; without the second, the old name."""
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def note_fsync(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    files.write_bytes(Path("file.bin"), b"content")
+    assert done == ["file", "rename", "folder"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o000, 0o666)])
+def test_a_new_file_has_the_mode_of_any_new_file(umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_bytes(Path("file.bin"), b"")
+        assert files.current_umask() == umask
+        assert os.umask(umask) == umask, "reading the umask leaves it as it was"
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path("file.bin").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("name", ["é" * 120 + ".png", "x" * 255, "new\nline", "\udcff.png", ".h"])
+def test_any_name_that_a_file_can_have_can_be_written(name: str) -> None:
+    files.write_bytes(Path(name), b"content")
+    assert Path(name).read_bytes() == b"content"
+    assert names() == [name]
+
+
+def test_a_lock_keeps_another_process_out_until_it_is_given_back() -> None:
+    with files.locked(Path("deep/lock")) as got:
+        assert got is True
+    with files.locked(Path("lock")) as got:
+        assert got is True
+        assert asked() == "False"
+    assert asked() == "True"
+
+
+def test_who_waits_for_a_lock_gets_it_when_it_is_free() -> None:
+    with contextlib.ExitStack() as stack:
+        with files.locked(Path("lock")):
+            waiting = stack.enter_context(holder("wait"))
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(0.5)
+        assert said(waiting) == "True"
+        assert waiting.wait(20) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_a_lock_dies_with_a_process_that_is_killed() -> None:
+    """Else a run that was killed could never be taken up."""
+    with holder("stay") as holding:
+        assert said(holding) == "True"
+        with files.locked(Path("lock"), wait=False) as got:
+            assert got is False
+        holding.send_signal(signal.SIGKILL)
+        holding.wait(20)
+    with files.locked(Path("lock"), wait=False) as got:
+        assert got is True
+
+
+def test_a_lock_is_given_back_when_the_work_fails() -> None:
+    with pytest.raises(ValueError, match="work"), files.locked(Path("lock")):
+        raise ValueError("work")
+    with files.locked(Path("lock"), wait=False) as got:
+        assert got is True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG is Linux's")
+def test_the_cache_is_where_the_platform_keeps_caches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert files.cache_dir() == Path("/somewhere/vaekit")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.cache_dir() == tmp_path / ".cache" / "vaekit"
