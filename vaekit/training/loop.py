@@ -7,6 +7,7 @@ and a run can be taken up at any step.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -117,7 +118,7 @@ class Trainer:
         now = self.progress
         now.epoch += 1
         report = self.validate()
-        self.check_report(report)
+        self.check_report(report if report is not None else self._glance())
         if report is not None and report.neg_elbo < now.best:
             now.best, now.best_epoch = report.neg_elbo, now.epoch
             self.best_state = _copied(self.shown)
@@ -136,9 +137,15 @@ class Trainer:
             self.shown, objective, observed(self.config, self.val), seed=self.config.seed
         )
 
-    def check_report(self, report: ElboReport | None) -> None:
+    def _glance(self) -> ElboReport:
+        """The plain ELBO of some training images, where nothing is held for validation."""
+        some = itertools.islice(observed(self.config, self.train), 1)
+        objective = registry.resolve("objective", self.config.objective)
+        return evaluate_elbo(self.shown, objective, some, seed=self.config.seed)
+
+    def check_report(self, report: ElboReport) -> None:
         """Stop if the weights no longer give numbers: the step before may have broken them."""
-        if report is not None and not math.isfinite(report.neg_elbo):
+        if not math.isfinite(report.neg_elbo):
             raise Diverged(
                 f"epoch {self.progress.epoch}: after its last step the loss is {report.neg_elbo}; "
                 f"{REMEDY}"
