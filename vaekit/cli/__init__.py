@@ -38,6 +38,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _silence(sys.stdout)
         return 0
+    except SystemExit as leaving:  # how Click and Rich leave: completion is done, or a pipe closed
+        if isinstance(leaving.__context__, BrokenPipeError):
+            _silence(sys.stdout)
+            return 0
+        return leaving.code if isinstance(leaving.code, int) else 0
     except KeyboardInterrupt:
         return _fail(Interrupted("interrupted"), arguments)
     except Exception as error:  # noqa: BLE001 (the one place where everything ends)
