@@ -138,10 +138,23 @@ def test_images_that_share_a_size_keep_it(fill_folder, picture, heard):
 def test_images_that_do_not_share_a_size_become_64_and_it_is_said(fill_folder, picture, heard, odd):
     sizes = {n: (20, 30) if n == odd else (30, 20) for n in range(10)}
     folder = fill_folder({f"{n}.png": picture(n, size) for n, size in sizes.items()})
-    for _ in range(2):  # from the cache too
-        heard.notes.clear()
-        assert load_dataset(folder, "all", reporter=heard).images.shape == (10, 64, 64, 3)
-        assert len([note for note in heard.notes if "resized to 64x64 (--image-size" in note]) == 1
+    for listener in (heard, type(heard)()):  # from the cache too
+        images = load_dataset(folder, "all", reporter=listener).images
+        assert images.shape == (10, 64, 64, 3)
+        notes = listener.notes
+        assert len([note for note in notes if "resized to 64x64 (--image-size" in note]) == 1
+
+
+def test_a_listener_is_told_once_what_holds_for_every_split(fill_folder, picture, heard):
+    """`train` loads train and val: nobody wants to read everything twice."""
+    files = {f"{n}.png": picture(n) for n in range(20)}
+    folder = fill_folder({**files, "labels.csv": b""})
+    another = type(heard)()
+    for split in ("train", "val"):
+        load_dataset(folder, split, reporter=heard)
+    load_dataset(folder, "val", reporter=another)
+    told = [f"{folder}: 1 files that are not images are left alone"]
+    assert heard.notes == another.notes == told
 
 
 def test_large_images_become_64(fill_folder, picture, heard):
@@ -215,10 +228,9 @@ def test_fault_1_a_truncated_jpeg_is_skipped(folder, picture):
 
 
 def test_many_bad_images_take_one_line(spoil, heard):
-    for _ in range(2):  # from the cache too
-        heard.warnings.clear()
-        load_dataset(spoil(5), "all", reporter=heard)
-        (line,) = heard.warnings
+    for listener in (heard, type(heard)()):  # from the cache too
+        load_dataset(spoil(5), "all", reporter=listener)
+        (line,) = listener.warnings
         assert "5 bad images were skipped: 0.png: is empty; 1.png" in line
         assert line.endswith("2.png: is empty; and 2 more")
 

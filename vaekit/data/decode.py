@@ -56,6 +56,7 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+_SIDEWAYS = {_UPRIGHT[5], _UPRIGHT[6], _UPRIGHT[7], _UPRIGHT[8]}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Picture:
 
     pixels: Pixels
     """(H, W, C), C 1 or 3."""
+    own: tuple[int, int, int]
+    """The shape it has by itself, upright."""
     animated: bool = False
     """Whether further frames were left out."""
 
@@ -141,16 +144,19 @@ def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Pict
         raise ImageError(_too_many())
     if image.width == 0 or image.height == 0:
         raise ImageError("has no pixels")
-    animated, turn = _is_animated(image), _turn(image)
+    animated, turn, own = _is_animated(image), _turn(image), (image.height, image.width)
     if size is not None and image.format == "JPEG":
         # Decoding a large photograph at a fraction of its size, still thrice what is wanted, is
         # several times faster and leaves the final antialiased step to decide how it looks.
         image.draft(None, (3 * max(size), 3 * max(size)))
-    plain = _eight_bits(image)
-    plain = _coloured(_opaque(plain), channels)
+    plain = _opaque(_eight_bits(image))
+    colours = 1 if _is_grey(plain) else 3
+    plain = _coloured(plain, channels or colours)
     if turn is not None:
         plain = plain.transpose(turn)
-    return Picture(_array(plain if size is None else _resized(plain, size), channels), animated)
+        own = (own[1], own[0]) if turn in _SIDEWAYS else own
+    pixels = _array(plain if size is None else _resized(plain, size), channels)
+    return Picture(pixels, (*own, colours), animated)
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -199,9 +205,9 @@ def _opaque(image: Image.Image) -> Image.Image:
     return ground
 
 
-def _coloured(image: Image.Image, channels: int | None) -> Image.Image:
-    """Bring to mode L or RGB: as the image is, or as `channels` says."""
-    if channels == 1 or (channels is None and _is_grey(image)):
+def _coloured(image: Image.Image, channels: int) -> Image.Image:
+    """Bring to mode L or RGB."""
+    if channels == 1:
         return image if image.mode == "L" else _rgb_of(image).convert("L")
     return image if image.mode in ("RGB", "L") else image.convert("RGB")
 

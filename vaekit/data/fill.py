@@ -1,9 +1,5 @@
 """Decode the chosen images into one array, in parallel.
 
-Threads, not processes: Pillow lets go of the interpreter while it decodes and resizes, so large
-images use every core; small ones are bound by Python at well over ten thousand a second, where
-processes gain little and need a guarded main module in the user's script.
-
 The size and colour that all images share are not known beforehand, and a pass over all headers
 would cost as much as decoding. So the first image is believed, and a later one that contradicts
 it starts the work again with what is now known: at most twice, and in mixed sets usually at once.
@@ -11,24 +7,23 @@ it starts the work again with what is now known: at most twice, and in mixed set
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TypeVar
 
+from vaekit.data.changes import Changes
 from vaekit.data.decode import Picture, decode, fit, quietly
 from vaekit.data.imageset import Integers, Pixels
-from vaekit.data.source import Files, Loader, Part, Rows, Size
+from vaekit.data.source import Files, Loader, Part, Rows, Size, batched
+from vaekit.data.threads import in_order
+from vaekit.data.wording import unreadable
 from vaekit.errors import ImageError
 from vaekit.reporting import Reporter, Task
 
 USUAL_SIZE = (64, 64)
 LARGEST_NATIVE = 256
 """Images are kept at their own size up to this many pixels a side."""
-_CHUNK = 16
 
 T = TypeVar("T")
 Pieces = Sequence[tuple[Part, Integers]]
@@ -54,6 +49,9 @@ class Filled:
     bad: dict[int, str] = field(default_factory=dict)
     """Row to reason."""
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    """What was done to them to give them a shape that was asked for: told when the asker did not
+    choose it, as when a model is used."""
     lasting: bool = True
     """False where a fault, such as a file without permission, may be gone the next time."""
 
@@ -132,8 +130,7 @@ class _Filling:
         self.images = allocate((self.total, *form.size, form.channels))
         self.bad: dict[int, str] = {}
         self.lasting = True
-        self.grey: list[int] = []
-        self.animated: list[int] = []
+        self.changes = Changes((*form.size, form.channels))
 
     def run(self, reporter: Reporter) -> Filled:
         with reporter.task("Decoding", self.total) as task:
@@ -143,13 +140,14 @@ class _Filling:
                 try:
                     with part.reading(indices) as items:
                         shifted = ((start + place, load) for place, load in items)
-                        _in_parallel(self._decode_chunk, _chunks(shifted), task)
+                        _in_parallel(self._decode_chunk, batched(shifted, _loader), task)
                 except _Bad:
                     self.lasting = False
                     break
                 start += len(indices)
         bad = dict(sorted(self.bad.items()))
-        return Filled(self.images, bad, tuple(self._notes()), self.lasting)
+        notes, changes = tuple(self._notes()), tuple(self._asked())
+        return Filled(self.images, bad, notes, changes, self.lasting)
 
     def _decode_chunk(self, chunk: list[tuple[int, Loader]]) -> int:
         size = None if self.form.native else self.form.size
@@ -159,7 +157,7 @@ class _Filling:
                 self._place(row, decode(load(), size, channels))
             except OSError as error:
                 self.lasting = False
-                self._leave_out(row, f"cannot be read ({error.strerror or error})")
+                self._leave_out(row, unreadable(error))
             except ImageError as error:
                 self._leave_out(row, str(error))
         return len(chunk)
@@ -170,10 +168,7 @@ class _Filling:
             raise _Differs(replace(self.form, size=USUAL_SIZE, native=False))
         if colours > self.form.channels:
             raise _Differs(replace(self.form, channels=colours))
-        if colours < self.form.channels:
-            self.grey.append(row)
-        if picture.animated:
-            self.animated.append(row)
+        self.changes.count(picture.own, animated=picture.animated)
         self.images[row] = picture.pixels
 
     def _leave_out(self, row: int, reason: str) -> None:
@@ -184,13 +179,20 @@ class _Filling:
     def _notes(self) -> Iterator[str]:
         if not self.form.native and not self.form.chosen:
             yield size_note(self.form.size, f"of different sizes or over {LARGEST_NATIVE} pixels")
-        if self.grey:
-            yield f"{_count(self.grey, 'grey image was', 'grey images were')} turned to RGB"
-        if self.animated:
-            yield (
-                f"{_count(self.animated, 'image has', 'images have')} several frames: "
-                "the first frame was taken"
-            )
+        if self.changes.recoloured and not self.form.forced:
+            yield self.changes.colours()
+        if self.changes.animated:
+            yield self.changes.frames()
+
+    def _asked(self) -> Iterator[str]:
+        if self.changes.resized:
+            yield self.changes.sizes()
+        if self.changes.recoloured and self.form.forced:
+            yield self.changes.colours()
+
+
+def _loader(item: tuple[int, Loader]) -> Loader:
+    return item[1]
 
 
 class _Bad(Exception):
@@ -202,16 +204,18 @@ def _fill_rows(pieces: Pieces, wanted: Wanted, allocate: Allocate, reporter: Rep
     shapes = [part.shape for part, _ in pieces if isinstance(part, Rows)]
     size, note = _rows_size(shapes, wanted)
     channels = wanted.channels or max(shape[2] for shape in shapes)
+    changes = Changes((*size, channels))
     total = sum(len(indices) for _, indices in pieces)
     images, start = allocate((total, *size, channels)), 0
     with reporter.task("Reading", total) as task:
         for part, indices in pieces:
             assert isinstance(part, Rows)
+            changes.count(part.shape, times=len(indices))
             for block in part.blocks(indices):
                 _copy(block, images[start : start + len(block)])
                 start += len(block)
                 task.advance(len(block))
-    return Filled(images, notes=(note,) if note else ())
+    return Filled(images, notes=(note,) if note else (), changes=tuple(changes.notes()))
 
 
 def _rows_size(shapes: Sequence[tuple[int, int, int]], wanted: Wanted) -> tuple[Size, str | None]:
@@ -235,47 +239,17 @@ def _copy(block: Pixels, target: Pixels) -> None:
             target[row] = fit(block[row], (height, width), channels)
         return len(rows)
 
-    _in_parallel(one, _chunks(range(len(block))), None)
-
-
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
+    _in_parallel(one, batched(range(len(block)), int), None)
 
 
 def _in_parallel(
     work: Callable[[list[T]], int], chunks: Iterable[list[T]], task: Task | None
 ) -> None:
-    """Do the chunks in threads, a bounded number ahead; the first failure ends them all."""
-    workers = _workers()
-    waiting: deque[Future[int]] = deque()
-
-    def settle() -> None:
-        done = waiting.popleft().result()
-        if task is not None:
-            task.advance(done)
-
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="vaekit-decode")
-    try:
-        for chunk in chunks:
-            waiting.append(pool.submit(work, chunk))
-            if len(waiting) > 3 * workers:
-                settle()
-        while waiting:
-            settle()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _workers() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return min(16, len(os.sched_getaffinity(0)))
-    return min(16, os.cpu_count() or 1)
-
-
-def _count(rows: list[int], one: str, many: str) -> str:
-    return f"{len(rows):,} {one if len(rows) == 1 else many}"
+    """Do the chunks in threads; the first failure ends them all."""
+    with closing(in_order(work, chunks)) as counts:
+        for done in counts:
+            if task is not None:
+                task.advance(done)
 
 
 def size_note(size: Size, why: str) -> str:

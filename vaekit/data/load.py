@@ -14,8 +14,10 @@ import numpy as np
 
 from vaekit import registry
 from vaekit.data import splits, store
+from vaekit.data.bad import judged
 from vaekit.data.fill import Wanted
 from vaekit.data.imageset import ImageSet, Integers
+from vaekit.data.once import Once
 from vaekit.data.source import SPLITS, Request, Size, Source
 from vaekit.data.wording import one_line
 from vaekit.errors import DataError, UsageError
@@ -49,22 +51,42 @@ def load_dataset(
     >>> load_dataset("digits", split="test", limit=10)
     ImageSet('digits', 'test', 10 images (8, 8, 1))
     """
-    _check(split, channels, limit, val_split)
+    check(split, channels, limit, val_split)
     size = parse_size(image_size)
-    request = Request(size, limit, val_split, Path(data_dir) if data_dir else None, reporter)
-    with _naming(dataset):
-        source = open_source(dataset, request)
-        selection = _select(source, split, limit, seed, val_split)
-        wanted = Wanted(size, 1 if grayscale else channels, source.usual_size)
-        stored = store.fetch(_order(source, selection, wanted), reporter, strict=strict)
+    folder, reporter = Path(data_dir) if data_dir else None, Once(reporter)
+    with naming(dataset):
+        source = open_source(dataset, Request(size, limit, val_split, folder, reporter))
+        taking = Taking(split, 1 if grayscale else channels, limit, seed, val_split, size)
+        return take(source, taking, reporter, strict=strict)
+
+
+@dataclass(frozen=True)
+class Taking:
+    """Which images are taken from a source, and what they are brought to."""
+
+    split: str
+    channels: int | None
+    limit: int | None
+    seed: int
+    val_split: float
+    size: Size | None
+    shape_is_asked: bool = True
+    """Whether the user chose the shape, and so need not be told that images were brought to it."""
+
+
+def take(source: Source, taking: Taking, reporter: Reporter, *, strict: bool) -> ImageSet:
+    """The images of a source that was opened; what is to be said of them is said."""
+    selection = _select(source, taking)
+    wanted = Wanted(taking.size, taking.channels, source.usual_size)
+    stored = store.fetch(_order(source, selection, wanted), reporter, strict=strict)
     skipped = _skipped(source, stored.bad, selection.names, strict=strict, reporter=reporter)
-    for note in stored.notes:
+    for note in stored.notes if taking.shape_is_asked else (*stored.changes, *stored.notes):
         reporter.note(f"{one_line(source.name)}: {note}")
-    return _image_set(source, split, stored, selection, skipped)
+    return _image_set(source, taking.split, stored, selection, skipped)
 
 
 @contextmanager
-def _naming(dataset: str | os.PathLike[str]) -> Iterator[None]:
+def naming(dataset: str | os.PathLike[str]) -> Iterator[None]:
     """Turn the system's refusal to read into an error that names the data set."""
     try:
         yield
@@ -130,7 +152,8 @@ def _looks_like_path(text: str) -> bool:
     return any(sep in text for sep in separators) or bool(Path(text).suffix)
 
 
-def _check(split: str, channels: int | None, limit: int | None, val_split: float) -> None:
+def check(split: str, channels: int | None, limit: int | None, val_split: float) -> None:
+    """Refuse values that make no sense, with the name of their flag."""
     if split not in (*SPLITS, "all"):
         raise UsageError(f"--split {split}: {registry.near_miss(split, (*SPLITS, 'all'))}")
     if limit is not None and limit < 1:
@@ -151,11 +174,11 @@ class _Selection:
     factors: Integers | None
 
 
-def _select(
-    source: Source, split: str, limit: int | None, seed: int, val_split: float
-) -> _Selection:
+def _select(source: Source, taking: Taking) -> _Selection:
+    split = taking.split
     sizes = {name: len(part.names) for name, part in source.parts.items()}
-    chosen = splits.limit(splits.choose(sizes, split, val_split), limit, seed, split)
+    chosen = splits.choose(sizes, split, taking.val_split)
+    chosen = splits.limit(chosen, taking.limit, taking.seed, split)
     chosen = [(name, rows) for name, rows in chosen if len(rows)]
     if not chosen:
         raise DataError(f"{one_line(source.name)}: {_why_empty(sizes, split)}")
@@ -191,21 +214,12 @@ def _skipped(
     reporter: Reporter,
 ) -> tuple[str, ...]:
     """Name the bad images that were left out, or refuse where they are too many."""
-    from vaekit.data.decode import ENDINGS
-
     lines = tuple(f"{one_line(names[row])}: {reason}" for row, reason in sorted(bad.items()))
-    name, total = one_line(source.name), len(names)
-    if not lines:
-        return lines
-    if strict:
-        raise DataError(f"{name}: {lines[0]} (--strict)")
-    told = "; ".join(lines[:3]) + (f"; and {len(lines) - 3:,} more" if len(lines) > 3 else "")
-    if len(lines) == total:
-        raise DataError(f"{name}: no image can be read ({told}); taken are {' '.join(ENDINGS)}")
-    if len(lines) > 10 and len(lines) * 100 > total:
-        raise DataError(f"{name}: {len(lines):,} of {total:,} images are bad: {told}")
-    noun = "image was" if len(lines) == 1 else "images were"
-    reporter.warn(f"{name}: {len(lines):,} bad {noun} skipped: {told}")
+    where = f"{one_line(source.name)}: "
+    if lines and strict:
+        raise DataError(f"{where}{lines[0]} (--strict)")
+    if warning := judged(lines, len(names), where):
+        reporter.warn(warning)
     return lines
 
 

@@ -12,11 +12,11 @@ A new data set is one function `open_<name>(request) -> Source` and one line in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 
@@ -24,7 +24,10 @@ from vaekit.data.imageset import Integers, Pixels
 from vaekit.reporting import SILENT, Reporter
 
 Loader = Callable[[], bytes]
+Reading = Callable[[Integers], AbstractContextManager[Iterable[tuple[int, Loader]]]]
 Size = tuple[int, int]
+
+T = TypeVar("T")
 
 SPLITS = ("train", "val", "test")
 
@@ -41,12 +44,55 @@ class Request:
     reporter: Reporter = SILENT
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A loader of bytes that are in memory already: few of these may wait at a time."""
+
+    data: bytes
+
+    def __call__(self) -> bytes:
+        """The bytes."""
+        return self.data
+
+
+MOST_HELD = 4 << 20
+"""So many bytes at hand are a batch, however few the images."""
+
+
+def batched(items: Iterable[T], loader: Callable[[T], object], most: int = 16) -> Iterator[list[T]]:
+    """Batches for a thread to decode: large enough to be worth handing over, bounded in bytes.
+
+    >>> list(batched("abcde", lambda item: item, most=2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    batch: list[T] = []
+    held = 0
+    for item in items:
+        batch.append(item)
+        load = loader(item)
+        held += len(load.data) if isinstance(load, Held) else 0
+        if len(batch) == most or held > MOST_HELD:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder or an archive, before it is said what their places in it mean."""
+
+    names: Collection[str]
+    reading: Callable[[Sequence[str]], Reading]
+    """How to read some of them."""
+
+
 @dataclass(frozen=True)
 class Files:
     """A part whose images are encoded files."""
 
     names: Sequence[str]
-    reading: Callable[[Integers], AbstractContextManager[Iterable[tuple[int, Loader]]]]
+    reading: Reading
     """Given ascending indices, opens the source and yields (place among them, how to read it).
 
     Loaders are called from several threads while the context is open; the places come in

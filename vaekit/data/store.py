@@ -48,6 +48,8 @@ class Stored:
     bad: dict[int, str]
     """Row among the chosen to reason."""
     notes: tuple[str, ...]
+    changes: tuple[str, ...]
+    """What was done to them so that they have the shape asked for."""
     fingerprint: str | None
     """None where it was not worth computing yet."""
 
@@ -82,7 +84,7 @@ def fetch(order: Order, reporter: Reporter, *, strict: bool) -> Stored:
     """The decoded images: from the cache, or decoded now and kept there."""
     if _is_quick(order):
         filled = fill(order.pieces, order.wanted, _scratch, reporter, strict=strict)
-        return Stored(filled.images, {}, filled.notes, None)
+        return Stored(filled.images, {}, filled.notes, filled.changes, None)
     entry = files.cache_dir() / "decoded" / order.key
     found = _load(entry, order.labels)
     return found if found is not None else _make(order, entry, reporter, strict=strict)
@@ -125,8 +127,8 @@ def _decoded(
     if isinstance(images, np.memmap):
         images.flags.writeable = False
     labels = None if order.labels is None else order.labels[good]
-    stored = Stored(images, filled.bad, filled.notes, fingerprint(images, labels))
-    return stored, filled.lasting
+    content = fingerprint(images, labels)
+    return Stored(images, filled.bad, filled.notes, filled.changes, content), filled.lasting
 
 
 def _good(filled: Filled, allocate: Allocate) -> tuple[Pixels, Integers]:
@@ -161,7 +163,8 @@ def _load(entry: Path, labels: Integers | None) -> Stored | None:
         large = (entry / "images.npy").stat().st_size > LARGE
         images = np.load(entry / "images.npy", mmap_mode="r" if large else None, allow_pickle=False)
         bad = {int(row): str(reason) for row, reason in meta["bad"]}
-        stored = Stored(images, bad, tuple(meta["notes"]), str(meta["fingerprint"]))
+        told = tuple(meta["notes"]), tuple(meta["changes"])
+        stored = Stored(images, bad, *told, str(meta["fingerprint"]))
         whole = images.dtype == np.uint8 and list(images.shape) == meta["shape"]
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -186,6 +189,7 @@ def _kept(stored: Stored, workshop: Path, entry: Path, labels: Integers | None) 
         "shape": list(stored.images.shape),
         "bad": list(stored.bad.items()),
         "notes": stored.notes,
+        "changes": stored.changes,
         "fingerprint": stored.fingerprint,
     }
     files.write_text(target / "meta.json", json.dumps(meta))

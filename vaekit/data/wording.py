@@ -12,6 +12,11 @@ def one_line(name: str) -> str:
     return "".join(c if c.isprintable() else _escaped(c) for c in name)
 
 
+def unreadable(error: OSError) -> str:
+    """Why a file cannot be read, in the system's words."""
+    return f"cannot be read ({error.strerror or error})"
+
+
 def _escaped(character: str) -> str:
     """Bytes that are not UTF-8 arrive as lone surrogates; show the byte that was there."""
     if "\udc80" <= character <= "\udcff":
