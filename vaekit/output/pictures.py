@@ -57,7 +57,7 @@ def to_uint8(images: Images) -> Bytes:
     >>> to_uint8(np.array([-0.1, 0.0, 0.5, 1.0, 1.7], np.float32).reshape(1, 1, 1, 5)).ravel()
     array([  0,   0, 128, 255, 255], dtype=uint8)
     """
-    array = _array(images)
+    array = as_numpy(images)
     if array.ndim != 4:
         raise UsageError(f"a stack of images has 4 dimensions, not shape {array.shape}")
     if array.dtype == np.uint8:
@@ -69,8 +69,16 @@ def to_uint8(images: Images) -> Bytes:
     return _checked(np.ascontiguousarray(np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)))
 
 
-def grid(images: Images, *, columns: int | None = None, gap: int = GAP) -> Bytes:
+def grid(
+    images: Images,
+    *,
+    labels: Sequence[str] | None = None,
+    columns: int | None = None,
+    gap: int = GAP,
+) -> Bytes:
     """One picture of all images, row by row, as near to square as leaves few cells empty.
+
+    Each image has its label at the left of it, where there are labels.
 
     >>> grid(np.zeros((6, 8, 8, 1), np.uint8)).shape
     (130, 196, 1)
@@ -78,6 +86,9 @@ def grid(images: Images, *, columns: int | None = None, gap: int = GAP) -> Bytes
     cells = _enlarged(to_uint8(images))
     count, height, width, _ = cells.shape
     _refuse_nothing(count)
+    if labels is not None:
+        cells = _captioned(cells, labels)
+        width = cells.shape[2]
     if columns is None:
         columns = _best_columns(count, width / height, wanted=1.0)
     return _tiled(cells, _some(columns), gap)
@@ -154,7 +165,7 @@ def encode_picture(picture: Bytes, form: str = "png") -> bytes:
     return buffer.getvalue()
 
 
-def _array(images: Images) -> NDArray[Any]:
+def as_numpy(images: Images) -> NDArray[Any]:
     """The images as numpy; a tensor is told by its methods, so that torch stays unimported."""
     if isinstance(images, np.ndarray):
         return images
@@ -251,10 +262,22 @@ def _block(stacks: Sequence[Bytes], labels: Sequence[str] | None, columns: int, 
     picture = _stacked([_tiled(stack, columns, gap) for stack in stacks], gap)
     if labels is None:
         return picture
-    if len(labels) != len(stacks):
-        raise UsageError(f"{len(stacks)} rows of images need as many labels, not {len(labels)}")
+    _refuse_other(len(labels), len(stacks))
     _, height, _, channels = stacks[0].shape
     return np.concatenate([_captions(labels, height, gap, channels), picture], axis=1)
+
+
+def _captioned(cells: Bytes, labels: Sequence[str]) -> Bytes:
+    """Images that have grown wider by their labels."""
+    _refuse_other(len(labels), len(cells))
+    count, height, _, channels = cells.shape
+    beside = _captions(labels, height, 0, channels).reshape(count, height, -1, channels)
+    return np.concatenate([beside, cells], axis=2)
+
+
+def _refuse_other(labels: int, needed: int) -> None:
+    if labels != needed:
+        raise UsageError(f"{needed} images or rows of them need as many labels, not {labels}")
 
 
 def _captions(labels: Sequence[str], height: int, gap: int, channels: int) -> Bytes:

@@ -18,9 +18,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import UsageError
-from vaekit.output.pictures import save_picture
+from vaekit.output.pictures import Images, save_picture
 from vaekit.output.scatter import draw_points
 from vaekit.output.style import BLUE, FAINT, ORANGE, pixels, styled
+from vaekit.output.thumbnails import draw_thumbnails
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -51,9 +52,12 @@ def latent_scatter(
     classes: Sequence[str] | None = None,
     title: str = "Latents",
     axes: tuple[str, str] = ("", ""),
+    thumbnails: Images | None = None,
 ) -> None:
     """Write latents in the plane, coloured by label, to the picture file at `path`."""
-    figure = latent_figure(points, labels=labels, classes=classes, title=title, axes=axes)
+    figure = latent_figure(
+        points, labels=labels, classes=classes, title=title, axes=axes, thumbnails=thumbnails
+    )
     save_picture(path, pixels(figure))
 
 
@@ -85,25 +89,42 @@ def latent_figure(
     classes: Sequence[str] | None = None,
     title: str = "Latents",
     axes: tuple[str, str] = ("", ""),
+    thumbnails: Images | None = None,
 ) -> Figure:
     """Points (N, 2) in the plane on one scale, coloured by label.
 
     Up to 20 classes are named in a legend and, where they stand apart, at their centres; more of
     them, or labels that are fractions, are coloured on a scale. Without labels there is one
-    colour. `labels` are numbers of `classes`, or names, or quantities.
+    colour. `labels` are numbers of `classes`, or names, or quantities. With `thumbnails`, the
+    points' images, as many of these as fit without covering one another stand over their dots, in
+    frames of the dots' colours, and how many is said.
     """
     places = np.asarray(points, np.float64)
     if places.ndim != 2 or places.shape[1] != 2 or len(places) == 0:
         raise UsageError(f"a scatter takes points of shape (N, 2), N > 0, not {places.shape}")
     with styled():
-        figure = Figure(figsize=(7.2, 6.0), layout="constrained")
+        size = (7.2, 6.0) if thumbnails is None else (10.0, 8.4)
+        figure = Figure(figsize=size, layout="constrained")
         panel = figure.subplots()
         panel.set_title(title, size=12, weight="bold", pad=10)
         panel.set_xlabel(axes[0])
         panel.set_ylabel(axes[1])
         panel.set_aspect("equal", adjustable="datalim")
         draw_points(panel, places, labels, classes)
+        if thumbnails is not None:
+            _add_thumbnails(figure, panel, places, thumbnails)
     return figure
+
+
+def _add_thumbnails(figure: Figure, panel: Axes, places: Floats, images: Images) -> None:
+    if len(images) != len(places):
+        raise UsageError(f"{len(places)} points need as many thumbnails, not {len(images)}")
+    for name in list(panel.texts):
+        name.remove()  # the legend says it, and a name would cover images
+    shown = draw_thumbnails(figure, panel, places, images)
+    if shown < len(places):
+        note = f"{shown:,} of {len(places):,} images shown, the rest are dots"
+        panel.set_title(note, loc="right", size=8, color=FAINT, pad=10)
 
 
 def _draw_term(axes: Axes, epochs: Sequence[Mapping[str, float]], term: str, name: str) -> None:

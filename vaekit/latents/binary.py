@@ -1,0 +1,217 @@
+"""Latents out of .npy, .npz and Parquet. No header is trusted, and no pickle is ever loaded."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.data.wording import one_line
+from vaekit.errors import DataError
+from vaekit.output.tables import pyarrow
+
+Array = NDArray[Any]
+Found = tuple[int | None, Iterator[Array]]
+
+ROWS = 1024
+PIECE = 1 << 20
+WIDEST = 1 << 20
+"""More numbers than this in one latent are a broken header."""
+
+
+def read_npy(file: IO[bytes], where: str) -> Found:
+    """An array (N, D), some rows at a time; one in Fortran's order is read whole."""
+    dtype, shape, fortran = _header(file, where)
+    _check(dtype, shape, where)
+    if fortran:
+        return shape[0], iter([_fortran(file, dtype, shape, where)])
+    return shape[0], _rows(file, dtype, shape, where)
+
+
+def read_npz(file: IO[bytes], where: str) -> Found:
+    """The array `z`, or the only one there is."""
+    try:
+        archive = zipfile.ZipFile(file)
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        name = "z.npy" if "z.npy" in names else names[0] if len(names) == 1 else None
+        if name is None:
+            held = ", ".join(one_line(name.removesuffix(".npy")) for name in names) or "none"
+            raise DataError(f"{where}: has no array z; its arrays: {held}")
+        count, rows = read_npy(archive.open(name), f"{where}: {name.removesuffix('.npy')}")
+    except (*_BROKEN, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{where}: is not an .npz that can be read ({error})") from None
+    return count, _unbroken(rows, where)
+
+
+def read_parquet(file: IO[bytes], where: str) -> Found:
+    """A column `z` of lists, or columns z0, z1 and so on."""
+    pa = pyarrow()
+    try:
+        table = pa.parquet.ParquetFile(file)
+        names = table.schema_arrow.names
+        columns = ["z"] if "z" in names else numbered(names, where)
+        return table.metadata.num_rows, _batches(table, columns, where)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{where}: is not Parquet that can be read ({_brief(error)})") from None
+
+
+def numbered(names: list[str], where: str) -> list[str]:
+    """The columns z0, z1, … among others, in the order of their numbers.
+
+    >>> numbered(["path", "z10", *(f"z{i}" for i in range(10))], "z.csv")[-1]
+    'z10'
+    """
+    found = {int(name[1:]): name for name in names if re.fullmatch(r"z\d{1,7}", name)}
+    if not found:
+        there = ", ".join(one_line(name) for name in names[:8])
+        raise DataError(f"{where}: has no columns z0, z1, …, but {there}")
+    missing = [number for number in range(max(found)) if number not in found]
+    if missing or sum(name in found.values() for name in names) > len(found):
+        why = f"z{missing[0]} is missing" if missing else "one is there twice"
+        raise DataError(f"{where}: has columns z0 to z{max(found)}, but {why}")
+    return [found[number] for number in sorted(found)]
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
+
+
+def _header(file: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    try:
+        version = np.lib.format.read_magic(file)
+        read: Any = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = read(file)
+    except _BROKEN:
+        raise
+    except Exception as error:  # noqa: BLE001  numpy raises what it likes on a bad header
+        raise DataError(f"{where}: is not an array that can be read ({_brief(error)})") from None
+    return dtype, tuple(int(side) for side in shape), bool(fortran)
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split())[:100]
+
+
+def _check(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
+    """Refuse what is no table of numbers."""
+    if dtype.hasobject:
+        raise DataError(f"{where}: holds Python objects, which only a pickle can: refused")
+    if dtype.kind not in "fiu":
+        raise DataError(f"{where}: has the type {dtype}; latents are floats")
+    if len(shape) != 2:
+        why = "; a single latent needs a first axis: z[None]" if len(shape) == 1 else ""
+        raise DataError(f"{where}: has the shape {shape}, but latents are (N, D){why}")
+    if shape[0] < 0 or not 0 < shape[1] <= WIDEST:
+        raise DataError(f"{where}: claims the shape {shape}, which no latents have")
+
+
+def _rows(
+    file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str
+) -> Iterator[Array]:
+    count, width = shape
+    step = max(1, min(ROWS, PIECE // width))
+    for start in range(0, count, step):
+        rows = min(step, count - start)
+        content = _filled(file, rows * width * dtype.itemsize)
+        whole = len(content) // (width * dtype.itemsize)
+        if whole < rows:
+            raise _truncated(where, start + whole, count)
+        yield np.frombuffer(content, dtype).reshape(rows, width)
+    _check_end(file, where, count)
+
+
+def _fortran(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> Array:
+    content = _filled(file, math.prod(shape) * dtype.itemsize)
+    if len(content) < math.prod(shape) * dtype.itemsize:
+        raise DataError(f"{where}: is truncated: {len(content):,} bytes of values are there")
+    _check_end(file, where, shape[0])
+    return np.frombuffer(content, dtype).reshape(shape, order="F")
+
+
+def _filled(file: IO[bytes], size: int) -> bytes:
+    """So many bytes, or as many as there are; nothing is set aside for what is only claimed."""
+    parts = bytearray()
+    while len(parts) < size:
+        more = file.read(min(PIECE, size - len(parts)))
+        if not more:
+            break
+        parts += more
+    return bytes(parts)
+
+
+def _truncated(where: str, there: int, count: int) -> DataError:
+    return DataError(f"{where}: is truncated: it ends after {there:,} of {count:,} rows")
+
+
+def _check_end(file: IO[bytes], where: str, count: int) -> None:
+    if file.read(1):
+        raise DataError(f"{where}: goes on after its {count:,} rows: give one array at a time")
+
+
+def _unbroken(rows: Iterator[Array], where: str) -> Iterator[Array]:
+    """Rows out of an archive, whose damage only shows as it is read."""
+    try:
+        yield from rows
+    except _BROKEN as error:
+        raise DataError(f"{where}: is damaged ({_brief(error)})") from None
+
+
+def _batches(table: Any, columns: list[str], where: str) -> Iterator[Array]:
+    pa = pyarrow()
+    before, width = 0, None
+    try:
+        for batch in table.iter_batches(ROWS, columns=columns):
+            rows = _lists(batch, where, before) if columns == ["z"] else _table(batch, where)
+            width = width or rows.shape[1]
+            if rows.shape[1] != width:
+                raise _ragged(where, before, rows.shape[1], width)
+            before += len(rows)
+            yield rows
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{where}: is damaged ({_brief(error)})") from None
+
+
+def _lists(batch: Any, where: str, before: int) -> Array:
+    """Lists of one length as rows."""
+    pa = pyarrow()
+    column = batch.column(0)
+    kind = column.type
+    if not hasattr(kind, "value_type"):
+        raise DataError(f"{where}: its column z holds {kind}, not lists of numbers")
+    lengths = pa.compute.fill_null(pa.compute.list_value_length(column), -1).to_numpy()
+    odd = np.flatnonzero(lengths != lengths[:1].sum())
+    if odd.size:
+        row = int(odd[0])
+        raise _ragged(where, before + row, max(0, int(lengths[row])), int(lengths[0]))
+    width = max(0, int(lengths[0])) if len(lengths) else 1
+    if width == 0:
+        raise DataError(f"{where}: row {before + 1}: has no numbers")
+    return _numbers(column.flatten(), where).reshape(-1, width)
+
+
+def _ragged(where: str, row: int, found: int, wanted: int) -> DataError:
+    return DataError(f"{where}: row {row + 1}: has {found} numbers, where others have {wanted}")
+
+
+def _table(batch: Any, where: str) -> Array:
+    return np.stack([_numbers(column, where) for column in batch.columns], axis=1)
+
+
+def _numbers(column: Any, where: str) -> Array:
+    if column.null_count:
+        raise DataError(f"{where}: has missing values (null) among its latents")
+    values: Array = column.to_numpy(zero_copy_only=False)
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{where}: has latents of the type {column.type}; latents are floats")
+    return values

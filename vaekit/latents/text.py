@@ -1,0 +1,213 @@
+"""Latents out of CSV and JSON lines, as they were written or as other programs left them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import DataError
+from vaekit.latents.binary import Found, numbered
+
+ROWS = 1024
+LONGEST = 64 << 20
+"""Characters of one record: more than any has, and less than would fill the memory."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def read_csv(file: IO[bytes], where: str) -> Found:
+    """The columns z0, z1, … under a header, or without one all columns; tabs or spaces will do."""
+    return None, _arrays(_csv_rows(file, where))
+
+
+def read_jsonl(file: IO[bytes], where: str) -> Found:
+    """`{"z": [...]}` or `[...]`, a line each; spread over lines, or in one array, will do too."""
+    return None, _arrays(_json_rows(file, where))
+
+
+def _arrays(rows: Iterable[list[float]]) -> Iterator[NDArray[np.float64]]:
+    held = []
+    for row in rows:
+        held.append(row)
+        if len(held) == ROWS:
+            yield np.array(held, np.float64)
+            held = []
+    if held:
+        yield np.array(held, np.float64)
+
+
+def _text(file: IO[bytes]) -> io.TextIOWrapper:
+    # Names may hold any bytes, and line ends; nothing of that matters here.
+    return io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+
+
+def _csv_rows(file: IO[bytes], where: str) -> Iterator[list[float]]:
+    lines = _table(_text(file), where)
+    line, first = next(lines, (0, []))
+    columns = list(range(len(first)))
+    names = [f"column {number + 1}" for number in columns]
+    if _is_header(first):
+        stripped = [name.strip() for name in first]
+        names = numbered(stripped, where)
+        columns = [stripped.index(name) for name in names]
+    elif first:
+        yield _floats(first, names, f"{where}: line {line}")
+    for line, fields in lines:
+        if len(fields) != len(first):
+            raise DataError(
+                f"{where}: line {line}: has {len(fields)} fields, where the first line has"
+                f" {len(first)}"
+            )
+        yield _floats([fields[column] for column in columns], names, f"{where}: line {line}")
+
+
+def _table(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each line that is not empty, and its number."""
+    first = ""
+    blank = 0
+    while not first.strip():
+        first = lines.readline(LONGEST)
+        if not first:
+            return
+        blank += 1
+    reader = csv.reader(_again(first, lines), strict=True, **_dialect(first))
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num + blank - 1, fields
+    except csv.Error as error:
+        line = reader.line_num + blank - 1
+        raise DataError(f"{where}: line {line}: is not CSV ({error})") from None
+
+
+def _again(first: str, lines: Iterable[str]) -> Iterator[str]:
+    yield first
+    yield from lines
+
+
+def _dialect(first: str) -> dict[str, Any]:
+    r"""Commas, or else tabs, or else spaces, as `numpy.savetxt` writes.
+
+    >>> _dialect("0.5\t1.5")
+    {'delimiter': '\t'}
+    """
+    if "," in first:
+        return {"delimiter": ","}
+    return {"delimiter": "\t"} if "\t" in first else {"delimiter": " ", "skipinitialspace": True}
+
+
+def _is_header(fields: Sequence[str]) -> bool:
+    return bool(fields) and not all(_is_number(field) for field in fields)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _floats(fields: Sequence[str], names: Sequence[str], where: str) -> list[float]:
+    try:
+        return [float(field) for field in fields]
+    except ValueError:
+        pairs = zip(names, fields, strict=True)
+        name, bad = next((name, field) for name, field in pairs if not _is_number(field))
+        raise DataError(f"{where}: {name} is {bad[:40]!r}, not a number") from None
+
+
+def _json_rows(file: IO[bytes], where: str) -> Iterator[list[float]]:
+    width = None
+    for line, value in _values(_text(file), where):
+        for vector in _vectors(value, f"{where}: line {line}"):
+            width = width or len(vector)
+            if len(vector) != width:
+                raise DataError(
+                    f"{where}: line {line}: has {len(vector)} numbers, where the first has {width}"
+                )
+            yield vector
+
+
+def _values(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, Any]]:
+    """One JSON value after another, each with the number of the line that it begins in.
+
+    A value mostly is a line. Where a program has spread it over several, as `jq` does without
+    `-c`, lines are joined until all brackets are closed.
+    """
+    number = 0
+    while line := lines.readline(LONGEST):
+        number += 1
+        here = f"{where}: line {number}"
+        if line.strip():
+            value, done = _parsed(line, here)
+            start = number
+            if not done:
+                rest = _until_closed(line, lines, here)
+                number += len(rest)
+                value, done = _parsed("".join([line, *rest]), here)
+            if not done:
+                raise DataError(f"{here}: ends in the middle of a record")
+            yield start, value
+
+
+def _until_closed(line: str, lines: io.TextIOWrapper, where: str) -> list[str]:
+    """The lines that are needed to close what `line` opens, as far as there are any."""
+    depth, size, rest = _depth(line), len(line), []
+    while depth > 0 and (more := lines.readline(LONGEST)):
+        depth += _depth(more)
+        size += len(more)
+        rest.append(more)
+        if size > LONGEST:
+            raise DataError(f"{where}: is too long a record; write one a line (jq -c)")
+    return rest
+
+
+def _depth(line: str) -> int:
+    """How many more brackets a line opens than it closes; those in strings do not count."""
+    bare = _STRING.sub("", line)
+    return sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
+
+
+def _parsed(text: str, where: str) -> tuple[Any, bool]:
+    """The value, and whether it was all there."""
+    try:
+        return json.loads(text), True
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()):
+            return None, False
+        why = f"{error.msg} at character {error.pos + 1}"
+    except (ValueError, RecursionError):
+        why = "a number is too long, or lists lie too deep"
+    raise DataError(f"{where}: is not JSON ({why})")
+
+
+def _vectors(value: Any, where: str) -> Iterator[list[float]]:
+    """The latents in one value: one, or many where all were gathered into one array (`jq -s`)."""
+    if isinstance(value, list) and value and isinstance(value[0], list | dict):
+        for part in value:
+            yield from _vectors(part, where)
+        return
+    vector = value.get("z") if isinstance(value, dict) else value
+    if not isinstance(vector, list):
+        found = ", ".join(map(repr, value)) if isinstance(value, dict) else repr(value)
+        raise DataError(f"{where}: needs a list of numbers under 'z', and has {found[:80]}")
+    if not vector:
+        raise DataError(f"{where}: has no numbers")
+    yield [_number(part, f"{where}: z[{index}]") for index, part in enumerate(vector)]
+
+
+def _number(value: Any, where: str) -> float:
+    if type(value) not in (int, float):
+        raise DataError(f"{where} is {json.dumps(value)[:40]}, not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise DataError(f"{where} is too large for any float") from None

@@ -1,0 +1,142 @@
+"""Pictures in motion: GIF, WebP and APNG of one loop, the same bytes every time.
+
+WebP and APNG hold every colour. A GIF holds 256: greys fit exactly, and so do few colours; from
+more of them one palette is made for all frames, so that nothing that stands still shimmers.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaekit.errors import UsageError
+from vaekit.output.pictures import Bytes, Images, grid
+
+FPS = 12.0
+PALETTE = 256
+SAMPLED_PIXELS = 1_000_000
+"""Pixels out of all frames that a palette is made from."""
+
+_SLOWEST, _FASTEST = 0.1, 50.0
+
+
+def frames(
+    paths: Sequence[Images], labels: Sequence[str] | None = None, *, columns: int | None = None
+) -> Bytes:
+    """One frame a step: the stacks' first images side by side, then their second ones, and so on.
+
+    `labels` are written at the left of each image.
+    """
+    lengths = {len(path) for path in paths}
+    if len(lengths) != 1 or 0 in lengths:
+        raise UsageError(f"an animation needs paths of one length, not {sorted(lengths)}")
+    steps = range(lengths.pop())
+    shown = [_joined([path[step : step + 1] for path in paths]) for step in steps]
+    return np.stack([grid(images, labels=labels, columns=columns) for images in shown])
+
+
+def encode_animation(
+    pictures: Bytes,
+    form: str,
+    *,
+    fps: float = FPS,
+    loop: bool = True,
+    there_and_back: bool = False,
+) -> bytes:
+    """The bytes of frames (T, H, W, C) as `gif`, `webp` or `apng`, so many of them a second.
+
+    `there_and_back` shows the frames in between once more in reverse, so that a loop has no jump.
+    """
+    if pictures.ndim != 4 or pictures.dtype != np.uint8 or pictures.shape[-1] not in (1, 3):
+        raise UsageError(f"frames are uint8 (T, H, W, C), not {pictures.dtype} {pictures.shape}")
+    if not len(pictures) or not _SLOWEST <= fps <= _FASTEST:
+        raise UsageError(
+            f"an animation has at least one frame and {_SLOWEST:g} to {_FASTEST:g} frames a second,"
+            f" not {len(pictures)} frames at {fps:g}"
+        )
+    if there_and_back:
+        pictures = np.concatenate([pictures, pictures[-2:0:-1]])
+    encode = {"gif": _gif, "webp": _webp, "apng": _apng}.get(form)
+    if encode is None:
+        raise UsageError(f"an animation is gif, webp or apng, not {form}")
+    return encode(pictures, fps, loop)
+
+
+def _joined(images: Sequence[Any]) -> Any:
+    if isinstance(images[0], np.ndarray):
+        return np.concatenate(images)
+    import torch
+
+    return torch.cat(list(images))
+
+
+def _gif(pictures: Bytes, fps: float, loop: bool) -> bytes:
+    # A GIF counts hundredths of a second, and programs take less than two of them for ten.
+    pause = max(2, round(100 / fps)) * 10
+    return _saved(_paletted(pictures), "GIF", duration=pause, optimize=False, **_looping(loop))
+
+
+def _looping(loop: bool) -> dict[str, int]:
+    """A GIF that plays once is one that does not speak of loops."""
+    return {"loop": 0} if loop else {}
+
+
+def _webp(pictures: Bytes, fps: float, loop: bool) -> bytes:
+    how = {"lossless": True, "exact": True, "quality": 60, "loop": int(not loop)}
+    return _saved(_images(pictures), "WEBP", duration=round(1000 / fps), **how)
+
+
+def _apng(pictures: Bytes, fps: float, loop: bool) -> bytes:
+    return _saved(_images(pictures), "PNG", duration=round(1000 / fps), loop=int(not loop))
+
+
+def _saved(images: list[Image.Image], form: str, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    images[0].save(buffer, form, save_all=True, append_images=images[1:], **how)
+    return buffer.getvalue()
+
+
+def _images(pictures: Bytes) -> list[Image.Image]:
+    grey = pictures.shape[-1] == 1
+    return [Image.fromarray(picture[..., 0] if grey else picture) for picture in pictures]
+
+
+def _paletted(pictures: Bytes) -> list[Image.Image]:
+    """Frames of one palette; no dots are strewn, for they would flicker."""
+    if pictures.shape[-1] == 1:
+        return _images(pictures)  # Pillow gives these the 256 greys
+    colours = np.unique(_codes(pictures))
+    if len(colours) <= PALETTE:
+        return _exact(pictures, colours)
+    palette = _palette(pictures)
+    return [
+        image.quantize(palette=palette, dither=Image.Dither.NONE) for image in _images(pictures)
+    ]
+
+
+def _codes(pictures: Bytes) -> NDArray[np.int32]:
+    """A colour as one number."""
+    wide = pictures.astype(np.int32)
+    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+
+
+def _exact(pictures: Bytes, colours: NDArray[np.int32]) -> list[Image.Image]:
+    table = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8)
+    places = np.searchsorted(colours, _codes(pictures)).astype(np.uint8)
+    images = [Image.fromarray(place) for place in places]
+    for image in images:
+        image.putpalette(table.tobytes())
+    return images
+
+
+def _palette(pictures: Bytes) -> Image.Image:
+    """The 256 colours that serve an even choice of all frames' pixels best."""
+    pixels = pictures.reshape(-1, 3)
+    chosen = pixels[:: max(1, len(pixels) // SAMPLED_PIXELS)]
+    board = Image.fromarray(np.ascontiguousarray(chosen[None]))
+    return board.quantize(PALETTE, Image.Quantize.MEDIANCUT, kmeans=2)

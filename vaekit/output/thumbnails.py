@@ -1,0 +1,94 @@
+"""Images in place of dots: as many as can be told apart, framed in the colours of their classes."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaekit.output.pictures import Bytes, Images, to_uint8
+from vaekit.seeds import numpy_generator
+
+Floats: TypeAlias = NDArray[np.float64]
+
+SIDE = 34
+"""Pixels of a thumbnail's longer side in the plot."""
+
+FRAME = 2
+"""Pixels of frame around it."""
+
+MOST = 500
+"""Thumbnails that are drawn; where there is no room for them, fewer."""
+
+
+def draw_thumbnails(figure: Figure, axes: Axes, points: Floats, images: Images) -> int:
+    """Draw thumbnails over those of the dots where none covers another; gives how many there are.
+
+    Points are tried in a shuffled order, the same every time, so that what is shown is a fair
+    choice of what is there.
+    """
+    figure.draw_without_rendering()  # only now places are known
+    chosen = apart(axes.transData.transform(points), SIDE + 2 * FRAME)[:MOST]
+    pixels, colours = to_uint8(images), _colours(axes)
+    for index in chosen:
+        x, y = points[index].tolist()
+        _draw(axes, (x, y), _small(pixels[index]), colours[x, y])
+    return len(chosen)
+
+
+def apart(places: Floats, side: float) -> list[int]:
+    """Which places, tried in a shuffled order, lie at least `side` from all chosen before.
+
+    >>> sorted(apart(np.array([[0.0, 0], [1, 0], [50, 0], [50, 90]]), 10))[1:]
+    [2, 3]
+    """
+    taken: dict[tuple[int, int], Floats] = {}
+    chosen = []
+    for index in numpy_generator("thumbnails").permutation(len(places)).tolist():
+        place = places[index]
+        if not np.isfinite(place).all():
+            continue
+        # A cell of this size holds at most one; whatever is too near lies in one of nine cells.
+        column, row = (int(part // side) for part in place)
+        near = [(column + i, row + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        if all(np.abs(taken[cell] - place).max() >= side for cell in near if cell in taken):
+            taken[column, row] = place
+            chosen.append(index)
+    return chosen
+
+
+def _small(image: Bytes) -> Bytes:
+    """An image at the size it is drawn in, as RGB."""
+    height, width, channels = image.shape
+    factor = SIDE / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    picture = Image.fromarray(image[..., 0] if channels == 1 else image).convert("RGB")
+    method = Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST
+    return np.asarray(picture.resize(size, method))
+
+
+def _colours(axes: Axes) -> dict[tuple[float, float], Floats]:
+    """The colour of the dot at each place."""
+    found: dict[tuple[float, float], Floats] = {}
+    for dots in axes.collections:
+        dots.update_scalarmappable()
+        places = np.asarray(dots.get_offsets())
+        colours = np.broadcast_to(np.asarray(dots.get_facecolor()), (len(places), 4))
+        found |= {(x, y): colour for (x, y), colour in zip(places.tolist(), colours, strict=True)}
+    return found
+
+
+def _draw(axes: Axes, place: tuple[float, float], image: Bytes, colour: Floats) -> None:
+    height, width, _ = image.shape
+    framed = np.empty((height + 2 * FRAME, width + 2 * FRAME, 3))
+    framed[:] = colour[:3]
+    framed[FRAME:-FRAME, FRAME:-FRAME] = image / 255
+    picture = OffsetImage(framed, zoom=1.0, dpi_cor=False, interpolation="nearest")
+    box = AnnotationBbox(picture, place, frameon=False, pad=0)
+    box.set_in_layout(False)  # places were worked out for the layout as it is
+    axes.add_artist(box)
