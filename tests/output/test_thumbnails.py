@@ -1,4 +1,4 @@
-"""What a user would lose: images they can see, where their points are, each in its class's colour."""
+"""What a user would lose: images they can see, where their points are, in true frames."""
 
 from __future__ import annotations
 
