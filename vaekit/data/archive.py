@@ -14,18 +14,19 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Self
 
 from vaekit.data.decode import MAX_BYTES
 from vaekit.data.imageset import Integers
-from vaekit.data.source import Files, Loader, Request, Source
+from vaekit.data.source import Files, Held, Listing, Loader, Request, Source
 from vaekit.data.tree import grow
 from vaekit.data.wording import one_line
 from vaekit.errors import DataError, ImageError
+from vaekit.reporting import Reporter
 
 MAX_EXPANSION = 200
 """An archive of over 1 GiB unpacked must not be this many times smaller packed: no images are."""
@@ -35,44 +36,70 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFE
 
 def open_zip(path: Path, request: Request) -> Source:
     """The images of a zip."""
-    return _source(path, list_zip(path), ZipReader, request)
+    return _source(path, list_zip(path), request)
 
 
-def list_zip(path: Path) -> dict[str, zipfile.ZipInfo]:
+def open_tar(path: Path, request: Request) -> Source:
+    """The images of a tar, compressed or not."""
+    return _source(path, list_tar(path, request.reporter), request)
+
+
+def list_zip(path: Path, where: str | None = None) -> Listing:
+    """The files in a zip; `where` names it in messages."""
+    members = zip_members(path, where)
+    return Listing(members, lambda names: ZipReader(path, [members[n] for n in names]).reading)
+
+
+def zip_members(path: Path, where: str | None = None) -> dict[str, zipfile.ZipInfo]:
     """The members of a zip by name, none of them pointing out of it."""
-    where = one_line(str(path))
+    where = where or one_line(str(path))
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (*BROKEN, NotImplementedError, ValueError) as error:
-        raise DataError(f"{where}: is not a zip that can be read ({_why(error)})") from None
+        raise DataError(f"{where}: is not a zip that can be read ({why(error)})") from None
     for member in members:
         check_member(member.filename, where)
         if member.flag_bits & 1:
             raise DataError(f"{where}: is encrypted: unpack it and give the folder")
     _check_expansion(sum(m.file_size for m in members), path, where)
-    return {_clean(m.filename): m for m in members if not m.is_dir()}
+    return {clean(m.filename): m for m in members if not m.is_dir()}
 
 
-def open_tar(path: Path, request: Request) -> Source:
-    """The images of a tar, compressed or not."""
+def list_tar(path: Path, reporter: Reporter) -> Listing:
+    """The files in a tar, compressed or not."""
     where, total, links = one_line(str(path)), 0, 0
     found: dict[str, tarfile.TarInfo] = {}
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=Member) as archive:
             packed = not isinstance(archive.fileobj, io.BufferedReader)
             for member in archive:
-                _check_tar_member(member, where)
+                check_tar_member(member, where)
                 total += member.size
                 _check_expansion(total, path, where)
                 links += member.issym() or member.islnk()
                 if member.isreg():
-                    found[_clean(member.name)] = member
+                    found[clean(member.name)] = member
     except BROKEN as error:
-        raise DataError(f"{where}: is not a tar that can be read ({_why(error)})") from None
+        raise DataError(f"{where}: is not a tar that can be read ({why(error)})") from None
     if links:
-        request.reporter.note(f"{where}: {links:,} links in it are left alone")
-    return _source(path, found, _PackedTarReader if packed else _TarReader, request)
+        reporter.note(f"{where}: {links:,} links in it are left alone")
+    reader = _PackedTarReader if packed else _TarReader
+    return Listing(found, lambda names: reader(path, [found[n] for n in names]).reading)
+
+
+class Member(tarfile.TarInfo):
+    """A header that makes no sense is damage; tarfile would take it for the archive's end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if not any(buf):  # zeros are the end indeed
+                raise
+            raise tarfile.ReadError(str(error)) from None
 
 
 def check_member(name: str, where: str) -> None:
@@ -82,7 +109,8 @@ def check_member(name: str, where: str) -> None:
         raise DataError(f"{where}: member {one_line(name)!r} points outside the archive: refused")
 
 
-def _check_tar_member(member: tarfile.TarInfo, where: str) -> None:
+def check_tar_member(member: tarfile.TarInfo, where: str) -> None:
+    """Refuse an archive with a member or a link that leads out of it."""
     check_member(member.name, where)
     if member.issym() or member.islnk():
         base = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
@@ -98,27 +126,17 @@ def _check_expansion(unpacked: int, path: Path, where: str) -> None:
         raise DataError(f"{where}: unpacks to over {MAX_EXPANSION} times its size: refused")
 
 
-def _clean(name: str) -> str:
+def clean(name: str) -> str:
     """`./a//b.png`, as some programs write, is `a/b.png`."""
     return str(PurePosixPath(name.replace("\\", "/")))
 
 
-class _Reader(Protocol):
-    """Reads members of an archive at given places."""
-
-    def __init__(self, path: Path, members: list[Any]) -> None: ...
-    @contextmanager
-    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]: ...
-
-
-def _source(
-    path: Path, found: Mapping[str, Any], reader: type[_Reader], request: Request
-) -> Source:
-    tree = grow(found, one_line(str(path)), request.reporter.note)
-    parts = {}
-    for split, branch in tree.branches.items():
-        members = [found[name] for name in branch.names]
-        parts[split] = Files(branch.names, reader(path, members).reading, branch.labels)
+def _source(path: Path, listing: Listing, request: Request) -> Source:
+    tree = grow(listing.names, one_line(str(path)), request.reporter.note)
+    parts = {
+        split: Files(branch.names, listing.reading(branch.names), branch.labels)
+        for split, branch in tree.branches.items()
+    }
     return Source(path.name, parts, file_identity(path), tree.classes)
 
 
@@ -152,7 +170,7 @@ def _zip_loader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Loader:
             with archive.open(member) as file:
                 return file.read(MAX_BYTES)
         except (*BROKEN, NotImplementedError, RuntimeError) as error:
-            raise ImageError(f"cannot be unpacked ({_why(error)})") from None
+            raise ImageError(f"cannot be unpacked ({why(error)})") from None
 
     return load
 
@@ -194,7 +212,7 @@ class _PackedTarReader:
     @contextmanager
     def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
         wanted = {self.members[i].offset: place for place, i in enumerate(indices.tolist())}
-        with tarfile.open(self.path) as archive:
+        with tarfile.open(self.path, tarinfo=Member) as archive:
             yield self._forward(archive, wanted)
 
     def _forward(
@@ -203,23 +221,22 @@ class _PackedTarReader:
         try:
             for member in archive:
                 if (place := wanted.pop(member.offset, None)) is not None:
-                    yield place, _tar_loader(archive, member)
+                    yield place, tar_loader(archive, member)
                 archive.members = []  # type: ignore[attr-defined]  # or it remembers every one
                 if not wanted:
                     return
         except BROKEN as error:
             where = one_line(str(self.path))
-            raise DataError(f"{where}: is damaged ({_why(error)})") from None
+            raise DataError(f"{where}: is damaged ({why(error)})") from None
 
 
-def _tar_loader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Loader:
+def tar_loader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Loader:
     """The bytes are read here and now, while the archive stands at them."""
     if member.size > MAX_BYTES:
         return lambda: _too_large()
     file = archive.extractfile(member)
     assert file is not None
-    data = file.read()
-    return lambda: data
+    return Held(file.read())
 
 
 def _check_size(size: int) -> None:
@@ -231,7 +248,8 @@ def _too_large() -> bytes:
     raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """What is wrong with an archive, in few words."""
     text = " ".join(str(error).split())
     if not text or "could not be opened successfully" in text:  # a list of all that was tried
         return "its format is not known" if text else type(error).__name__

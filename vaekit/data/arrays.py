@@ -36,9 +36,9 @@ def open_npy(path: Path, request: Request) -> Source:
     return Source(path.name, {"train": rows}, file_identity(path))
 
 
-def open_npz(path: Path, request: Request) -> Source:
-    """The images of an .npz, with their labels and factors."""
-    where = one_line(str(path))
+def open_npz(path: Path, request: Request, where: str | None = None) -> Source:
+    """The images of an .npz, with their labels and factors; `where` names it in messages."""
+    where = where or one_line(str(path))
     found = read_members(path, where, ("x", "y", "factors", "classes", "factor_names"))
     images = found["x"]
     labels = _integers(found.get("y"), images, 1)
@@ -114,7 +114,7 @@ def _bytes(block: Array, stored: npy.Stored) -> Pixels:
         raise DataError(f"{stored.where}: has the type {block.dtype}; images are numbers")
     top = 1 if kind == "f" else 255
     if not (block.min() >= 0 and block.max() <= top):  # false for NaN too
-        raise DataError(f"{stored.where}: {_range(stored)}; {_allowed(kind)}")
+        raise DataError(f"{stored.where}: {_range(stored, block)}; {_allowed(kind)}")
     if kind == "f":
         wide = block.astype(np.result_type(block.dtype, np.float32), copy=False)
         block = np.rint(wide * 255)
@@ -128,10 +128,10 @@ def _allowed(kind: str) -> str:
     return "integers must lie in 0 to 255"
 
 
-def _range(stored: npy.Stored) -> str:
-    """The range of all values, found only when something is wrong with some."""
+def _range(stored: npy.Stored, at_hand: Array) -> str:
+    """The range of all values, or of those at hand, found only when something is wrong."""
     low, high, bad = np.inf, -np.inf, 0
-    for block in stored.blocks(np.arange(stored.shape[0])):
+    for block in stored.blocks(np.arange(stored.shape[0])) if stored.again else (at_hand,):
         finite = block[np.isfinite(block)]
         bad += block.size - finite.size
         if finite.size:

@@ -21,10 +21,19 @@ def judged(bad: Sequence[str], total: int, where: str = "") -> str | None:
     """
     if not bad:
         return None
-    told = "; ".join(bad[:3]) + (f"; and {len(bad) - 3:,} more" if len(bad) > 3 else "")
+    told = _named(bad)
     if len(bad) == total:
         raise DataError(f"{where}no image can be read ({told}); taken are {' '.join(ENDINGS)}")
     if len(bad) > MOST and len(bad) * 100 > total:
         raise DataError(f"{where}{len(bad):,} of {total:,} images are bad: {told}")
+    return summary(bad, where)
+
+
+def summary(bad: Sequence[str], where: str = "") -> str:
+    """How many bad images there were, and which."""
     noun = "image was" if len(bad) == 1 else "images were"
-    return f"{where}{len(bad):,} bad {noun} skipped: {told}"
+    return f"{where}{len(bad):,} bad {noun} skipped: {_named(bad)}"
+
+
+def _named(bad: Sequence[str]) -> str:
+    return "; ".join(bad[:3]) + (f"; and {len(bad) - 3:,} more" if len(bad) > 3 else "")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vaekit.data.decode import MAX_BYTES
 from vaekit.data.imageset import Integers
-from vaekit.data.source import Files, Loader, Request, Source
+from vaekit.data.source import Files, Listing, Loader, Reading, Request, Source
 from vaekit.data.tree import grow, is_hidden, is_image
 from vaekit.data.wording import one_line
 from vaekit.errors import DataError, ImageError
@@ -28,6 +29,15 @@ def open_folder(path: Path, request: Request) -> Source:
     }
     name = path.resolve().name if path.name in ("", "..") else path.name
     return Source(name, parts, _identity(path, found), tree.classes)
+
+
+def list_folder(path: Path, reporter: Reporter) -> Listing:
+    """The files of a folder, at any depth."""
+
+    def reading(names: Sequence[str]) -> Reading:
+        return FolderReader(path, tuple(names)).reading
+
+    return Listing([name for name, _ in _walk(path, "", (), reporter)], reading)
 
 
 def _walk(
@@ -103,6 +113,9 @@ class FolderReader:
 
 def read_file(path: Path) -> bytes:
     """The bytes of one image file; a file too large is refused unread."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for whoever writes to it
+        raise ImageError("is a folder" if stat.S_ISDIR(mode) else "is not a file")
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")

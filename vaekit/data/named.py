@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vaekit.data import arrays
-from vaekit.data.archive import ZipReader, file_identity, list_zip
+from vaekit.data.archive import ZipReader, file_identity, zip_members
 from vaekit.data.download import Remote, fetch, unpack_tar
 from vaekit.data.folder import FolderReader
 from vaekit.data.idx import datasets_dir
@@ -117,7 +117,7 @@ def open_celeba(request: Request) -> Source:
     rows = [line.split() for line in listing.read_text().splitlines() if line.strip()]
     folder = root / "img_align_celeba"
     archive = None if folder.is_dir() else _there(CELEBA, root, request)
-    members = {} if archive is None else list_zip(archive)
+    members = {} if archive is None else zip_members(archive)
     parts: dict[str, Files] = {}
     for number, split in enumerate(SPLITS):
         names = tuple(row[0] for row in rows if row[1:] == [str(number)])

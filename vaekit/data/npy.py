@@ -40,6 +40,8 @@ class Stored:
     """Where in the file the values begin; None where they are compressed."""
     open: Callable[[], IO[bytes]]
     """Opens a stream that stands at the first value."""
+    again: bool = True
+    """Whether it can be opened a second time: a pipe cannot."""
 
     def whole(self) -> Array:
         """All of it: mapped from the file where it lies there as it is, otherwise read."""
@@ -110,6 +112,19 @@ def in_archive(archive: zipfile.ZipFile, path: Path, member: zipfile.ZipInfo, wh
     stored = Stored(where, dtype, shape, fortran, path, offset, reopen)
     _check_size(stored, member.file_size - skipped)
     return stored
+
+
+def in_stream(file: IO[bytes], where: str) -> Stored:
+    """The array that comes through a pipe: its values can be read once, forward."""
+    dtype, shape, fortran = _header(file, where)
+    if fortran:
+        raise DataError(
+            f"{where}: is an array in Fortran order, which cannot be read as it comes: "
+            "give it as a file"
+        )
+    if min(shape, default=0) < 0:
+        raise DataError(f"{where}: claims the shape {shape}")
+    return Stored(where, dtype, shape, fortran, Path(), None, lambda: file, again=False)
 
 
 def _start_of(path: Path, member: zipfile.ZipInfo) -> int:

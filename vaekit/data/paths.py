@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import re
+import stat
+import tarfile
 from pathlib import Path
+from typing import Literal
 
 from vaekit.data.decode import ENDINGS
 from vaekit.data.source import Request, Source
-from vaekit.data.wording import one_line
+from vaekit.data.wording import one_line, unreadable
 from vaekit.errors import DataError
 
 TAR_ENDINGS = (*(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz"),)
+Kind = Literal[
+    "folder", "zip", "tar", "npy", "npz", "image", "gz", "bz2", "xz", "pipe", "nothing", "unknown"
+]
+HEAD = 512
+"""So many first bytes say what a file is."""
+
+_MAGIC: dict[bytes, Kind] = {
+    b"\x93NUMPY": "npy",
+    b"\x1f\x8b": "gz",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x89PNG\r\n": "image",
+    b"\xff\xd8\xff": "image",
+    b"GIF8": "image",
+    b"BM": "image",
+    b"II*\0": "image",
+    b"MM\0*": "image",
+}
+_IS = {
+    "pipe": "is neither a file nor a folder",
+    "nothing": "is a link that leads nowhere",
+    "image": "is one image",
+    "unknown": "is not a kind of file that holds a data set",
+}
+
 TAKEN = "a folder of images, a .zip or .tar of them, a .npy, or a .npz with x"
 
 
 def open_path(path: Path, request: Request) -> Source:
     """The source at a path that exists."""
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == "folder":
         from vaekit.data.folder import open_folder
 
@@ -28,36 +57,62 @@ def open_path(path: Path, request: Request) -> Source:
         from vaekit.data import arrays
 
         return (arrays.open_npy if kind == "npy" else arrays.open_npz)(path, request)
-    raise DataError(f"{one_line(str(path))}: {kind}; a data set is {TAKEN} (--dataset)")
+    raise DataError(f"{one_line(str(path))}: {_IS[kind]}; a data set is {TAKEN} (--dataset)")
 
 
-def _kind(path: Path) -> str:
-    """`folder`, `zip`, `tar`, `npy` or `npz`; otherwise what the path is instead."""
-    if path.is_dir():
+def kind_of(path: Path) -> Kind:
+    """What a path leads to; a file whose ending says nothing is known by its first bytes."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "nothing"
+    if stat.S_ISDIR(mode):
         return "folder"
-    if not path.is_file():
-        return "is neither a file nor a folder, or a link that leads nowhere"
-    name = path.name.lower()
-    for kind in ("zip", "npy", "npz"):
-        if name.endswith(f".{kind}"):
-            return kind
+    if not stat.S_ISREG(mode):
+        return "pipe"
+    return _by_ending(path.name.lower()) or _by_content(path)
+
+
+def _by_ending(name: str) -> Kind | None:
     if name.endswith(TAR_ENDINGS):
         return "tar"
-    return _kind_by_content(path)
+    known: dict[str, Kind] = {".zip": "zip", ".npy": "npy", ".npz": "npz"}
+    return known.get(name[-4:])
 
 
-def _kind_by_content(path: Path) -> str:
+def _by_content(path: Path) -> Kind:
     try:
         with path.open("rb") as file:
-            head = file.read(512)
+            kind = recognise(file.read(HEAD))
     except OSError as error:
-        raise DataError(f"{one_line(str(path))}: cannot be read ({error.strerror})") from None
-    if head.startswith(b"PK\x03\x04"):
-        return "zip"
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
-    if head[257:262] == b"ustar":
-        return "tar"
-    if path.name.lower().endswith(ENDINGS):
-        return "is one image"
-    return "is not a kind of file that holds a data set"
+        raise DataError(f"{one_line(str(path))}: {unreadable(error)}") from None
+    if kind == "unknown" and path.name.lower().endswith(ENDINGS):
+        return "image"
+    return "tar" if kind in ("gz", "bz2", "xz") else kind
+
+
+def recognise(head: bytes) -> Kind:
+    r"""What the first bytes of a file say it is.
+
+    >>> recognise(b"\x93NUMPY"), recognise(b"GIF89a"), recognise(b"hello")
+    ('npy', 'image', 'unknown')
+    """
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        length = int.from_bytes(head[26:28], "little")
+        return "npz" if head[30 : 30 + length].endswith(b".npy") else "zip"
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "image"
+    if re.match(rb"P[1-6]\s", head):
+        return "image"
+    return "tar" if _begins_a_tar(head) else "unknown"
+
+
+def _begins_a_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return len(head) >= HEAD and not any(head)  # one that holds nothing begins with its end
+    return True

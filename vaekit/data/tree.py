@@ -45,6 +45,16 @@ class Tree:
     classes: tuple[str, ...] | None
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """The images of a source as one list."""
+
+    names: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    """The class folder of each."""
+    classes: tuple[str, ...] | None
+
+
 def is_hidden(name: str) -> bool:
     """Whether a path is clutter that its owner does not mean: dot files and the like."""
     return any(part.startswith(".") or part.lower() in _CLUTTER for part in name.split("/"))
@@ -71,12 +81,7 @@ def natural(name: str) -> tuple[object, ...]:
 
 def grow(files: Iterable[str], where: str, note: Note) -> Tree:
     """Read splits and classes off the paths of a source; say what is not taken."""
-    seen = [name for name in files if not is_hidden(name)]
-    images = sorted((name for name in seen if is_image(name)), key=natural)
-    if len(images) < len(seen):
-        note(f"{where}: {len(seen) - len(images):,} files that are not images are left alone")
-    if not images:
-        raise DataError(f"{where}: holds no image; taken are {' '.join(ENDINGS)}")
+    images = _images(files, where, note)
     root = _root(images)
     grouped = _by_split(images, root, where, note)
     classes = _classes(grouped, where, note)
@@ -85,6 +90,47 @@ def grow(files: Iterable[str], where: str, note: Note) -> Tree:
         for split, (names, depth) in grouped.items()
     }
     return Tree(branches, classes)
+
+
+def gather(files: Iterable[str], where: str, note: Note) -> Gathered:
+    """All images of a source as one list, whatever splits they lie in; classes are still read.
+
+    >>> found = gather(["train/cat/1.png", "test/dog/2.png"], "pets", print)
+    >>> found.names, found.labels
+    (('test/dog/2.png', 'train/cat/1.png'), ('dog', 'cat'))
+    """
+    images = _images(files, where, note)
+    grouped = _by_split(images, _root(images), where, _unsaid)
+    labels: dict[str, str] = {}
+    for split, (names, depth) in grouped.items():
+        if _classes({split: (names, depth)}, where, note) is not None:
+            labels.update((name, name.split("/")[depth]) for name in names)
+    classes = tuple(sorted(set(labels.values()), key=natural)) or None
+    return Gathered(tuple(images), tuple(labels.get(name) for name in images), classes)
+
+
+def no_image(where: str) -> DataError:
+    """What to say of a place without images."""
+    return DataError(f"{where}: holds no image; taken are {' '.join(ENDINGS)}")
+
+
+def others_note(where: str, count: int) -> str:
+    """What to say of files that are not taken."""
+    return f"{where}: {count:,} files that are not images are left alone"
+
+
+def _images(files: Iterable[str], where: str, note: Note) -> list[str]:
+    seen = [name for name in files if not is_hidden(name)]
+    images = sorted((name for name in seen if is_image(name)), key=natural)
+    if len(images) < len(seen):
+        note(others_note(where, len(seen) - len(images)))
+    if not images:
+        raise no_image(where)
+    return images
+
+
+def _unsaid(message: str) -> None:
+    """Nothing is left alone."""
 
 
 def _root(images: list[str]) -> int:

@@ -12,6 +12,15 @@ def one_line(name: str) -> str:
     return "".join(c if c.isprintable() else _escaped(c) for c in name)
 
 
+def shown(name: str) -> str:
+    """The name of an input in messages.
+
+    >>> shown("-"), shown("a.png")
+    ('standard input', 'a.png')
+    """
+    return "standard input" if name == "-" else one_line(name)
+
+
 def unreadable(error: OSError) -> str:
     """Why a file cannot be read, in the system's words."""
     return f"cannot be read ({error.strerror or error})"

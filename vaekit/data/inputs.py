@@ -1,0 +1,187 @@
+"""What a user names as images, each thing as a series of items to be decoded in its order.
+
+    photo.jpg       itself
+    photos/         every image in it at any depth, in natural order; train/ and test/ too
+    photos.zip      likewise; the members of a compressed tar come in the order they lie in
+    images.npy      its rows; also of an .npz
+
+Class folders are labels, as in a data set. A file that is named by itself has the name of the
+folder it lies in for a label, if its name says one: `photos/cat/1.jpg` is a `cat`. That depends on
+nothing but the name, so that a long list can be embedded as it comes, and any part of a list has
+the labels that it has within the whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vaekit.data import archive, arrays, folder, paths
+from vaekit.data.decode import ENDINGS
+from vaekit.data.imageset import Pixels
+from vaekit.data.source import Listing, Loader, Request, Rows, Source
+from vaekit.data.tree import gather
+from vaekit.data.wording import one_line
+from vaekit.errors import DataError, UsageError
+from vaekit.reporting import Reporter
+from vaekit.seeds import BLOCK
+
+Shape = tuple[int, int, int]
+Label = str | int | None
+"""A class's name; a number where classes have no names; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One encoded image."""
+
+    name: str
+    load: Loader
+    label: Label = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some images that are pixels already, in the model's shape."""
+
+    names: Sequence[str]
+    labels: Sequence[Label]
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Input:
+    """One of the things that were named."""
+
+    where: str
+    """Its name in messages."""
+    reading: Callable[[], AbstractContextManager[Iterable[Item | Block]]]
+    """Opens it; items can be loaded while it is open, by several threads."""
+    expected: int | None = None
+    """How many images there are, bad ones too, where that is known."""
+    classes: tuple[str, ...] | None = None
+    """The names of labels, as far as they are known; None where labels have none."""
+    certain: bool = False
+    """Whether none of them can turn out to be bad."""
+
+
+def open_path(given: str, shape: Shape, reporter: Reporter, *, alone: bool) -> Input:
+    """What lies at a path that is no pipe; images in arrays are named after it unless `alone`."""
+    where, path = one_line(given), Path(given)
+    request = Request(reporter=reporter)
+    match kind(given):
+        case "folder":
+            listing = folder.list_folder(path, reporter)
+            return from_listing(listing, where, os.path.join(given, ""), reporter)  # noqa: PTH118
+        case "zip":
+            return from_listing(archive.list_zip(path), where, f"{given}/", reporter)
+        case "tar":
+            return from_listing(archive.list_tar(path, reporter), where, f"{given}/", reporter)
+        case "npy":
+            source = arrays.open_npy(path, request)
+        case _:
+            source = arrays.open_npz(path, request)
+    return from_arrays(source, where, "" if alone else f"{given}/", shape)
+
+
+def kind(given: str) -> paths.Kind:
+    """What a name leads to: one that leads nowhere is refused; what cannot be read, or is of no
+    known kind, counts as an image, which will turn out to be bad.
+    """
+    if not given:
+        raise UsageError("an image's name is empty: is a variable in the command not set?")
+    if not os.path.lexists(given):
+        raise DataError(f"{one_line(given)}: no such file or folder")
+    if given.lower().endswith(ENDINGS) and Path(given).is_file():
+        return "image"
+    try:
+        found = paths.kind_of(Path(given))
+    except DataError:
+        return "image"
+    return "image" if found in ("unknown", "nothing") else found
+
+
+def image_files(names: Sequence[str]) -> Input:
+    """Image files that are named one by one."""
+    return Input(one_line(names[0]), lambda: nullcontext(map(image_file, names)), len(names), ())
+
+
+def image_file(name: str) -> Item:
+    """An image file under its name."""
+    return Item(name, lambda: folder.read_file(Path(name)), folder_label(name))
+
+
+def folder_label(name: str) -> str | None:
+    """The name of the folder that a file lies in, as far as its own name tells.
+
+    >>> folder_label("photos/cat/1.jpg"), folder_label("./1.jpg"), folder_label("1.jpg")
+    ('cat', None, None)
+    """
+    above = os.path.basename(os.path.dirname(name))  # noqa: PTH119, PTH120  (Path drops a `.`)
+    return None if above in ("", ".", "..") else above
+
+
+def from_listing(listing: Listing, where: str, prefix: str, reporter: Reporter) -> Input:
+    """The images of a folder or an archive, their names put after `prefix`."""
+    found = gather(listing.names, where, reporter.note)
+
+    @contextmanager
+    def reading() -> Iterator[Iterator[Item]]:
+        with listing.reading(found.names)(np.arange(len(found.names))) as loaders:
+            yield (
+                Item(prefix + found.names[place], load, found.labels[place])
+                for place, load in loaders
+            )
+
+    return Input(where, reading, len(found.names), found.classes)
+
+
+def from_arrays(source: Source, where: str, prefix: str, shape: Shape) -> Input:
+    """The rows of an array, which must have the model's shape."""
+    (rows,) = source.parts.values()
+    assert isinstance(rows, Rows)
+    same_shape(rows, where, shape)
+
+    def blocks() -> Iterator[Block]:
+        start = 0
+        for block in rows.blocks(np.arange(len(rows.names))):
+            for at in range(0, len(block), BLOCK):
+                pixels = block[at : at + BLOCK]
+                names = [f"{prefix}{start + row}" for row in range(len(pixels))]
+                labels = labels_of(rows.labels, source.classes, start, len(pixels))
+                yield Block(names, labels, pixels)
+                start += len(pixels)
+
+    return Input(
+        where, lambda: nullcontext(blocks()), len(rows.names), source.classes, certain=True
+    )
+
+
+def same_shape(rows: Rows, where: str, shape: Shape) -> None:
+    """Refuse an array that has another shape than the model's images."""
+    if rows.shape != shape:
+        own, wanted = ("x".join(map(str, sides)) for sides in (rows.shape, shape))
+        raise DataError(
+            f"{where}: its images are {own}, the model's are {wanted}: arrays are taken as they "
+            "are (image files would be resized)"
+        )
+
+
+def labels_of(
+    labels: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]] | None,
+    classes: Sequence[str] | None,
+    start: int,
+    count: int,
+) -> list[Label]:
+    """The labels of some rows: by name where classes have names."""
+    if labels is None:
+        return [None] * count
+    numbers = [int(label) for label in labels[start : start + count]]
+    if classes is None:
+        return [*numbers]
+    return [classes[number] for number in numbers]
