@@ -16,7 +16,14 @@ import pytest
 
 TERMINAL_VARIABLES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE")
 
-TINY = {"dataset": "digits", "limit": 300, "epochs": 3, "hidden": [32], "latent_dim": 4}
+TINY = {
+    "dataset": "digits",
+    "limit": 300,
+    "epochs": 3,
+    "hidden": [32],
+    "latent_dim": 4,
+    "likelihood": "bce",
+}
 """Options of a run that takes less than a second."""
 
 

@@ -136,7 +136,7 @@ class RunConfig(BaseModel):
         None, "Model", "latent dimensions", shown="16 digits and shapes, 20 grey, 128 colour"
     )
     hidden: Sizes | None = _option(
-        None, "Model", 'mlp: hidden layer sizes, e.g. 400,400; "" for none', shown="by image size"
+        None, "Model", 'mlp: hidden layer sizes, e.g. 400,400; "" for none', shown="400,400"
     )
     channels: Sizes | None = _option(
         None, "Model", "conv, resnet: channels, e.g. 32,64,128", shown="by image size"
@@ -155,7 +155,7 @@ class RunConfig(BaseModel):
         None,
         "Loss",
         "p(x|z): bce, bernoulli, mse, gaussian or logistic",
-        shown="bce on grey, logistic on colour",
+        shown="bce on grey, logistic on colour and digits",
     )
     sigma: Sigma | None = _option(
         None, "Loss", "gaussian: a number, learned or optimal", shown="optimal"
@@ -168,14 +168,16 @@ class RunConfig(BaseModel):
     kl_warmup: NotNegative = _option(0.0, "Loss", "epochs over which beta rises from 0")
     free_bits: NotNegative = _option(0.0, "Loss", "nats of KL each dimension has for free")
 
-    epochs: Count | None = _option(None, "Run", "passes over the images", shown="50; 200 digits")
+    epochs: Count | None = _option(
+        None, "Run", "passes over the images", shown="50, more for few images"
+    )
     batch_size: Count = _option(128, "Run", "images in one step")
     micro_batch: Count | None = _option(
         None, "Run", "images at a time, to save memory", shown="the whole batch"
     )
-    lr: Positive = _option(1e-3, "Run", "learning rate, the highest of its schedule")
+    lr: Positive = _option(2e-3, "Run", "learning rate, the highest of its schedule")
     schedule: Literal["constant", "cosine", "one-cycle", "steps"] = _option(
-        "cosine", "Run", "how the learning rate changes"
+        "one-cycle", "Run", "how the learning rate changes"
     )
     optimizer: Literal["adam", "adamw"] = _option("adam", "Run", "adam or adamw")
     adam_eps: Positive = _option(1e-8, "Run", "Adam's epsilon")
@@ -261,11 +263,12 @@ def resolve(
     recipe: str | None = None,
 ) -> RunConfig:
     """Options beat the environment, which beats a YAML file, a recipe, and the defaults."""
+    environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for origin, layer in _layers(
-        options, os.environ if environ is None else environ, config, recipe
-    ):
+    config = environ.get(f"{ENVIRONMENT}CONFIG") if config is None else config
+    recipe = environ.get(f"{ENVIRONMENT}RECIPE") if recipe is None else recipe
+    for origin, layer in _layers(options, environ, config, recipe):
         for name, value in layer.items():
             values[name] = value
             origins[name] = origin.format(name=name, flag=flag(name), NAME=name.upper())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 from vaekit.errors import UsageError
@@ -26,6 +29,17 @@ def choose(name: str = "auto") -> torch.device:
     if wanted not in devices:
         raise UsageError(f"--device {name}: this machine has {', '.join(devices)}")
     return torch.device(wanted)
+
+
+@contextlib.contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads for a while; None leaves the number as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def describe(device: torch.device) -> str:

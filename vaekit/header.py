@@ -125,8 +125,10 @@ class ModelFile:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the file holds."""
-        return sum(math.prod(place.shape) for place in self.tensors.values())
+        """How many numbers training could change; where the file does not say, all it holds."""
+        said = self.header.training.get("parameters")
+        held = sum(math.prod(place.shape) for place in self.tensors.values())
+        return said if isinstance(said, int) and 0 <= said <= held else held
 
 
 def read(path: str | os.PathLike[str]) -> ModelFile:

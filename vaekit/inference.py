@@ -7,7 +7,7 @@ other batch shapes, and so the number of images asked for changes no bit of any 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,11 @@ class Model:
         """How many numbers describe an image."""
         return self.network.latent_dim
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
     def sample(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
         """Draw `n` images: z from the prior, its spread scaled by `temperature`, then decoded.
 
@@ -71,23 +76,33 @@ class Model:
         """
         return self.decode(self.draw(n, seed=seed, temperature=temperature))
 
-    def draw(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
-        """Draw `n` latents from the prior."""
+    def draw(self, n: int, *, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Tensor:
+        """Draw `n` latents from the prior, those from number `start` on."""
         if n < 1:
             raise UsageError(f"n = {n}: at least one image")
-        noise = normal_rows(0, n, self.latent_dim, seed, "sample")
+        noise = normal_rows(start, start + n, self.latent_dim, seed, "sample")
         return _latents(self.network, temperature * noise, self.network.prior.sample)
 
-    def embed(self, images: Images, *, sample: bool = False, seed: int = 0) -> Tensor:
-        """The latents of images: posterior means, or with `sample` one draw from each posterior."""
+    def embed(
+        self, images: Images, *, sample: bool = False, seed: int = 0, start: int = 0
+    ) -> Tensor:
+        """The latents of images: posterior means, or with `sample` one draw from each posterior.
+
+        A draw is keyed by the seed and the image's number, counted from `start`.
+        """
         posterior = self.posterior(images)
-        if not sample:
-            return posterior.mean
-        return posterior.sample(normal_rows(0, len(images), self.latent_dim, seed, "posterior"))
+        return self.draw_from(posterior, seed=seed, start=start) if sample else posterior.mean
+
+    def draw_from(self, posterior: Normal, *, seed: int = 0, start: int = 0) -> Tensor:
+        """One draw from each posterior; the first of them is that of image number `start`."""
+        stop = start + len(posterior.mean)
+        return posterior.sample(normal_rows(start, stop, self.latent_dim, seed, "posterior"))
 
     def posterior(self, images: Images) -> Normal:
         """Means and log-variances of q(z|x)."""
-        return encode(self.network, self._batch(images))
+        found = [encode(self.network, self._batch(part)) for part in _pieces(images)]
+        mean = torch.cat([q.mean for q in found])
+        return Normal(mean, torch.cat([q.logvar for q in found]))
 
     def decode(self, z: np.ndarray[Any, Any] | Tensor) -> Tensor:
         """The images of latents."""
@@ -138,6 +153,12 @@ def as_floats(images: Any) -> Tensor:
     return x
 
 
+def _pieces(images: Any) -> Iterator[Any]:
+    """Some whole chunks at a time, so that a large array of bytes is never all floats at once."""
+    for start in range(0, max(1, len(images)), held(None)):
+        yield images[start : start + held(None)]
+
+
 def _one(image: Any) -> Tensor:
     x = _tensor(image)
     return as_floats(x if x.ndim == 4 else x[None])
@@ -157,7 +178,7 @@ def _tensor(values: Any) -> Tensor:
 @torch.no_grad()
 def encode(network: VAE, x: Tensor) -> Normal:
     """q(z|x) for images (N, C, H, W) in [0, 1], in fixed chunks, on the CPU."""
-    found = [network.encode(chunk) for chunk in _chunks(network, x)]
+    found = [network.encode(chunk) for chunk in _padded(network, x)]
     mean = torch.cat([q.mean.cpu() for q in found])[: len(x)]
     return Normal(mean, torch.cat([q.logvar.cpu() for q in found])[: len(x)])
 
@@ -167,16 +188,42 @@ def decode(network: VAE, z: Tensor) -> Tensor:
     return _latents(network, z, network.mean)
 
 
+def held(batch_size: int | None) -> int:
+    """How many images to hold at a time: whole chunks, as many as were asked for, 16 else."""
+    return CHUNK * max(1, (batch_size or 16 * CHUNK) // CHUNK)
+
+
+def rechunked(parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Rows that come in parts of any size, in parts of CHUNK rows, the last one smaller.
+
+    What streams through `encode` and `decode` in these parts gets the bits that it would get all
+    at once, since every row stands at the same place of its chunk.
+
+    >>> [len(part) for part in rechunked([torch.zeros(100, 2), torch.zeros(30, 2)])]
+    [64, 64, 2]
+    """
+    held: list[Tensor] = []
+    for part in parts:
+        held.append(part)
+        while sum(map(len, held)) >= CHUNK:
+            whole = torch.cat(held)
+            yield whole[:CHUNK]
+            held = [whole[CHUNK:]]
+    rest = torch.cat(held) if held else None
+    if rest is not None and len(rest):
+        yield rest
+
+
 @torch.no_grad()
 def _latents(network: VAE, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    done = [function(chunk).cpu() for chunk in _chunks(network, z.float())]
+    done = [function(chunk).cpu() for chunk in _padded(network, z.float())]
     return torch.cat(done)[: len(z)]
 
 
-def _chunks(network: VAE, rows: Tensor) -> Iterator[Tensor]:
+def _padded(network: VAE, rows: Tensor) -> Iterator[Tensor]:
     """Chunks of exactly CHUNK rows, the last padded by zeros, on the network's device."""
     device = next(network.parameters()).device
-    for chunk in rows.split(CHUNK):
+    for chunk in torch.split(rows, CHUNK):
         padding = chunk.new_zeros(CHUNK - len(chunk), *chunk.shape[1:])
         yield torch.cat([chunk, padding]).to(device)
 
@@ -195,6 +242,17 @@ def between(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
     path = _slerp(a, b, t) if method == "slerp" else torch.lerp(a, b, t)
     path[0], path[-1] = a, b
     return path
+
+
+def traversal(base: Tensor, dim: int, steps: int, reach: float) -> Tensor:
+    """Latents like `base` but for one dimension, which goes from -reach to reach.
+
+    >>> traversal(torch.zeros(2), 1, 3, 2.0)[:, 1]
+    tensor([-2.,  0.,  2.])
+    """
+    z = base.repeat(steps, 1)
+    z[:, dim] = torch.linspace(-reach, reach, steps)
+    return z
 
 
 def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

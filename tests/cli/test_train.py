@@ -14,7 +14,8 @@ import yaml
 from vaekit.config import RunConfig, facts, flag
 from vaekit.header import read, sha256
 
-SMALL = ["--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2", "--threads", "1"]
+SMALL = ["--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2", "--threads", "1",
+         "--likelihood", "bce"]  # fmt: skip
 
 
 def test_stdout_is_the_models_path_alone(cli: Any) -> None:
@@ -30,7 +31,8 @@ def test_stdout_is_the_models_path_alone(cli: Any) -> None:
 
 def test_the_flags_train_the_model_that_python_trains(cli: Any, tiny_model: Path) -> None:
     done = cli("train", "--limit", "300", "--epochs", "3", "--hidden", "32", "--latent_dim", "4",
-               "--threads", "1", "--save-path", "named.safetensors")  # fmt: skip
+               "--threads", "1", "--likelihood", "bce",
+               "--save-path", "named.safetensors")  # fmt: skip
     assert done.stdout == "named.safetensors\n"
     assert sha256("named.safetensors") == sha256(tiny_model)
 
@@ -82,7 +84,7 @@ def test_a_dry_run_tells_the_config_and_writes_nothing(cli: Any) -> None:
 
 
 def test_a_dry_run_in_json_is_one_object(cli: Any) -> None:
-    done = cli("train", "--dry-run", "--json", "--hidden", "")
+    done = cli("train", "--dry-run", "--json", "--hidden", "", "--likelihood", "mse")
     record = json.loads(done.stdout)
     assert record["config"]["hidden"] == []
     assert record["parameters"] == 64 * 32 + 32 + 16 * 64 + 64

@@ -28,7 +28,7 @@ def images(count: int) -> np.ndarray:
 
 def trainer(count: int = 50, val: int = 0, **options: Any) -> Trainer:
     plain = {"hidden": (16,), "latent_dim": 3, "epochs": 4, "batch_size": 16, "lr": 1e-2,
-             "schedule": "cosine"}  # fmt: skip
+             "schedule": "cosine", "likelihood": "bce"}  # fmt: skip
     config = settle(RunConfig(**{**plain, **options}), SHAPE, "digits")
     held = Batches(images(val)) if val else None
     return Trainer(config, network_of(config, SHAPE), Batches(images(count)), held)

@@ -24,7 +24,7 @@ from vaekit.header import read, sha256
 from vaekit.training.run import prepare, preview
 
 TINY = {"dataset": "digits", "limit": 300, "epochs": 3, "hidden": [32], "latent_dim": 4,
-        "threads": 1}  # fmt: skip
+        "likelihood": "bce", "threads": 1}  # fmt: skip
 SMALL = {**TINY, "limit": 60, "epochs": 1, "hidden": [8]}
 
 KEYS = ["epoch", "step", "seconds", "images_per_second", "lr", "beta", "train_neg_elbo",
@@ -281,11 +281,13 @@ def test_one_image_is_too_few() -> None:
 
 
 def test_a_preview_tells_the_config_and_the_parameters_of_the_run(tiny_model: Path) -> None:
-    config, need = preview(RunConfig(dataset="digits", limit=300, hidden=(32,), latent_dim=4))
+    config, need = preview(
+        RunConfig(dataset="digits", limit=300, hidden=(32,), latent_dim=4, likelihood="bce")
+    )
     assert need.parameters == read(tiny_model).parameters
     assert need.weights == 16 * need.parameters
     assert need.total > need.weights
-    assert (config.model, config.likelihood, config.epochs) == ("mlp", "bce", 200)
+    assert (config.model, config.likelihood, config.epochs) == ("mlp", "bce", 100)
     assert not Path("runs").exists()
 
 

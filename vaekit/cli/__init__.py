@@ -16,6 +16,8 @@ INTERNAL = 1
 
 def main() -> None:
     """The entry point: run a command, and leave with its exit code."""
+    # Before torch is there: threads that wait by spinning take minutes where others need the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _mend_streams()
     sys.exit(run(sys.argv[1:]))
 

@@ -1,131 +1,249 @@
-"""Flags, derived: an option of a run is a field of `RunConfig`, and its flag is made from it."""
+"""Options that several commands share, each written once, in groups that a command takes whole.
+
+    @flat
+    def command(model: ModelFile, use: Use, where: Where) -> None: ...
+
+gives the command a flag for every field of `Use` and `Where`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from vaekit import registry
-from vaekit.config import RunConfig, facts, flag, recipe_names
+from vaekit.config import recipe_names
+
+IMAGES, RUNNING = "Images", "Running"
+"""Panels of the help, for options that several commands share."""
 
 
-def switch(*names: str, help: str, envvar: str | None = None) -> Any:  # noqa: A002 (Typer's word)
+def option(*names: str, metavar: str, **facts: Any) -> Any:
+    """An option that takes a value; the variable behind it, if any, is in the docs, not in help."""
+    return typer.Option(*names, metavar=metavar, show_envvar=False, **facts)
+
+
+def switch(*names: str, **facts: Any) -> Any:
     """An option that is on or off; some versions of Typer print a type beside it unless told."""
-    return typer.Option(*names, help=help, envvar=envvar, metavar="", show_envvar=False)
+    return option(*names, metavar="", **facts)
 
 
-Quiet = Annotated[bool, switch("--quiet", "-q", envvar="VAEKIT_QUIET", help="say nothing")]
-Json = Annotated[bool, switch("--json", help="one JSON object on stdout")]
-# Read in vaekit.cli, where every error ends; a command only has to take it.
-Debug = Annotated[
-    bool, switch("--debug", envvar="VAEKIT_DEBUG", help="show the traceback of an error")
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="a model file", show_default=False)
 ]
+Images = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[IMAGES]...",
+        help="image files, folders, archives, .npy or .npz; - reads stdin",
+        show_default=False,
+    ),
+]
+
+# What `train` takes beside the run's own options.
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        envvar="VAEKIT_CONFIG",
-        help="a YAML file of options",
-        metavar="FILE",
-        show_envvar=False,
-    ),
+    option("--config", metavar="FILE", help="a YAML file of options"),
 ]
 Recipe = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--recipe",
-        envvar="VAEKIT_RECIPE",
-        help="a named set of options: see `vaekit recipes`",
         metavar="NAME",
-        show_envvar=False,
+        help="a named set of options: see `vaekit recipes`",
         autocompletion=lambda: list(recipe_names()),
     ),
 ]
 
-ALIASES = {"output": ("--output", "-o", "--save-path")}
-"""Fields whose flag goes by more than its own name."""
+# Where images come from.
+FilesFrom = Annotated[
+    str | None,
+    option(
+        "--files-from",
+        metavar="FILE",
+        rich_help_panel=IMAGES,
+        help="read paths from it, one a line; - is stdin",
+    ),
+]
+NullSeparated = Annotated[
+    bool,
+    switch("-0", "--null", rich_help_panel=IMAGES, help="NUL parts the paths in --files-from"),
+]
+Dataset = Annotated[
+    str | None,
+    option("--dataset", metavar="NAME", rich_help_panel=IMAGES, help="a data set, or a path"),
+]
+Split = Annotated[
+    str,
+    option(
+        "--split", metavar="SPLIT", rich_help_panel=IMAGES, help="train, val, test or all of it"
+    ),
+]
+Limit = Annotated[
+    int | None,
+    option("--limit", metavar="N", min=1, rich_help_panel=IMAGES, help="at most so many of it"),
+]
+DataDir = Annotated[
+    str | None,
+    option(
+        "--data-dir",
+        metavar="DIR",
+        envvar="VAEKIT_DATA_DIR",
+        rich_help_panel=IMAGES,
+        help="where downloads are kept",
+    ),
+]
+Strict = Annotated[
+    bool, switch("--strict", rich_help_panel=IMAGES, help="a bad image is an error, not skipped")
+]
 
-_REGISTERED = {"model", "likelihood", "objective", "dataset"}
+# What comes out.
+Output = Annotated[
+    str | None, option("--output", "-o", metavar="FILE", help="its ending is the form; - is stdout")
+]
+Format = Annotated[
+    str | None, option("--format", metavar="FORM", help="the form, where -o does not say it")
+]
+AsBytes = Annotated[bool, switch("--uint8", help="arrays of bytes in place of floats")]
+Sampled = Annotated[bool, switch("--sample", help="draw from the posterior; else its mean")]
+Json = Annotated[bool, switch("--json", rich_help_panel=RUNNING, help="one JSON object on stdout")]
+
+# How it is run.
+Seed = Annotated[
+    int,
+    option(
+        "--seed",
+        metavar="N",
+        min=0,
+        envvar="VAEKIT_SEED",
+        rich_help_panel=RUNNING,
+        help="everything random comes from it",
+    ),
+]
+Device = Annotated[
+    str,
+    option(
+        "--device",
+        metavar="NAME",
+        envvar="VAEKIT_DEVICE",
+        rich_help_panel=RUNNING,
+        help="auto, cpu, cuda, cuda:N or mps",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    option(
+        "--threads",
+        metavar="N",
+        min=1,
+        envvar="VAEKIT_THREADS",
+        rich_help_panel=RUNNING,
+        help="CPU threads",
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    option(
+        "--batch-size",
+        metavar="N",
+        min=1,
+        rich_help_panel=RUNNING,
+        help="images held at a time; changes no result",
+    ),
+]
+AllowNonfinite = Annotated[
+    bool, switch("--allow-nonfinite", rich_help_panel=RUNNING, help="take NaN and infinity as data")
+]
+Quiet = Annotated[
+    bool,
+    switch("--quiet", "-q", envvar="VAEKIT_QUIET", rich_help_panel=RUNNING, help="say nothing"),
+]
+# Read in vaekit.cli, where every error ends; a command only has to take it.
+Debug = Annotated[
+    bool,
+    switch(
+        "--debug", envvar="VAEKIT_DEBUG", rich_help_panel=RUNNING, help="show an error's traceback"
+    ),
+]
 
 
-def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every field of `RunConfig`; they arrive in its `**options`."""
+@dataclass(frozen=True)
+class Use:
+    """How a model is run."""
+
+    seed: Seed = 0
+    batch_size: BatchSize = None
+    device: Device = "auto"
+    threads: Threads = None
+    allow_nonfinite: AllowNonfinite = False
+    quiet: Quiet = False
+    as_json: Json = False
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a command's images come from, as the user said it."""
+
+    images: Images = None
+    files_from: FilesFrom = None
+    null: NullSeparated = False
+    dataset: Dataset = None
+    split: Split = "test"
+    limit: Limit = None
+    data_dir: DataDir = None
+    strict: Strict = False
+
+    @property
+    def listed(self) -> bool:
+        """Whether the user named images themselves, not a data set."""
+        return bool(self.images or self.files_from)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a command's result goes."""
+
+    output: Output = None
+    form: Format = None
+
+
+def flat(command: Callable[..., None]) -> Callable[..., None]:
+    """Spread the groups among a command's parameters into flags, and gather them again."""
     own = inspect.signature(command, eval_str=True).parameters.values()
-    named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    fields = [_parameter(name, field) for name, field in RunConfig.model_fields.items()]
-    parameters = [*fields, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in named)]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
+    groups: dict[str, Any] = {
+        p.name: p.annotation for p in own if dataclasses.is_dataclass(p.annotation)
+    }
+    spread = [part for p in own for part in (_fields(groups[p.name]) if p.name in groups else [p])]
+
+    @functools.wraps(command)
+    def gathered(**options: Any) -> None:
+        for name, group in groups.items():
+            names = [field.name for field in dataclasses.fields(group)]
+            options[name] = group(**{field: options.pop(field) for field in names})
+        command(**options)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in spread]
+    gathered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    gathered.__annotations__ = {p.name: p.annotation for p in parameters}
+    return gathered
 
 
-def _parameter(name: str, field: Any) -> inspect.Parameter:
-    """One field as a keyword with a flag; None means that the flag was not given."""
-    kind = _flag_type(field.annotation)
-    names = ALIASES.get(name, (flag(name),))
-    if kind is bool:
-        names = (f"{names[0]}/--no-{names[0][2:]}",)
-    option = typer.Option(
-        *names,
-        help=f"{field.description} [dim]\\[{shown_default(field)}][/dim]",
-        rich_help_panel=facts(field)["group"],
-        metavar="" if kind is bool else _metavar(field.annotation, kind),
-        show_default=False,
-        autocompletion=_completion(name, field.annotation),
-    )
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[kind | None, option],
-    )
-
-
-def shown_default(field: Any) -> str:
-    """A field's default as help and docs show it."""
-    if facts(field)["shown"]:
-        return str(facts(field)["shown"])
-    if isinstance(field.default, bool):
-        return "on" if field.default else "off"
-    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
-
-
-def choices(annotation: Any) -> tuple[str, ...]:
-    """The words that a Literal allows, inside a union too."""
-    if get_origin(annotation) is Literal:
-        return tuple(str(word) for word in get_args(annotation))
-    return tuple(word for part in get_args(annotation) for word in choices(part))
-
-
-def _flag_type(annotation: Any) -> type:
-    """What the command line reads for a field: a number or a switch where it is simply one.
-
-    Everything else is text, which the config itself knows how to read.
-    """
-    plain = [part for part in _parts(annotation) if part is not type(None)]
-    return plain[0] if len(plain) == 1 and plain[0] in (bool, int, float) else str
-
-
-def _parts(annotation: Any) -> list[Any]:
-    """The members of a union, with Annotated taken off."""
-    if get_origin(annotation) is Annotated:
-        return _parts(get_args(annotation)[0])
-    if get_origin(annotation) in (tuple, Literal, None):
-        return [annotation]
-    return [part for member in get_args(annotation) for part in _parts(member)]
-
-
-def _metavar(annotation: Any, kind: type) -> str:
-    words = choices(annotation)
-    if words and len("|".join(words)) < 24:
-        return "|".join(words)
-    return {int: "N", float: "X"}.get(kind, "TEXT")
-
-
-def _completion(name: str, annotation: Any) -> Callable[[], list[str]] | None:
-    words = registry.names(name) if name in _REGISTERED else choices(annotation)
-    return (lambda: list(words)) if words else None
+def _fields(group: Any) -> list[inspect.Parameter]:
+    """A group's fields as parameters, with their annotations resolved."""
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in dataclasses.fields(group)
+    ]

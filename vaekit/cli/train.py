@@ -16,8 +16,8 @@ from vaekit.cli.options import (
     Quiet,
     Recipe,
     switch,
-    with_run_options,
 )
+from vaekit.cli.run_options import with_run_options
 from vaekit.config import RunConfig, as_yaml, resolve
 from vaekit.errors import UsageError
 

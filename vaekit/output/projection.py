@@ -14,6 +14,15 @@ FEW = 2000
 """Fewer points than this are laid out by one thread."""
 
 
+def plane(z: ArrayLike, method: str, seed: int = 0) -> tuple[Points, tuple[str, str]]:
+    """Z in two dimensions by `pca` or `tsne`, with what to write at the axes."""
+    if method == "tsne":
+        return tsne(z, seed), ("t-SNE 1", "t-SNE 2")
+    points, shares = pca(z)
+    first, second = (f"{share:.0%} of variance" for share in shares)
+    return points, (f"first component ({first})", f"second component ({second})")
+
+
 def pca(z: ArrayLike) -> tuple[Points, Points]:
     """The first two principal components of z, (N, 2), and the share of variance each explains.
 

@@ -10,6 +10,7 @@ from vaekit.config import RunConfig
 from vaekit.data import ImageSet
 from vaekit.evaluation.elbo import ElboReport, evaluate_elbo
 from vaekit.header import FORMAT_VERSION, LatentStatistics, LikelihoodSpec, ModelHeader
+from vaekit.models.base import parameter_count
 from vaekit.training.loop import Trainer, observed
 from vaekit.weights import specification
 
@@ -73,6 +74,7 @@ def _training(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> d
         "fingerprint": images.fingerprint,
         "n": len(images),
         "n_val": 0 if trainer.val is None else len(trainer.val),
+        "parameters": parameter_count(trainer.shown),
         "seed": config.seed,
         "steps": now.step,
         "epochs": now.epoch,

@@ -37,6 +37,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def interpolation(self) -> Path:
+        """The picture that is drawn last of all."""
+        return self.path / "interpolation.png"
+
+    @property
     def checkpoints(self) -> Path:
         """What the run can be taken up from."""
         return self.path / "checkpoint"

@@ -159,9 +159,9 @@ class Trainer:
         total = self.epochs * self.steps_per_epoch
         return learning_rate(self.config.schedule, self.config.lr, step, total)
 
-    def _beta(self) -> float:
+    def _beta(self, step: int) -> float:
         warmup = self.config.kl_warmup * self.steps_per_epoch
-        return kl_weight(self.config.beta, warmup_steps=warmup, step=self.progress.step)
+        return kl_weight(self.config.beta, warmup_steps=warmup, step=step)
 
     def _backward(self, indices: Tensor) -> _Sums:
         """Gradients of the mean loss of the batch; gives the sums of its terms."""
@@ -176,9 +176,8 @@ class Trainer:
 
     def _backward_part(self, x: Tensor, noise: Tensor, whole: int) -> _Sums:
         with torch.autocast(x.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
-            terms = self.objective(
-                self.network, x, noise, beta=self._beta(), free_bits=self.config.free_bits
-            )
+            beta, free_bits = self._beta(self.progress.step), self.config.free_bits
+            terms = self.objective(self.network, x, noise, beta=beta, free_bits=free_bits)
         (terms["loss"].sum() / whole).backward()
         mean = terms["mean"].cpu().double()  # not every device has float64
         values = torch.stack([terms[name].detach() for name in (*TERMS, "loss")])
@@ -232,7 +231,7 @@ class Trainer:
             "seconds": round(now.seconds, 3),
             "images_per_second": round(now.seen / max(now.epoch_seconds, 1e-9), 1),
             "lr": self._learning_rate(now.step - 1),
-            "beta": self._beta(),
+            "beta": self._beta(now.step - 1),
         }
         for name, total in zip(TERMS, self.sums.tolist(), strict=True):
             record[f"train_{name}"] = total / now.seen

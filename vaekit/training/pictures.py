@@ -74,7 +74,7 @@ class RunPictures:
         indices = self._choice(self._all, MOST_POINTS[self.config.project])
         x = inference.as_floats(np.asarray(self._all.images[indices]))
         z = inference.encode(network, x).mean.numpy()
-        points, axes = self._projected(z)
+        points, axes = projection.plane(z, self.config.project, self.config.seed)
         labels = None if self._all.labels is None else self._all.labels[indices]
         plots.latent_scatter(
             points,
@@ -84,13 +84,6 @@ class RunPictures:
             title=f"Latent space of {len(indices):,} {self._held.name} images",
             axes=axes,
         )
-
-    def _projected(self, z: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-        if self.config.project == "tsne":
-            return projection.tsne(z, self.config.seed), ("t-SNE 1", "t-SNE 2")
-        points, shares = projection.pca(z)
-        first, second = (f"{share:.0%} of variance" for share in shares)
-        return points, (f"first component ({first})", f"second component ({second})")
 
     def _choice(self, images: ImageSet, most: int) -> np.ndarray:
         """At most so many images, chosen by the seed, in order."""
@@ -106,7 +99,7 @@ class RunPictures:
             inference.decode(network, inference.between(start, end, STEPS))
             for start, end in zip(a, b, strict=True)
         ]
-        pictures.save_picture(self.folder.path / "interpolation.png", pictures.strip(paths))
+        pictures.save_picture(self.folder.interpolation, pictures.strip(paths))
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Images to start from and to end at; of other classes where that can be had."""

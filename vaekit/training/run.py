@@ -14,25 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit import __version__, devices, files, weights
+from vaekit import __version__, devices, files
 from vaekit.config import RunConfig, as_yaml
 from vaekit.data import ImageSet, load_dataset
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError
-from vaekit.models.base import parameter_count
 from vaekit.reporting import SILENT, Reporter
 from vaekit.training import folder as folders
 from vaekit.training import resuming, tensorboard
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
-from vaekit.training.description import describe
 from vaekit.training.folder import RunFolder
-from vaekit.training.health import CollapseWatch
 from vaekit.training.loop import Trainer
 from vaekit.training.pictures import RunPictures
 from vaekit.training.plan import Footprint, footprint, network_of, settle
-from vaekit.training.signals import StopRequest
-from vaekit.training.tensorboard import EventLog
-from vaekit.training.watching import RunFacts, Unwatched, Watcher
+from vaekit.training.session import Session
+from vaekit.training.watching import Unwatched, Watcher
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def train(config: RunConfig, watcher: Watcher | None = None, *, force: bool = Fa
     folders.refuse_unfit(config.output, force=force)
     config, data = prepare(config, watcher)
     folder = folders.choose(config.output, f"{folders.plain_name(config.dataset)}-{config.model}")
-    with folders.claimed(folder), deterministic(device):
+    with folders.claimed(folder), deterministic(device), devices.using_threads(config.threads):
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, None)
 
@@ -76,18 +72,17 @@ def resume(path: Path, options: Mapping[str, Any], watcher: Watcher | None = Non
     config = resuming.merged(found, options)
     device = _device(config)
     config, data = prepare(config, watcher)
-    with folders.claimed(found.folder, fresh=False), deterministic(device):
+    folder, threads = found.folder, devices.using_threads(config.threads)
+    with folders.claimed(folder, fresh=False), deterministic(device), threads:
         resuming.check(found, data.train, device, watcher)
-        write_config(found.folder, config)
-        return _run(config, data, found.folder, device, watcher, found.checkpoint)
+        write_config(folder, config)
+        return _run(config, data, folder, device, watcher, found.checkpoint)
 
 
 def _device(config: RunConfig) -> torch.device:
     """The device; and what can be refused at once is."""
     if config.tensorboard:
         tensorboard.require()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     return devices.choose(config.device)
 
 
@@ -112,7 +107,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
             "--val-split 0 keeps none for validation"
         )
     val = load(config, "val", reporter, like=train_set) if config.val_split > 0 else None
-    config = settle(config, train_set.image_shape, config.dataset)
+    config = settle(config, train_set.image_shape, config.dataset, len(train_set))
     footprint(config, train_set.image_shape)  # what no network can be made of is refused here
     if config.batch_size > len(train_set):
         reporter.note(
@@ -188,75 +183,13 @@ def _run(
     if checkpoint is not None:
         checkpoint.restore(trainer)
     folder.cut_metrics(trainer.progress.epoch)
-    pictures = RunPictures(config, folder, data.train, data.val)
-    keeper = Checkpoints(folder, config, data.train.fingerprint, device)
-    if trainer.finished and folder.model.exists():
-        watcher.note(f"{folder.path} is finished: {trainer.progress.epoch} epochs were made")
-    else:
-        watcher.started(_facts(trainer, folder, device))
-        try:
-            _epochs(trainer, pictures, folder, keeper, watcher)
-        finally:
-            watcher.ended()
-        _leave(trainer, data.train, pictures, folder)
+    Session(
+        trainer=trainer,
+        images=data.train,
+        folder=folder,
+        pictures=RunPictures(config, folder, data.train, data.val),
+        checkpoints=Checkpoints(folder, config, data.train.fingerprint, device),
+        watcher=watcher,
+    ).go()
     record = folder.records()[-1]
     return Trained(folder.model, folder.path, config, record, trainer.progress.best_epoch)
-
-
-def _epochs(
-    trainer: Trainer,
-    pictures: RunPictures,
-    folder: RunFolder,
-    keeper: Checkpoints,
-    watcher: Watcher,
-) -> None:
-    """Epoch after epoch until the run is finished, or asked to stop."""
-    health = CollapseWatch(trainer.config, trainer.steps_per_epoch)
-    wanted, step = trainer.config.tensorboard, trainer.progress.step
-    with EventLog(folder.path, wanted=wanted, step=step) as log, StopRequest() as stop:
-        while not trainer.finished:
-            for indices in trainer.epoch_batches():
-                watcher.stepped(trainer.step(indices))
-                if stop.requested or keeper.due(trainer.progress.step):
-                    keeper.save(trainer)
-                if stop.requested:
-                    raise stop.error(_stopped(trainer, folder))
-            record = trainer.end_epoch()
-            folder.add_metrics(record)
-            log.add(record)
-            watcher.epoch_ended(record)
-            health.look(record, watcher, last=trainer.finished)
-            if pictures.due(trainer.progress.epoch, last=trainer.finished):
-                pictures.draw(trainer.shown, trainer.progress.epoch)
-                pictures.curves()
-            if trainer.finished or keeper.due(trainer.progress.step, epoch_ended=True):
-                keeper.save(trainer)
-
-
-def _stopped(trainer: Trainer, folder: RunFolder) -> str:
-    now = trainer.progress
-    return (
-        f"stopped in epoch {now.epoch + 1} after step {now.step:,}, and saved; "
-        f"go on with: vaekit train --resume {folder.path}"
-    )
-
-
-def _leave(trainer: Trainer, images: ImageSet, pictures: RunPictures, folder: RunFolder) -> None:
-    """Write the model file, and the pictures that are drawn once."""
-    trainer.shown.load_state_dict(trainer.kept_state())
-    header = describe(trainer, images, folder.records()[-1])
-    weights.save(folder.model, header, trainer.shown.state_dict())
-    pictures.finish(trainer.shown)
-
-
-def _facts(trainer: Trainer, folder: RunFolder, device: torch.device) -> RunFacts:
-    return RunFacts(
-        config=trainer.config,
-        image=trainer.network.image,
-        n_train=len(trainer.train),
-        n_val=0 if trainer.val is None else len(trainer.val),
-        parameters=parameter_count(trainer.network),
-        device=devices.describe(device),
-        steps_per_epoch=trainer.steps_per_epoch,
-        folder=str(folder.path),
-    )

@@ -1,0 +1,96 @@
+"""Flags, derived: an option of a run is a field of `RunConfig`, and its flag is made from it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+from vaekit import registry
+from vaekit.config import RunConfig, facts, flag
+
+ALIASES = {"output": ("--output", "-o", "--save-path")}
+"""Fields whose flag goes by more than its own name."""
+
+_REGISTERED = {"model", "likelihood", "objective", "dataset"}
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command a flag for every field of `RunConfig`; they arrive in its `**options`."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    fields = [_parameter(name, field) for name, field in RunConfig.model_fields.items()]
+    parameters = [*fields, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in named)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _parameter(name: str, field: Any) -> inspect.Parameter:
+    """One field as a keyword with a flag; None means that the flag was not given."""
+    kind = _flag_type(field.annotation)
+    names = ALIASES.get(name, (flag(name),))
+    if kind is bool:
+        names = (f"{names[0]}/--no-{names[0][2:]}",)
+    option = typer.Option(
+        *names,
+        help=f"{field.description} [dim]\\[{shown_default(field)}][/dim]",
+        rich_help_panel=facts(field)["group"],
+        metavar="" if kind is bool else _metavar(field.annotation, kind),
+        show_default=False,
+        autocompletion=_completion(name, field.annotation),
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def shown_default(field: Any) -> str:
+    """A field's default as help and docs show it."""
+    if facts(field)["shown"]:
+        return str(facts(field)["shown"])
+    if isinstance(field.default, bool):
+        return "on" if field.default else "off"
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    """The words that a Literal allows, inside a union too."""
+    if get_origin(annotation) is Literal:
+        return tuple(str(word) for word in get_args(annotation))
+    return tuple(word for part in get_args(annotation) for word in choices(part))
+
+
+def _flag_type(annotation: Any) -> type:
+    """What the command line reads for a field: a number or a switch where it is simply one.
+
+    Everything else is text, which the config itself knows how to read.
+    """
+    plain = [part for part in _parts(annotation) if part is not type(None)]
+    return plain[0] if len(plain) == 1 and plain[0] in (bool, int, float) else str
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The members of a union, with Annotated taken off."""
+    if get_origin(annotation) is Annotated:
+        return _parts(get_args(annotation)[0])
+    if get_origin(annotation) in (tuple, Literal, None):
+        return [annotation]
+    return [part for member in get_args(annotation) for part in _parts(member)]
+
+
+def _metavar(annotation: Any, kind: type) -> str:
+    words = choices(annotation)
+    if words and len("|".join(words)) < 24:
+        return "|".join(words)
+    return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _completion(name: str, annotation: Any) -> Callable[[], list[str]] | None:
+    words = registry.names(name) if name in _REGISTERED else choices(annotation)
+    return (lambda: list(words)) if words else None

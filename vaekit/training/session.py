@@ -1,0 +1,119 @@
+"""A run while it runs: epochs, what is written after each, and how it ends, well or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vaekit import devices, weights
+from vaekit.data import ImageSet
+from vaekit.errors import Diverged
+from vaekit.models.base import parameter_count
+from vaekit.training.checkpoint import Checkpoints
+from vaekit.training.description import describe
+from vaekit.training.folder import RunFolder
+from vaekit.training.health import CollapseWatch
+from vaekit.training.loop import Trainer
+from vaekit.training.pictures import RunPictures
+from vaekit.training.signals import StopRequest
+from vaekit.training.tensorboard import EventLog
+from vaekit.training.watching import RunFacts, Watcher
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that a run needs at hand."""
+
+    trainer: Trainer
+    images: ImageSet
+    folder: RunFolder
+    pictures: RunPictures
+    checkpoints: Checkpoints
+    watcher: Watcher
+
+    def go(self) -> None:
+        """Train until the run is finished; one that is finished already is left as it is."""
+        if self.trainer.finished and self._is_complete():
+            epochs = self.trainer.progress.epoch
+            self.watcher.note(f"{self.folder.path} is finished: {epochs} epochs were made")
+            return
+        self.watcher.started(self._facts())
+        try:
+            self._epochs()
+        except Diverged as error:
+            raise Diverged(f"{error}{self._saved_best()}") from None
+        finally:
+            self.watcher.ended()
+        self._write_model()
+        self.pictures.finish(self.trainer.shown)
+
+    def _epochs(self) -> None:
+        config, start = self.trainer.config, self.trainer.progress.step
+        health = CollapseWatch(config, self.trainer.steps_per_epoch)
+        log = EventLog(self.folder.path, wanted=config.tensorboard, step=start)
+        with log, StopRequest() as stop:
+            while not self.trainer.finished:
+                self._steps(stop)
+                record = self.trainer.end_epoch()
+                self.folder.add_metrics(record)
+                log.add(record)
+                self.watcher.epoch_ended(record)
+                health.look(record, self.watcher, last=self.trainer.finished)
+                self._draw()
+                self._save(epoch_ended=True)
+
+    def _steps(self, stop: StopRequest) -> None:
+        """The rest of an epoch, unless the run is asked to stop."""
+        for indices in self.trainer.epoch_batches():
+            self.watcher.stepped(self.trainer.step(indices))
+            if stop.requested:
+                self.checkpoints.save(self.trainer)
+                raise stop.error(self._stopped())
+            self._save()
+
+    def _save(self, *, epoch_ended: bool = False) -> None:
+        """A checkpoint, if one is due; the run's end is always one."""
+        last = epoch_ended and self.trainer.finished
+        if last or self.checkpoints.due(self.trainer.progress.step, epoch_ended=epoch_ended):
+            self.checkpoints.save(self.trainer)
+
+    def _draw(self) -> None:
+        epoch = self.trainer.progress.epoch
+        if self.pictures.due(epoch, last=self.trainer.finished):
+            self.pictures.draw(self.trainer.shown, epoch)
+            self.pictures.curves()
+
+    def _write_model(self) -> None:
+        self.trainer.shown.load_state_dict(self.trainer.kept_state())
+        header = describe(self.trainer, self.images, self.folder.records()[-1])
+        weights.save(self.folder.model, header, self.trainer.shown.state_dict())
+
+    def _saved_best(self) -> str:
+        """Keep what was good before it went wrong, and say where."""
+        if self.trainer.best_state is None:
+            return ""
+        self._write_model()
+        best = self.trainer.progress.best_epoch
+        return f"; the weights of epoch {best}, the best so far, are in {self.folder.model}"
+
+    def _is_complete(self) -> bool:
+        return self.folder.model.exists() and self.folder.interpolation.exists()
+
+    def _stopped(self) -> str:
+        now = self.trainer.progress
+        return (
+            f"stopped in epoch {now.epoch + 1} after step {now.step:,}, and saved; "
+            f"go on with: vaekit train --resume {self.folder.path}"
+        )
+
+    def _facts(self) -> RunFacts:
+        trainer = self.trainer
+        return RunFacts(
+            config=trainer.config,
+            image=trainer.network.image,
+            n_train=len(trainer.train),
+            n_val=0 if trainer.val is None else len(trainer.val),
+            parameters=parameter_count(trainer.network),
+            device=devices.describe(trainer.train.device),
+            steps_per_epoch=trainer.steps_per_epoch,
+            folder=str(self.folder.path),
+        )
