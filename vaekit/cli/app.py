@@ -12,7 +12,20 @@ from vaekit import __version__
 from vaekit.errors import UsageError
 from vaekit.registry import near_miss
 
-COMMANDS = ("train", "info", "datasets", "models", "recipes", "doctor")
+COMMANDS = (
+    "train",
+    "sample",
+    "reconstruct",
+    "interpolate",
+    "traverse",
+    "embed",
+    "decode",
+    "info",
+    "datasets",
+    "models",
+    "recipes",
+    "doctor",
+)
 """In the order of the help; each is a module of this package with a function of its name."""
 
 

@@ -1,0 +1,68 @@
+"""`vaekit decode`: latents to images, the way back from `embed`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vaekit.cli.console import Terminal
+from vaekit.cli.options import AsBytes, ModelFile, Use, Where, flat
+from vaekit.cli.using import open_model, refuse_mixed, say_written
+from vaekit.output.forms import ARRAYS, FOLDER, PICTURES, choose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaekit.latents import LatentStream
+
+TAKES = (*PICTURES, FOLDER, *ARRAYS)
+Latents = Annotated[
+    str,
+    typer.Argument(metavar="[LATENTS]", help=".npy, .npz, .csv, .jsonl or .parquet; - is stdin"),
+]
+
+
+@flat
+def command(
+    model: ModelFile,
+    latents: Latents = "-",
+    where: Where = Where(),  # noqa: B008 (frozen)
+    as_bytes: AsBytes = False,
+    use: Use = Use(),  # noqa: B008 (frozen)
+) -> None:
+    """Decode latents to images; takes all that `embed` gives.
+
+    [dim]vaekit embed m.safetensors photos/ -o - | vaekit decode m.safetensors - -o back.png[/dim]
+    """
+    target = choose(where.output, where.form, TAKES, "png", "decoded.png")
+    refuse_mixed(target, use)
+    terminal = Terminal(quiet=use.quiet)
+    opened = open_model(model, use, terminal)
+    from vaekit.latents import read_latents
+    from vaekit.output.images import open_images
+
+    place = sys.stdin.buffer if latents == "-" else Path(latents)
+    count = 0
+    with (
+        read_latents(place, width=opened.latent_dim, allow_nonfinite=use.allow_nonfinite) as stream,
+        open_images(target, opened.header.image, count=stream.count, as_bytes=as_bytes) as out,
+        terminal.task("decoding", stream.count) as task,
+    ):
+        for z in _chunks(stream):
+            out.write(opened.decode(z))
+            count += len(z)
+            task.advance(len(z))
+    say_written(target, count, use)
+
+
+def _chunks(stream: LatentStream) -> Iterator[Tensor]:
+    """Latents in the chunks that `embed` had them in, whatever parts they arrive in."""
+    import torch
+
+    from vaekit.inference import rechunked
+
+    yield from rechunked(torch.from_numpy(part) for part in stream)

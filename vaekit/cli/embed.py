@@ -1,0 +1,138 @@
+"""`vaekit embed`: images to latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from vaekit.cli.console import Terminal
+from vaekit.cli.options import ModelFile, Sampled, Source, Use, Where, flat, option, switch
+from vaekit.cli.using import counted, open_images, open_model, refuse_mixed, say_written
+from vaekit.errors import UsageError
+from vaekit.output.forms import PICTURES, RECORDS, Target, choose
+
+if TYPE_CHECKING:
+    from vaekit.data.incoming import Chunk, ImageStream
+    from vaekit.gaussian import Normal
+    from vaekit.inference import Model
+
+TAKES = (*RECORDS, *PICTURES)
+PROJECTIONS = ("pca", "tsne")
+
+
+@flat
+def command(
+    model: ModelFile,
+    source: Source,
+    where: Where,
+    stats: Annotated[bool, switch("--stats", help="the log-variance beside the mean")] = False,
+    sample: Sampled = False,
+    project: Annotated[
+        str | None, option("--project", metavar="pca|tsne", help="two dimensions in place")
+    ] = None,
+    thumbnails: Annotated[
+        bool, switch("--thumbnails", help="images in place of dots in a scatter")
+    ] = False,
+    projector: Annotated[
+        Path | None,
+        option("--projector", metavar="DIR", help="a folder for TensorBoard's projector"),
+    ] = None,
+    use: Use = Use(),  # noqa: B008 (frozen)
+) -> None:
+    """Embed images: the posterior mean of each, with its path and label.
+
+    [dim]vaekit embed model.safetensors photos/ -o z.csv[/dim]
+    [dim]vaekit embed model.safetensors --dataset digits -o latents.png[/dim] draws a scatter.
+    """
+    target = choose(where.output, where.form, TAKES, "npy", "latents.npz")
+    refuse_mixed(target, use)
+    _check(target, project, thumbnails=thumbnails, stats=stats)
+    terminal = Terminal(quiet=use.quiet)
+    opened = open_model(model, use, terminal)
+    stream = open_images(source, opened, use, terminal)
+    with counted(stream, terminal, "embedding") as chunks:
+        rows = _embedded(opened, chunks, use, sample=sample)
+        if projector is not None:
+            count = _project_folder(rows, stream, projector)
+            target = Target(projector, "folder")
+        elif project or target.form in PICTURES:
+            count = _plane(rows, stream, target, project or "pca", use, thumbnails=thumbnails)
+        else:
+            count = _records(rows, stream, target, opened.latent_dim, stats=stats)
+    say_written(target, count, use)
+
+
+def _check(target: Target, project: str | None, *, thumbnails: bool, stats: bool) -> None:
+    if project not in (None, *PROJECTIONS):
+        raise UsageError(f"--project {project}: pca or tsne")
+    if thumbnails and target.form not in PICTURES:
+        raise UsageError("--thumbnails is for a picture: -o latents.png")
+    if stats and (project or target.form in PICTURES):
+        raise UsageError("--stats does not go with two dimensions")
+
+
+def _embedded(
+    model: Model, chunks: Iterator[Chunk], use: Use, *, sample: bool
+) -> Iterator[tuple[Chunk, Normal]]:
+    """Each chunk with its latents: the posterior, or a draw in place of its mean."""
+    from vaekit.gaussian import Normal
+
+    done = 0
+    for chunk in chunks:
+        q = model.posterior(chunk.images)
+        if sample:
+            q = Normal(model.draw_from(q, seed=use.seed, start=done), q.logvar)
+        done += len(chunk)
+        yield chunk, q
+
+
+def _records(
+    rows: Iterator[tuple[Chunk, Normal]],
+    stream: ImageStream,
+    target: Target,
+    width: int,
+    *,
+    stats: bool,
+) -> int:
+    from vaekit.output.records import open_records
+
+    count = 0
+    with open_records(
+        target, width=width, classes=stream.classes, logvar=stats, count=stream.count
+    ) as out:
+        for chunk, q in rows:
+            logvar = q.logvar if stats else None
+            out.write(chunk.names, q.mean, labels=chunk.labels, logvar=logvar)
+            count += len(chunk)
+    return count
+
+
+def _project_folder(rows: Iterator[tuple[Chunk, Normal]], stream: ImageStream, folder: Path) -> int:
+    from vaekit.output.projector import open_projector
+
+    count = 0
+    with open_projector(folder) as out:
+        for chunk, q in rows:
+            out.write(chunk.names, q.mean, labels=chunk.words(stream.classes), images=chunk.images)
+            count += len(chunk)
+    return count
+
+
+def _plane(
+    rows: Iterator[tuple[Chunk, Normal]],
+    stream: ImageStream,
+    target: Target,
+    method: str,
+    use: Use,
+    *,
+    thumbnails: bool,
+) -> int:
+    """All latents in two dimensions: a scatter, or records of two numbers."""
+    from vaekit.cli.plane import Plane
+
+    plane = Plane(method, use.seed, keep_images=thumbnails)
+    for chunk, q in rows:
+        plane.add(chunk, q.mean)
+    plane.write(target, stream.classes)
+    return len(plane.names)

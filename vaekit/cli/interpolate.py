@@ -1,0 +1,96 @@
+"""`vaekit interpolate`: what lies between images."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
+
+from vaekit.cli.console import Terminal
+from vaekit.cli.options import AsBytes, ModelFile, Source, Use, Where, flat, option
+from vaekit.cli.using import open_images, open_model, refuse_mixed, say_written
+from vaekit.errors import DataError, UsageError
+from vaekit.output.forms import ARRAYS, FOLDER, choose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaekit.inference import Model
+
+TAKES = ("png", "jpeg", "gif", "webp", "apng", FOLDER, *ARRAYS)
+ROWS = 8
+
+
+@flat
+def command(
+    model: ModelFile,
+    source: Source,
+    where: Where,
+    steps: Annotated[
+        int, option("--steps", metavar="N", min=2, help="images from one end to the other")
+    ] = 10,
+    method: Annotated[
+        str, option("--method", metavar="slerp|linear", help="along the arc, or straight")
+    ] = "slerp",
+    n: Annotated[
+        int | None,
+        option("-n", "--number", metavar="N", min=1, help="paths, when ends are drawn [8]"),
+    ] = None,
+    as_bytes: AsBytes = False,
+    use: Use = Use(),  # noqa: B008 (frozen)
+) -> None:
+    """Interpolate from one image to the next: a strip, an animation or an array.
+
+    [dim]vaekit interpolate model.safetensors a.jpg b.jpg --steps 12 -o morph.gif[/dim]
+    Without images the ends are drawn from the prior; with --dataset they are images of it.
+    """
+    target = choose(where.output, where.form, TAKES, "png", "interpolation.png")
+    refuse_mixed(target, use)
+    terminal = Terminal(quiet=use.quiet)
+    if n is not None and source.listed:
+        raise UsageError("-n is for drawn ends: with images there is one path, through all of them")
+    opened = open_model(model, use, terminal)
+    from vaekit.cli.paths import write_paths
+    from vaekit.inference import between
+
+    ends = _ends(opened, source, use, terminal, n or ROWS)
+    paths = [
+        _path(opened, [between(a, b, steps, method) for a, b in pairwise(row)]) for row in ends
+    ]
+    write_paths(target, paths, None, opened.header.image, as_bytes=as_bytes)
+    say_written(target, sum(map(len, paths)), use)
+
+
+def _path(model: Model, legs: list[Tensor]) -> Tensor:
+    """The images along a path; where two legs meet, the image in common comes once."""
+    import torch
+
+    return model.decode(torch.cat([legs[0], *(leg[1:] for leg in legs[1:])]))
+
+
+def _ends(
+    model: Model, source: Source, use: Use, terminal: Terminal, rows: int
+) -> list[list[Tensor]]:
+    """For each path the latents it passes through."""
+    if source.listed:
+        return [list(_images(model, source, use, terminal, None))]
+    if source.dataset:
+        z = _images(model, source, use, terminal, 2 * rows)
+    else:
+        z = model.draw(2 * rows, seed=use.seed)
+    return [list(z[i : i + 2]) for i in range(0, len(z) - 1, 2)]
+
+
+def _images(model: Model, source: Source, use: Use, terminal: Terminal, most: int | None) -> Tensor:
+    """The latents of the ends; every one of them must be readable."""
+    import dataclasses
+
+    import torch
+
+    limit = source.limit or most
+    strict = dataclasses.replace(source, strict=True, limit=None if source.listed else limit)
+    with open_images(strict, model, use, terminal) as stream:
+        found = [model.embed(chunk.images) for chunk in stream]
+    z = torch.cat(found) if found else torch.empty(0, model.latent_dim)
+    if len(z) < 2:
+        raise DataError(f"an interpolation needs two images at least; there is {len(z)}")
+    return z

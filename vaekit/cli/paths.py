@@ -1,0 +1,40 @@
+"""Paths through the latent space, as `interpolate` and `traverse` give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vaekit.output.forms import ANIMATIONS, PICTURES, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write_paths(
+    target: Target,
+    paths: Sequence[Tensor],
+    labels: Sequence[str] | None,
+    shape: tuple[int, int, int],
+    *,
+    as_bytes: bool,
+) -> None:
+    """A row for each path, an animation with a frame for each step, or all images in order."""
+    if target.form in ANIMATIONS:
+        from vaekit.output.animation import encode_animation, frames
+        from vaekit.output.sink import write
+
+        shown = frames(paths, labels)
+        write(target, encode_animation(shown, target.form, there_and_back=True))
+    elif target.form in PICTURES:
+        from vaekit.output.pictures import encode_picture, strip
+        from vaekit.output.sink import write
+
+        write(target, encode_picture(strip(paths, labels), target.form))
+    else:
+        from vaekit.output.images import open_images
+
+        count = sum(map(len, paths))
+        with open_images(target, shape, count=count, as_bytes=as_bytes) as out:
+            for path in paths:
+                out.write(path)

@@ -1,0 +1,49 @@
+"""`vaekit sample`: draw images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from vaekit.cli.console import Terminal
+from vaekit.cli.options import AsBytes, ModelFile, Use, Where, flat, option
+from vaekit.cli.using import open_model, positive, refuse_mixed, say_written
+from vaekit.output.forms import ARRAYS, FOLDER, PICTURES, choose
+
+TAKES = (*PICTURES, FOLDER, *ARRAYS)
+
+
+@flat
+def command(
+    model: ModelFile,
+    use: Use,
+    where: Where,
+    n: Annotated[int, option("-n", "--number", metavar="N", help="how many")] = 64,
+    temperature: Annotated[
+        float, option("--temperature", metavar="X", min=0, help="spread of the latents")
+    ] = 1.0,
+    as_bytes: AsBytes = False,
+) -> None:
+    """Draw images from a model: a grid, a folder of images, or an array.
+
+    [dim]vaekit sample model.safetensors -n 64[/dim] writes samples.png. The first 16 of 64 are the
+    16 of the same seed.
+    """
+    positive("-n", n)
+    target = choose(where.output, where.form, TAKES, "png", "samples.png")
+    refuse_mixed(target, use)
+    terminal = Terminal(quiet=use.quiet)
+    opened = open_model(model, use, terminal)
+    from vaekit.inference import held
+    from vaekit.output.images import open_images
+
+    size = held(use.batch_size)
+    with (
+        open_images(target, opened.header.image, count=n, as_bytes=as_bytes) as out,
+        terminal.task("sampling", n) as task,
+    ):
+        for start in range(0, n, size):
+            count = min(size, n - start)
+            z = opened.draw(count, seed=use.seed, temperature=temperature, start=start)
+            out.write(opened.decode(z))
+            task.advance(count)
+    say_written(target, n, use)

@@ -1,0 +1,127 @@
+"""What the commands that use a model have in common: open it, feed it, say where things went."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaekit import registry
+from vaekit.cli.console import Terminal
+from vaekit.cli.options import Source, Use
+from vaekit.errors import UsageError
+from vaekit.header import read
+
+if TYPE_CHECKING:
+    from vaekit.data.incoming import Chunk, ImageStream
+    from vaekit.inference import Model
+    from vaekit.output.forms import Target
+
+
+def open_model(path: Path, use: Use, terminal: Terminal) -> Model:
+    """The model, on the device that was asked for; one that was chosen by itself is named."""
+    read(path)  # a bad file is refused before torch is imported
+    from vaekit import inference
+
+    if use.threads is not None:
+        import torch
+
+        torch.set_num_threads(use.threads)
+    model = inference.load(path, use.device, allow_nonfinite=use.allow_nonfinite)
+    if use.device == "auto" and model.device.type != "cpu":
+        terminal.note(f"on {model.device}")
+    return model
+
+
+def open_images(source: Source, model: Model, use: Use, terminal: Terminal) -> ImageStream:
+    """The images, in the model's shape; without any, a named set that it was trained on."""
+    from vaekit.data import incoming
+
+    if source.listed and source.dataset:
+        raise UsageError("--dataset and images exclude each other")
+    if source.listed:
+        return incoming.open_images(
+            source.images or [],
+            shape=model.header.image,
+            files_from=source.files_from,
+            null_separated=source.null,
+            stdin=sys.stdin.buffer,
+            strict=source.strict,
+            reporter=terminal,
+        )
+    return incoming.open_dataset(
+        source.dataset or _own_dataset(model, source, terminal),
+        source.split,
+        shape=model.header.image,
+        limit=source.limit,
+        seed=use.seed,
+        val_split=_val_split(model),
+        data_dir=source.data_dir,
+        strict=source.strict,
+        reporter=terminal,
+    )
+
+
+def _own_dataset(model: Model, source: Source, terminal: Terminal) -> str:
+    name = str(model.header.training.get("dataset"))
+    if name not in registry.names("dataset"):
+        raise UsageError("no images: name some, or - for stdin, or --dataset")
+    terminal.note(f"images: {name} ({source.split}), the data set of the model")
+    return name
+
+
+def _val_split(model: Model) -> float:
+    """The validation part that training kept, so that `--split val` is that part."""
+    config = model.header.training.get("config")
+    value = config.get("val_split") if isinstance(config, dict) else None
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1 else 0.1
+
+
+@contextmanager
+def counted(
+    stream: ImageStream, terminal: Terminal, label: str, most: int | None = None
+) -> Iterator[Iterator[Chunk]]:
+    """The stream's chunks, at most so many images of them, with progress."""
+    total = stream.expected if most is None else min(most, stream.expected or most)
+    with stream, terminal.task(label, total) as task:
+
+        def chunks() -> Iterator[Chunk]:
+            left = most
+            for chunk in stream:
+                taken = chunk if left is None else chunk[:left]
+                if len(taken):
+                    yield taken
+                task.advance(len(taken))
+                left = None if left is None else left - len(taken)
+                if left == 0:
+                    return
+
+        yield chunks()
+
+
+def known(stream: ImageStream, most: int | None) -> int | None:
+    """How many images there will be, where that is certain beforehand."""
+    return stream.count if most is None or stream.count is None else min(most, stream.count)
+
+
+def say_written(target: Target, count: int, use: Use) -> None:
+    """The one line on stdout: where it went. Data on stdout is not followed by a word."""
+    if target.path is not None:
+        record = {"path": str(target.path), "n": count}
+        print(json.dumps(record) if use.as_json else target.path)
+
+
+def refuse_mixed(target: Target, use: Use) -> None:
+    """`--json` and `-o -` both want stdout."""
+    if use.as_json and target.path is None:
+        raise UsageError("--json and -o - exclude each other: both want stdout")
+
+
+def positive(name: str, value: int) -> int:
+    """A count that is at least 1."""
+    if value < 1:
+        raise UsageError(f"{name} {value}: at least 1")
+    return value
