@@ -84,6 +84,12 @@ def image_rows(
     return Rows(names, shape, blocks, labels, factors, quick)
 
 
+def piped_rows(stored: npy.Stored) -> tuple[tuple[int, int, int], Iterator[Pixels]]:
+    """The shape (H, W, C) of images that come through a pipe, and the images in blocks."""
+    shape, arrange = _arrangement(stored)
+    return shape, (arrange(_bytes(block, stored)) for block in stored.forward())
+
+
 def _arrangement(stored: npy.Stored) -> tuple[tuple[int, int, int], Callable[[Pixels], Pixels]]:
     """The shape (H, W, C) of each image, and how to bring a block to (N, H, W, C)."""
     shape = stored.shape

@@ -99,7 +99,7 @@ def open_dataset(
         source = load.open_source(dataset, Request(shape[:2], limit, val_split, folder, reporter))
         for part in source.parts.values():
             if isinstance(part, Rows) and dataset not in registry.DATASETS:
-                named.same_shape(part, one_line(dataset), shape)
+                named.same_shape(part.shape, one_line(dataset), shape)
         taking = load.Taking(
             split, shape[2], limit, seed, val_split, shape[:2], shape_is_asked=False
         )

@@ -23,7 +23,7 @@ import numpy as np
 
 from vaekit.data import archive, arrays, folder, paths
 from vaekit.data.decode import ENDINGS
-from vaekit.data.imageset import Pixels
+from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Listing, Loader, Request, Rows, Source
 from vaekit.data.tree import gather
 from vaekit.data.wording import one_line
@@ -145,27 +145,35 @@ def from_arrays(source: Source, where: str, prefix: str, shape: Shape) -> Input:
     """The rows of an array, which must have the model's shape."""
     (rows,) = source.parts.values()
     assert isinstance(rows, Rows)
-    same_shape(rows, where, shape)
+    same_shape(rows.shape, where, shape)
 
-    def blocks() -> Iterator[Block]:
-        start = 0
-        for block in rows.blocks(np.arange(len(rows.names))):
-            for at in range(0, len(block), BLOCK):
-                pixels = block[at : at + BLOCK]
-                names = [f"{prefix}{start + row}" for row in range(len(pixels))]
-                labels = labels_of(rows.labels, source.classes, start, len(pixels))
-                yield Block(names, labels, pixels)
-                start += len(pixels)
+    def reading() -> AbstractContextManager[Iterator[Block]]:
+        pixels = rows.blocks(np.arange(len(rows.names)))
+        return nullcontext(blocks_of(pixels, prefix, rows.labels, source.classes))
 
-    return Input(
-        where, lambda: nullcontext(blocks()), len(rows.names), source.classes, certain=True
-    )
+    return Input(where, reading, len(rows.names), source.classes, certain=True)
 
 
-def same_shape(rows: Rows, where: str, shape: Shape) -> None:
+def blocks_of(
+    pieces: Iterable[Pixels],
+    prefix: str = "",
+    labels: Integers | None = None,
+    classes: Sequence[str] | None = None,
+) -> Iterator[Block]:
+    """Rows that come in pieces of any size, each named by its number after `prefix`."""
+    start = 0
+    for piece in pieces:
+        for at in range(0, len(piece), BLOCK):
+            pixels = piece[at : at + BLOCK]
+            names = [f"{prefix}{start + row}" for row in range(len(pixels))]
+            yield Block(names, labels_of(labels, classes, start, len(pixels)), pixels)
+            start += len(pixels)
+
+
+def same_shape(own_shape: Shape, where: str, shape: Shape) -> None:
     """Refuse an array that has another shape than the model's images."""
-    if rows.shape != shape:
-        own, wanted = ("x".join(map(str, sides)) for sides in (rows.shape, shape))
+    if own_shape != shape:
+        own, wanted = ("x".join(map(str, sides)) for sides in (own_shape, shape))
         raise DataError(
             f"{where}: its images are {own}, the model's are {wanted}: arrays are taken as they "
             "are (image files would be resized)"
@@ -173,7 +181,7 @@ def same_shape(rows: Rows, where: str, shape: Shape) -> None:
 
 
 def labels_of(
-    labels: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]] | None,
+    labels: Integers | None,
     classes: Sequence[str] | None,
     start: int,
     count: int,

@@ -64,14 +64,23 @@ class Stored:
             for start in range(0, len(indices), rows):
                 yield values[indices[start : start + rows]]
             return
+        first = 0
+        for values in self.forward():
+            here = indices[slice(*np.searchsorted(indices, (first, first + len(values))))]
+            if len(here):
+                yield values[here - first]
+            first += len(values)
+
+    def forward(self) -> Iterator[Array]:
+        """All rows, some at a time, from a stream that is read once."""
+        row = self._bytes(self.shape[1:])
+        rows = max(1, BLOCK_BYTES // max(1, row))
         try:
             with self.open() as file:
                 for first in range(0, self.shape[0], rows):
                     count = min(rows, self.shape[0] - first)
-                    here = indices[slice(*np.searchsorted(indices, (first, first + count)))]
                     values = np.frombuffer(_exactly(file, count * row), self.dtype)
-                    if len(here):
-                        yield values.reshape(count, *self.shape[1:])[here - first]
+                    yield values.reshape(count, *self.shape[1:])
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise DataError(f"{self.where}: is damaged ({error})") from None
 

@@ -17,13 +17,23 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, BinaryIO
 
 from vaekit.data import archive, arrays, npy
 from vaekit.data.decode import ENDINGS, MAX_BYTES
-from vaekit.data.inputs import Input, Item, Shape, folder_label, from_arrays, from_listing
+from vaekit.data.inputs import (
+    Input,
+    Item,
+    Shape,
+    blocks_of,
+    folder_label,
+    from_arrays,
+    from_listing,
+    same_shape,
+)
 from vaekit.data.paths import HEAD, recognise
-from vaekit.data.source import Held, Request, Source
+from vaekit.data.source import Held, Request
 from vaekit.data.tree import is_hidden, is_image, no_image, others_note
 from vaekit.data.wording import unreadable
 from vaekit.errors import DataError
@@ -60,9 +70,7 @@ class Pipe:
         whole = io.BufferedReader(_Rejoined(head, self.file), 1 << 16)
         match recognise(head):
             case "npy":
-                rows = arrays.image_rows(npy.in_stream(whole, self.where))
-                source = Source(self.where, {"train": rows}, "")
-                return from_arrays(source, self.where, self.prefix, shape)
+                return self._rows(npy.in_stream(whole, self.where), shape)
             case "npz":
                 path, request = _spooled(whole, self.where, resources), Request(reporter=reporter)
                 source = arrays.open_npz(path, request, self.where)
@@ -78,6 +86,12 @@ class Pipe:
                 return Input(self.where, lambda: nullcontext(_image(whole, self.name)), 1, ())
         raise DataError(f"{self.where}: {_what_else(head)}")
 
+    def _rows(self, stored: npy.Stored, shape: Shape) -> Input:
+        own, pieces = arrays.piped_rows(stored)
+        same_shape(own, self.where, shape)
+        blocks = blocks_of(pieces, self.prefix)
+        return Input(self.where, lambda: nullcontext(blocks), stored.shape[0], certain=True)
+
 
 def _head(pipe: Pipe) -> bytes:
     """The first bytes, however few arrive at a time."""
@@ -90,7 +104,7 @@ def _head(pipe: Pipe) -> bytes:
     return head
 
 
-def _reader(file: BinaryIO) -> Callable[[int], bytes]:
+def _reader(file: IO[bytes]) -> Callable[[int], bytes]:
     """Reads what is there, where a file's own `read` would wait until all is."""
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
     return read
@@ -178,8 +192,9 @@ class _Seen:
 
 
 def _members(unpacked: IO[bytes], where: str, seen: _Seen) -> Iterator[Item]:
+    at_hand: Any = SimpleNamespace(read=_reader(unpacked))
     with tarfile.open(
-        fileobj=unpacked, mode="r|", tarinfo=archive.Member, bufsize=1 << 16
+        fileobj=at_hand, mode="r|", tarinfo=archive.Member, bufsize=1 << 16
     ) as members:
         for member in members:
             members.members = []  # type: ignore[attr-defined]  # or it remembers every one

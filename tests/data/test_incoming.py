@@ -1,0 +1,617 @@
+"""Images on their way to a model: whatever they come from, they are those that training saw."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.test_decode import png_that_claims
+from vaekit.data import folder as folder_module
+from vaekit.data import load_dataset
+from vaekit.data.incoming import CHUNK, Chunk, open_dataset, open_images
+from vaekit.errors import DataError, ImageError, InputError, UsageError
+
+SHAPE = (12, 12, 3)
+
+
+def taken(*inputs, shape=SHAPE, **options):
+    """All that a stream gives, and what is left on it."""
+    with open_images([os.fspath(given) for given in inputs], shape=shape, **options) as stream:
+        return gathered(stream)
+
+
+def gathered(stream):
+    chunks = list(stream)
+    assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
+    return SimpleNamespace(
+        images=np.concatenate([chunk.images for chunk in chunks]),
+        names=[name for chunk in chunks for name in chunk.names],
+        words=[word for chunk in chunks for word in chunk.words(stream.classes)],
+        classes=stream.classes,
+        skipped=stream.skipped,
+    )
+
+
+def tarred(files, mode="w"):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def as_folder(files, root, **options):
+    return taken(root, **options)
+
+
+def as_arguments(files, root, **options):
+    return taken(*(root / name for name in files), **options)
+
+
+def as_list(files, root, **options):
+    listing = b"\0".join(os.fsencode(root / name) for name in files)
+    options |= {"files_from": "-", "null_separated": True, "stdin": io.BytesIO(listing)}
+    return taken(**options)
+
+
+def as_tar_on_stdin(files, root, **options):
+    return taken("-", stdin=Unseekable(tarred(files)), **options)
+
+
+def as_packed_tar_on_stdin(files, root, **options):
+    return taken("-", stdin=Unseekable(tarred(files, "w:gz")), **options)
+
+
+def as_zip_on_stdin(files, root, **options):
+    return taken("-", stdin=Unseekable(zipped(files)), **options)
+
+
+class Unseekable(io.RawIOBase):
+    """A pipe that gives a few bytes at a time, once."""
+
+    def __init__(self, data):
+        self.buffer = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        return self.buffer.read(min(size, 1000) if size > 0 else size)
+
+    def seek(self, *_):
+        raise OSError(29, "Illegal seek")
+
+
+WAYS = [
+    *(as_folder, as_arguments, as_list),
+    *(as_tar_on_stdin, as_packed_tar_on_stdin, as_zip_on_stdin),
+]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
+def give(request, fill_folder):
+    """Gives the same files in each of the ways, and what a data set of them would be."""
+
+    def give(files, shape=SHAPE, **options):
+        root = fill_folder(files)
+        got = request.param(files, root, shape=shape, **options)
+        data = load_dataset(root, "all", image_size=shape[:2], channels=shape[2])
+        assert np.array_equal(got.images, data.images)
+        return got
+
+    return give
+
+
+# One image at a time: what can be wrong with it, or odd about it.
+
+
+@pytest.mark.parametrize(
+    ("row", "spoil", "why"),
+    [
+        (1, lambda data: data[:300], "is truncated"),
+        (2, lambda data: b"", "is empty"),
+        (3, lambda data: b"dear diary", "is not an image that can be read"),
+        (10, lambda data: png_that_claims(60_000), "has more than 100 million pixels"),
+    ],
+    ids=["fault_1_truncated", "fault_2_zero_bytes", "fault_3_text", "fault_10_bomb"],
+)
+def test_faults_1_2_3_10_a_bad_image_is_skipped_and_named(give, picture, heard, row, spoil, why):
+    good = {f"{n}.png": picture(n) for n in (1, 3)}
+    got = give({**good, "2.png": spoil(picture(2, (64, 64), form="JPEG"))}, reporter=heard)
+    (line,) = got.skipped
+    assert line.endswith(f"2.png: {why}")
+    assert heard.warnings == [f"1 bad image was skipped: {line}"]
+
+
+def faultless(encode, picture):
+    """Images that are odd and yet good, by the row of the list of faults that names them."""
+    clear = Image.new("RGBA", (12, 12), (255, 0, 0, 255))
+    clear.putpixel((1, 0), (255, 0, 0, 0))
+    palette = Image.new("P", (12, 12), 0)
+    palette.putpalette([0, 0, 200, 0, 90, 0])
+    palette.putpixel((1, 0), 1)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    deep = Image.fromarray(np.linspace(0, 65535, 144).astype(np.uint16).reshape(12, 12))
+    return {
+        "fault_4_cmyk": ("a.jpg", encode(Image.new("CMYK", (12, 12), (0, 255, 255, 0)), "JPEG")),
+        "fault_5_deep_grey": ("a.png", encode(deep)),
+        "fault_6_rgba": ("a.png", encode(clear)),
+        "fault_7_palette": ("a.png", encode(palette, transparency=1)),
+        "fault_9_exif": ("a.jpg", picture(5, (12, 20), form="JPEG", exif=turned)),
+        "fault_11_one_pixel": ("a.png", picture(1, (1, 1))),
+        "fault_11_extreme": ("a.jpg", picture(1, (3, 900), form="JPEG")),
+    }
+
+
+@pytest.mark.parametrize("odd", [*faultless(lambda *a, **k: b"", lambda *a, **k: b"")])
+def test_odd_images_come_as_training_saw_them(give, encode, picture, odd):
+    """Else a model would be shown other pixels than it was trained on."""
+    name, data = faultless(encode, picture)[odd]
+    got = give({name: data, "b.png": picture(2)})
+    assert len(got.images) == 2
+    if odd == "fault_6_rgba":
+        assert got.images[0, 0, :2].tolist() == [[255, 0, 0], [255, 255, 255]]
+
+
+def test_fault_8_of_animations_the_first_frame_is_taken_and_it_is_said_once(give, encode, heard):
+    frames = [Image.new("RGB", (12, 12), colour) for colour in ("red", "lime")]
+    gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    got = give({f"{n}.gif": gif for n in range(3)}, reporter=heard)
+    assert got.images[2, 0, 0].tolist() == [255, 0, 0]
+    assert heard.notes == ["3 images have several frames: the first frame was taken"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fault_12_grey_and_colour_become_what_the_model_takes(give, picture, heard, channels):
+    files = {"a.png": picture(1, mode="L"), "b.png": picture(2), "c.png": picture(3)}
+    give(files, (12, 12, channels), reporter=heard)
+    few, many = "1 grey image was turned to RGB", "2 RGB images were turned to grey"
+    assert heard.notes == [few if channels == 3 else many]
+
+
+def test_another_size_is_converted_and_it_is_said_in_one_line(give, picture, heard):
+    files = {"a.png": picture(1, (24, 24)), "b.png": picture(2, (12, 40)), "c.png": picture(3)}
+    give(files, (12, 12, 1), reporter=heard)
+    assert heard.notes == [
+        "2 images were resized and cropped from sizes between 12x40 and 24x24 to 12x12; "
+        "3 RGB images were turned to grey"
+    ]
+
+
+def test_images_that_fit_are_not_spoken_of(give, picture, heard):
+    give({"a.png": picture(1), "b.png": picture(2)}, reporter=heard)
+    assert heard.notes == heard.warnings == []
+
+
+@pytest.mark.parametrize("way", [as_folder, as_arguments, as_list])
+def test_fault_13_an_unreadable_file_is_skipped_and_named(
+    way, fill_folder, picture, heard, monkeypatch
+):
+    files = {f"{n}.png": picture(n) for n in range(3)}
+    root, read = fill_folder(files), folder_module.read_file
+
+    def refusing(path):
+        if path.name == "1.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(folder_module, "read_file", refusing)
+    got = way(files, root, reporter=heard)
+    assert [name.rpartition("/")[2] for name in got.names] == ["0.png", "2.png"]
+    assert got.skipped == [f"{root}/1.png: cannot be read (Permission denied)"]
+
+
+def test_fault_14_a_loop_of_links_ends(fill_folder, picture):
+    root = fill_folder({"a/1.png": picture(1), "b/2.png": picture(2)})
+    (root / "a" / "up").symlink_to(root, target_is_directory=True)
+    (root / "self.png").symlink_to("self.png")
+    got = taken(root)
+    assert got.names == [f"{root}/a/1.png", f"{root}/b/2.png"]
+    assert "self.png: cannot be read" in got.skipped[0]
+
+
+ODD_NAMES = [b"two\nlines.png", b"\xff\xfe.png", "größe 猫.png".encode(), b" a .png"]
+
+
+@pytest.mark.parametrize("way", [as_folder, as_arguments, as_list, as_tar_on_stdin])
+def test_fault_15_any_name_a_file_can_have_comes_back_as_it_is(way, fill_folder, picture):
+    files = {os.fsdecode(name): picture(n) for n, name in enumerate(ODD_NAMES)}
+    root = fill_folder({})
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    got = way(files, root)
+    assert sorted(os.fsencode(name).rpartition(b"/")[2] for name in got.names) == sorted(ODD_NAMES)
+
+
+def test_fault_15_a_bad_image_with_an_odd_name_is_named_on_one_line(fill_folder, picture, heard):
+    root = fill_folder({"good.png": picture()})
+    (root / os.fsdecode(b"a\nb\xff.png")).write_bytes(b"")
+    taken(root, reporter=heard)
+    assert heard.warnings == [rf"1 bad image was skipped: {root}/a\nb\xff.png: is empty"]
+
+
+def test_fault_16_an_empty_folder_lists_the_endings_taken(tmp_path):
+    with pytest.raises(DataError, match=r"holds no image; taken are \.png \.jpg"):
+        open_images([str(tmp_path)], shape=SHAPE)
+
+
+def test_fault_18_a_file_gone_during_the_read_is_named(fill_folder, picture):
+    root = fill_folder({f"{n}.png": picture(n) for n in range(3)})
+    with open_images([str(root)], shape=SHAPE) as stream:
+        (root / "1.png").unlink()
+        got = gathered(stream)
+    assert got.skipped == [f"{root}/1.png: cannot be read (No such file or directory)"]
+
+
+# How many bad ones are survived.
+
+
+def test_many_images_come_in_order_in_chunks_of_what_a_model_takes(give, picture):
+    from vaekit import inference
+
+    got = give({f"{n:03}.png": picture(n) for n in range(150)})
+    assert [int(name[-7:-4]) for name in got.names] == list(range(150))
+    assert CHUNK == inference.CHUNK
+
+
+def test_too_many_bad_ones_are_an_error_when_all_good_ones_have_come(fill_folder, picture):
+    files = {f"{n:03}.png": b"" if n < 11 else picture(n) for n in range(100)}
+    root, got = fill_folder(files), []
+    stream = open_images([str(root)], shape=SHAPE)
+    with stream, pytest.raises(DataError, match="11 of 100 images are bad"):
+        got.extend(stream)
+    assert sum(len(chunk) for chunk in got) == 89
+
+
+def test_ten_bad_ones_are_survived_whatever_their_share(fill_folder, picture, heard):
+    root = fill_folder({f"{n:03}.png": b"" if n < 10 else picture(n) for n in range(13)})
+    assert len(taken(root, reporter=heard).images) == 3
+    (line,) = heard.warnings
+    assert line.startswith("10 bad images were skipped")
+    assert line.endswith("; and 7 more")
+
+
+def test_no_good_image_at_all_lists_what_is_taken(fill_folder):
+    with pytest.raises(DataError, match=r"no image can be read \(.*taken are \.png"):
+        taken(fill_folder({"1.png": b"", "2.png": b""}))
+
+
+def test_a_single_bad_image_is_an_error_that_names_it_and_why(fill_folder, picture):
+    root = fill_folder({"a.png": b"", "notes.txt": b"hello", "good.png": picture()})
+    for name, why in (("a.png", "is empty"), ("notes.txt", "is not an image")):
+        with pytest.raises(ImageError, match=f"{name}: {why}"):
+            taken(root / name)
+        assert taken(root / name, root / "good.png").skipped[0].startswith(f"{root}/{name}: {why}")
+
+
+def test_strict_stops_at_the_first_bad_one(fill_folder, picture):
+    root = fill_folder({f"{n:03}.png": b"" if n in (70, 90) else picture(n) for n in range(100)})
+    got = []
+    with open_images([str(root)], shape=SHAPE, strict=True) as stream:
+        assert stream.count == 100  # no bad one can be left out
+        with pytest.raises(ImageError, match=r"070\.png: is empty \(--strict\)"):
+            got.extend(stream)
+    assert [len(chunk) for chunk in got] == [64]
+
+
+# Names, labels and counts.
+
+
+@pytest.fixture
+def pets(fill_folder, picture, monkeypatch):
+    files = {f"{pet}/{n}.png": picture(n) for pet in ("cat", "dog") for n in (2, 10)}
+    root = fill_folder(files)
+    monkeypatch.chdir(root.parent)
+    return files
+
+
+@pytest.mark.parametrize("given", ["pictures", "pictures/", "./pictures"])
+def test_a_name_is_what_one_would_type(pets, given):
+    inside = ["cat/2.png", "cat/10.png", "dog/2.png", "dog/10.png"]
+    assert taken(given).names == [os.path.join(given, name) for name in inside]  # noqa: PTH118
+
+
+def test_class_folders_are_labels_numbered_as_in_a_data_set(pets):
+    with open_images(["pictures"], shape=SHAPE) as stream:
+        assert stream.classes == ["cat", "dog"]
+        assert (stream.expected, stream.count) == (4, None)
+        (chunk,) = stream
+    assert chunk.labels.tolist() == load_dataset("pictures", "all").labels.tolist()
+    assert chunk.labels.dtype == np.int64
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_class_folders_are_the_same_labels_in_every_way(pets, way, tmp_path):
+    """`select(.label=="cat")` must find the cats, from `find`, from a tar and from the folder."""
+    got = way(pets, tmp_path / "pictures")
+    assert got.words == ["cat", "cat", "dog", "dog"]
+    assert got.classes == ["cat", "dog"]
+
+
+def test_a_flat_folder_has_no_labels(fill_folder, picture):
+    with open_images([str(fill_folder({"1.png": picture()}))], shape=SHAPE) as stream:
+        (chunk,) = stream
+    assert (stream.classes, chunk.labels, chunk.words(None)) == (None, None, [None])
+
+
+def test_train_and_test_are_all_taken_and_classes_read_in_both(fill_folder, picture):
+    files = ["train/cat/1.png", "test/cat/2.png", "test/eel/3.png", "extra/4.png"]
+    got = taken(fill_folder({name: picture(n) for n, name in enumerate(files)}))
+    assert [name.partition("pictures/")[2] for name in got.names] == sorted(files)
+    assert got.words == [None, "cat", "eel", "cat"]
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])
+def test_an_archive_gives_what_its_folder_would(tmp_path, pets, ending):
+    path = tmp_path / f"set.{ending}"
+    packed = zipped(pets) if ending == "zip" else tarred(pets, "w" if ending == "tar" else "w:gz")
+    path.write_bytes(packed)
+    got, unpacked = taken("set." + ending), taken("pictures")
+    assert np.array_equal(got.images, unpacked.images)
+    assert got.names == [f"set.{ending}/{name}" for name in pets]
+    assert got.words == unpacked.words
+
+
+def test_inputs_of_all_kinds_come_in_the_order_given(tmp_path, pets, picture):
+    np.savez("set.npz", x=np.zeros((2, *SHAPE), np.uint8), y=[7, 8])
+    (tmp_path / "one.png").write_bytes(picture(5))
+    got = taken("one.png", "set.npz", "pictures/dog", "-", stdin=io.BytesIO(tarred(pets)))
+    assert got.names == [
+        *("one.png", "set.npz/0", "set.npz/1", "pictures/dog/2.png", "pictures/dog/10.png"),
+        *("cat/2.png", "cat/10.png", "dog/2.png", "dog/10.png"),
+    ]
+    assert got.words == [None, "7", "8", None, None, "cat", "cat", "dog", "dog"]
+
+
+def test_inputs_come_before_the_list(tmp_path, pets):
+    (tmp_path / "list.txt").write_bytes(b"pictures/dog/2.png\r\n\npictures/cat/2.png\n")
+    got = taken("pictures/dog/10.png", files_from="list.txt")
+    assert got.names == ["pictures/dog/10.png", "pictures/dog/2.png", "pictures/cat/2.png"]
+
+
+# Arrays and data sets.
+
+
+def test_an_array_gives_its_rows_and_counts_them(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (150, *SHAPE), np.uint8)
+    np.savez(tmp_path / "set.npz", x=x, y=np.arange(150) % 2, classes=["cat", "dog"])
+    np.save(tmp_path / "x.npy", x / 255)
+    for name, words in (("set.npz", ["cat", "dog"]), ("x.npy", [None, None])):
+        with open_images([str(tmp_path / name)], shape=SHAPE) as stream:
+            assert stream.count == stream.expected == 150
+            got = gathered(stream)
+        assert np.array_equal(got.images, x)
+        assert got.names == [str(n) for n in range(150)]
+        assert got.words[:2] == words
+
+
+def test_numbers_for_labels_stay_numbers(tmp_path):
+    np.savez(tmp_path / "set.npz", x=np.zeros((3, *SHAPE), np.uint8), y=[5, 0, 5])
+    got = taken(tmp_path / "set.npz")
+    assert (got.words, got.classes) == ([5, 0, 5], None)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_fault_26_an_array_of_another_shape_names_both_shapes(tmp_path, name):
+    x = np.zeros((2, 28, 28), np.uint8)
+    np.save(tmp_path / name, x) if name == "x.npy" else np.savez(tmp_path / name, x=x)
+    message = "its images are 28x28x1, the model's are 12x12x3"
+    with pytest.raises(DataError, match=rf"{name}: {message}"):
+        open_images([str(tmp_path / name)], shape=SHAPE)
+    with pytest.raises(DataError, match=rf"standard input: {message}"):
+        open_images(["-"], shape=SHAPE, stdin=io.BytesIO((tmp_path / name).read_bytes()))
+    with pytest.raises(DataError, match=rf"{name}: {message}"):
+        open_dataset(str(tmp_path / name), "all", shape=SHAPE)
+
+
+def test_fault_25_values_out_of_range_say_the_range(tmp_path):
+    x = np.full((2, *SHAPE), 0.5)
+    x[1, 0, 0, 0] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    message = "1 values are NaN or infinite, the others values range from 0.5 to 0.5"
+    message = message.replace("others values", "others")
+    with pytest.raises(DataError, match=f"x.npy: {message}"):
+        taken(tmp_path / "x.npy")
+    with pytest.raises(DataError, match=f"standard input: {message}"):
+        taken("-", stdin=io.BytesIO((tmp_path / "x.npy").read_bytes()))
+
+
+def test_a_data_set_comes_whole_with_its_count_and_classes():
+    with open_dataset("digits", "test", shape=(8, 8, 1)) as stream:
+        data = load_dataset("digits", "test")
+        assert stream.count == stream.expected == len(data)
+        got = gathered(stream)
+    assert np.array_equal(got.images, data.images)
+    assert got.words == [data.classes[label] for label in data.labels]
+    assert got.names == list(data.names)
+
+
+def test_a_data_set_of_another_shape_is_converted_and_it_is_said(heard):
+    with open_dataset("digits", "test", shape=SHAPE, limit=5, reporter=heard) as stream:
+        got = gathered(stream)
+    assert got.images.shape == (5, *SHAPE)
+    assert heard.notes == [
+        "digits: 5 images were resized from 8x8 to 12x12",
+        "digits: 5 grey images were turned to RGB",
+    ]
+
+
+def test_a_folder_for_a_data_set_is_converted_and_its_bad_images_named(fill_folder, picture, heard):
+    root = fill_folder({"1.png": picture(1, (24, 24)), "2.png": b"", "3.png": picture(3)})
+    for listener in (heard, type(heard)()):  # from the cache too
+        with open_dataset(str(root), "all", shape=SHAPE, reporter=listener) as stream:
+            assert (stream.count, stream.skipped) == (2, ["2.png: is empty"])
+            gathered(stream)
+        assert listener.notes == ["pictures: 1 image was resized from 24x24 to 12x12"]
+        assert listener.warnings == ["pictures: 1 bad image was skipped: 2.png: is empty"]
+
+
+# The command line's own mistakes.
+
+
+class Terminal(io.BytesIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "error", "message"),
+    [
+        ([], {}, UsageError, "no images"),
+        (["-", "-"], {}, UsageError, "can be read once"),
+        (["-"], {"files_from": "-"}, UsageError, "can be read once"),
+        (["x.png"], {"null_separated": True}, UsageError, "-0 says how"),
+        ([""], {}, UsageError, "name is empty"),
+        (["-"], {"stdin": Terminal()}, UsageError, "is a terminal"),
+        ([], {"files_from": "-", "stdin": Terminal()}, UsageError, "is a terminal"),
+        (["gone.png"], {}, InputError, r"gone\.png: no such file or folder"),
+        (["gone/", "x.png"], {}, InputError, "gone/: no such file or folder"),
+        ([], {"files_from": "gone"}, InputError, r"gone \(--files-from\): cannot be read \(No"),
+        (["-"], {"stdin": io.BytesIO()}, InputError, "standard input: is empty"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_read(inputs, options, error, message):
+    with pytest.raises(error, match=message):
+        open_images(inputs, shape=SHAPE, **options)
+
+
+def test_a_closed_stdin_is_said(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(InputError, match="standard input: is closed"):
+        open_images(["-"], shape=SHAPE)
+
+
+def test_a_stream_is_gone_through_once(fill_folder, picture):
+    with open_images([str(fill_folder({"1.png": picture()}))], shape=SHAPE) as stream:
+        list(stream)
+        with pytest.raises(RuntimeError, match="once"):
+            iter(stream)
+
+
+def test_a_chunk_is_cut_with_its_names_and_labels():
+    chunk = Chunk(np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1), tuple("abc"), np.arange(3))
+    cut = chunk[1:]
+    assert (len(cut), cut.names, cut.labels.tolist()) == (2, ("b", "c"), [1, 2])
+    assert cut.images.ravel().tolist() == [1, 2]
+
+
+# Lists.
+
+
+def test_a_list_is_used_before_it_has_ended(fill_folder, picture):
+    """`find` over a large disk takes minutes; embedding begins meanwhile."""
+    root = fill_folder({"1.png": picture()})
+    reading, writing = os.pipe()
+    line = os.fsencode(root / "1.png") + b"\n"
+    with os.fdopen(reading, "rb") as end, os.fdopen(writing, "wb", 0) as start:
+        stream = open_images([], shape=SHAPE, files_from="-", stdin=end)
+        start.write(line * 200)
+        chunks = iter(stream)
+        assert len(next(chunks)) == CHUNK
+        start.write(line * 10)
+        start.close()
+        assert sum(len(chunk) for chunk in chunks) == 210 - CHUNK
+
+
+def test_a_missing_file_in_a_list_is_skipped_and_folders_are_left_alone(pets, heard):
+    listing = b"pictures\npictures/cat\npictures/cat/2.png\npictures/gone.png\n"
+    got = taken(files_from="-", stdin=io.BytesIO(listing), reporter=heard)
+    assert got.names == ["pictures/cat/2.png"]
+    assert got.skipped == ["pictures/gone.png: cannot be read (No such file or directory)"]
+    assert heard.notes == [
+        "standard input (--files-from): 2 folders in it are left alone: it lists files"
+    ]
+
+
+def test_a_pipe_in_a_list_does_not_hang(pets):
+    os.mkfifo("pipe.png")
+    got = taken(files_from="-", stdin=io.BytesIO(b"pipe.png\npictures/cat/2.png"))
+    assert got.skipped == ["pipe.png: is not a file"]
+
+
+@pytest.mark.parametrize(
+    ("listing", "error", "message"),
+    [
+        (b"", DataError, r"standard input \(--files-from\): names no image file"),
+        (b"\n \n", DataError, "names no image file"),
+        (b"a.png\0b.png\0", UsageError, "-0 reads it so"),
+        (b"x" * 200_000, DataError, "a line of over 65,536 bytes"),
+    ],
+)
+def test_what_is_no_list_of_names_is_refused(listing, error, message):
+    with pytest.raises(error, match=message):
+        taken(files_from="-", stdin=io.BytesIO(listing))
+
+
+# Ending early, and what it costs.
+
+
+def written_to_a_closed_pipe(stream):
+    with stream:
+        for _ in stream:
+            raise BrokenPipeError
+
+
+def open_files():
+    """How many, where the system tells."""
+    place = Path("/proc/self/fd")
+    return len([*place.iterdir()]) if place.exists() else 0
+
+
+def test_fault_53_leaving_early_ends_all_threads_and_closes_all_files(tmp_path, picture):
+    """`| head -1` must not leave a process decoding a million images."""
+    files = {f"{n}.png": picture(n) for n in range(500)}
+    (tmp_path / "set.zip").write_bytes(zipped(files))
+    before = open_files()
+    stream = open_images([str(tmp_path / "set.zip")], shape=SHAPE)
+    with pytest.raises(BrokenPipeError):
+        written_to_a_closed_pipe(stream)
+    assert not [t for t in threading.enumerate() if t.name.startswith("vaekit-decode")]
+    assert open_files() == before
+
+
+def test_only_a_few_batches_are_read_ahead(fill_folder, picture, monkeypatch):
+    from vaekit.data import threads
+
+    root, seen = fill_folder({f"{n}.png": picture(n) for n in range(600)}), []
+    read = folder_module.read_file
+    monkeypatch.setattr(threads, "workers", lambda: 2)
+    monkeypatch.setattr(folder_module, "read_file", lambda path: seen.append(1) or read(path))
+    with open_images([str(root)], shape=SHAPE) as stream:
+        next(iter(stream))
+        assert len(seen) <= CHUNK + 16 * (3 * 2 + 2)
+
+
+def test_nothing_heavy_is_imported(tmp_path, picture):
+    """`embed` starts as fast as torch alone: so nothing else on its way in may be slow."""
+    (tmp_path / "1.png").write_bytes(picture())
+    code = (
+        "import sys; from vaekit.data.incoming import open_images\n"
+        "with open_images(['1.png'], shape=(12, 12, 3)) as stream: list(stream)\n"
+        "print({'torch', 'torchvision', 'sklearn', 'scipy', 'matplotlib'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "set()\n"
