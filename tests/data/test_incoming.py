@@ -592,6 +592,16 @@ def test_fault_53_leaving_early_ends_all_threads_and_closes_all_files(tmp_path, 
     assert open_files() == before
 
 
+def test_who_takes_only_some_is_still_told_what_was_done_to_them(fill_folder, picture, heard):
+    """`reconstruct photos/ -n 16` converts images too."""
+    files = {f"{n:03}.png": picture(n, (24, 24)) for n in range(64)}
+    root = fill_folder({**files, "005.png": b"", "100.png": picture(1, (24, 24))})
+    with open_images([str(root)], shape=SHAPE, reporter=heard) as stream:
+        next(iter(stream))
+    assert heard.notes == ["64 images were resized from 24x24 to 12x12"]
+    assert heard.warnings == [f"1 bad image was skipped: {root}/005.png: is empty"]
+
+
 def test_only_a_few_batches_are_read_ahead(fill_folder, picture, monkeypatch):
     from vaekit.data import threads
 

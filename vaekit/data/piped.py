@@ -10,7 +10,6 @@ import bz2
 import gzip
 import io
 import lzma
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -140,24 +139,20 @@ def _image(file: IO[bytes], name: str) -> Iterator[Item]:
 
 def _spooled(file: IO[bytes], where: str, resources: ExitStack) -> Path:
     """All of it in a temporary file, which goes with `resources`."""
+    advice = "name the file, or send a tar, which is read as it comes"
     try:
-        kept = tempfile.NamedTemporaryFile(prefix="vaekit-")  # noqa: SIM115  (resources close it)
-        resources.enter_context(kept)
-        while data := file.read(1 << 20):
-            if kept.tell() > MOST_SPOOLED:
-                raise DataError(
-                    f"{where}: is a zip of over {MOST_SPOOLED >> 30} GiB, too much for a pipe: "
-                    "name the file, or send a tar, which is read as it comes"
-                )
-            kept.write(data)
-        kept.flush()
+        folder = tempfile.TemporaryDirectory(prefix="vaekit-", ignore_cleanup_errors=True)
+        path = Path(resources.enter_context(folder)) / "piped"
+        with path.open("wb") as kept:
+            while data := file.read(1 << 20):
+                if kept.tell() > MOST_SPOOLED:
+                    limit = f"over {MOST_SPOOLED >> 30} GiB, too much for a pipe"
+                    raise DataError(f"{where}: is a zip of {limit}: {advice}")
+                kept.write(data)
     except OSError as error:
-        place = f"{tempfile.gettempdir()} has {shutil.disk_usage(tempfile.gettempdir()).free:,}"
-        raise DataError(
-            f"{where}: cannot be kept in a temporary file ({error.strerror or error}; {place} "
-            "bytes free): name the file, or send a tar, which is read as it comes"
-        ) from None
-    return Path(kept.name)
+        why = f"{error.strerror or error}; TMPDIR names another folder for it"
+        raise DataError(f"{where}: cannot be kept in a temporary file ({why}): {advice}") from None
+    return path
 
 
 def _tar_items(

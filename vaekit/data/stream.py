@@ -108,6 +108,7 @@ class ImageStream:
         self._failure: VaekitError | None = None
         self._stop = threading.Event()
         self._running: Generator[Chunk, None, None] | None = None
+        self._concluded = False
 
     def __enter__(self) -> Self:
         self._resources.enter_context(quietly())
@@ -119,7 +120,10 @@ class ImageStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        ended_early = self._running is not None and not self._concluded
         self.close()
+        if ended_early and kind is None:  # by choice: what was seen is still spoken of
+            self._tell()
 
     def close(self) -> None:
         """End all work and close all files."""
@@ -146,7 +150,7 @@ class ImageStream:
                 with closing(work), closing(in_order(self._decode, work)) as results:
                     try:
                         yield from results
-                    except GeneratorExit:
+                    except BaseException:  # whoever takes them has gone, or was interrupted
                         self._stop.set()
                         raise
             if self._failure and self._strict:
@@ -218,18 +222,23 @@ class ImageStream:
         return self._numbers[name]
 
     def _conclude(self) -> None:
-        """Say what was done to the images and which were bad, and raise what was kept."""
+        """Raise what was kept, or that there were too many bad ones; else say what there was."""
+        self._concluded = True
+        bad = self.skipped[self._already :]
+        if self._failure is None:
+            if len(bad) == 1 and not self._good:
+                raise ImageError(bad[0])
+            judged(bad, self._good + len(bad))
+        self._tell()
+        if self._failure is not None:
+            raise self._failure
+
+    def _tell(self) -> None:
+        """Say what was done to the images, and which were bad."""
         if notes := "; ".join(self._changes.notes()):
             self._reporter.note(notes)
-        bad = self.skipped[self._already :]
-        if self._failure is not None:
-            if bad:
-                self._reporter.warn(summary(bad))
-            raise self._failure
-        if len(bad) == 1 and not self._good:
-            raise ImageError(bad[0])
-        if warning := judged(bad, self._good + len(bad)):
-            self._reporter.warn(warning)
+        if bad := self.skipped[self._already :]:
+            self._reporter.warn(summary(bad))
 
 
 def _batches(parts: Iterable[Item | Block]) -> Generator[list[Item] | Block, None, None]:

@@ -1,0 +1,71 @@
+"""Work in threads whose results come in order."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from vaekit.data import threads
+from vaekit.data.threads import in_order
+
+
+@pytest.fixture(autouse=True)
+def four(monkeypatch):
+    monkeypatch.setattr(threads, "workers", lambda: 4)
+
+
+def test_results_keep_their_order_whoever_is_first():
+    def work(number):
+        time.sleep(0.002 * (number % 3))
+        return number
+
+    assert list(in_order(work, range(100))) == list(range(100))
+
+
+def test_a_failure_comes_in_its_place_and_ends_the_work():
+    done = []
+
+    def work(number):
+        if number == 20:
+            raise ValueError("no")
+        done.append(number)
+        return number
+
+    got = []
+    with pytest.raises(ValueError, match="no"):
+        got.extend(in_order(work, range(1000)))
+    assert got == list(range(20))
+    assert len(done) < 100
+
+
+def test_items_are_taken_only_a_few_ahead():
+    taken = []
+
+    def items():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = in_order(lambda number: number, items())
+    next(results)
+    assert len(taken) <= 3 * 4 + 2
+    results.close()
+
+
+def test_what_is_done_does_not_wait_for_an_item_that_is_late():
+    """A list that is still being made must not hold back what it has already named."""
+    late, in_time = threading.Event(), []
+
+    def items():
+        yield "first"
+        time.sleep(0.2)  # the first is long done
+        yield "second"
+        in_time.append(late.wait(5))
+
+    results = in_order(lambda item: item, items())
+    assert next(results) == "first"
+    late.set()
+    assert list(results) == ["second"]
+    assert in_time == [True]
