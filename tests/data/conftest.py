@@ -89,3 +89,12 @@ def fill_folder(tmp_path):
         return root
 
     return fill
+
+
+@pytest.fixture
+def pets(fill_folder, picture, monkeypatch):
+    """A folder `pictures` of class folders, in the folder one is in; gives its files."""
+    files = {f"{pet}/{n}.png": picture(n) for pet in ("cat", "dog") for n in (2, 10)}
+    root = fill_folder(files)
+    monkeypatch.chdir(root.parent)
+    return files

@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tests.data.test_incoming import SHAPE, Unseekable, gathered, taken, tarred, zipped
+from tests.data.ways import SHAPE, Unseekable, gathered, taken, tarred, zipped
 from vaekit.data import piped
 from vaekit.data.incoming import open_images
 from vaekit.errors import DataError, ImageError
