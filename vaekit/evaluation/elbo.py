@@ -1,7 +1,10 @@
 """The evidence lower bound over a whole split, exactly: sums over images, divided once.
 
-Every image gets one posterior draw keyed by its index, so that neither the batch size nor the
-epoch changes which draw it is, and two evaluations differ by the model alone.
+    neg_elbo = reconstruction + kl = −log p(x|z) + KL(q(z|x) ‖ p(z)),   z ~ q(z|x)
+
+Kingma & Welling 2013 (arXiv:1312.6114). Every image gets one posterior draw keyed by its index, so
+that neither the batch size nor the epoch changes which draw it is, and two evaluations differ by
+the model alone.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit.inference import CHUNK
 from vaekit.models.base import VAE
 from vaekit.seeds import normal_rows
 
@@ -71,6 +75,7 @@ class _Moments:
 
 
 TERMS = ("neg_elbo", "reconstruction", "kl")
+WATCHED = (*TERMS, "kl_per_dim", "mean")
 
 
 @torch.no_grad()
@@ -87,12 +92,38 @@ def evaluate_elbo(
     return _report(moments)
 
 
+@torch.no_grad()
+def image_terms(
+    network: VAE, objective: Objective, x: Tensor, *, start: int, seed: int
+) -> dict[str, Tensor]:
+    """The terms of each image, those of image number `start` first: shape (N,), or (N, D).
+
+    In chunks of one size, the last one padded, as inference does: what is beside an image then
+    changes no bit of its numbers. The network must be in evaluation mode.
+    """
+    parts = []
+    for first in range(0, len(x), CHUNK):
+        part = x[first : first + CHUNK]
+        padding = part.new_zeros(CHUNK - len(part), *part.shape[1:])
+        terms = _terms(network, objective, torch.cat([part, padding]), start + first, seed)
+        parts.append({name: values[: len(part)] for name, values in terms.items()})
+    return {name: torch.cat([part[name] for part in parts]) for name in WATCHED}
+
+
+def summary(chunks: Iterable[dict[str, Tensor]]) -> ElboReport:
+    """The report over what `image_terms` gave, part after part."""
+    moments = _Moments()
+    for terms in chunks:
+        moments.add(terms)
+    return _report(moments)
+
+
 def _terms(
     network: VAE, objective: Objective, x: Tensor, start: int, seed: int
 ) -> dict[str, Tensor]:
     noise = normal_rows(start, start + len(x), network.latent_dim, seed, "evaluate")
     terms = objective(network, x, noise.to(x.device))
-    return {name: terms[name] for name in (*TERMS, "kl_per_dim", "mean")}
+    return {name: terms[name] for name in WATCHED}
 
 
 def _report(moments: _Moments) -> ElboReport:

@@ -1,0 +1,142 @@
+"""The health of the latents: what they carry, whether they agree with the prior, and what to try.
+
+All of it is about the aggregate posterior q(z) = 1/N Σ_i q(z|x_i), whose first two moments are
+known exactly: no draws are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vaekit.evaluation.elbo import ACTIVE_VARIANCE
+from vaekit.gaussian import Normal
+
+Floats = npt.NDArray[np.float64]
+
+COLLAPSED_KL = 0.1
+"""Nats of KL an image, under which the latents say nothing worth the name."""
+POOR_FIT = 0.5
+"""The share of the images' variance under which a reconstruction is poor."""
+FAR_FROM_PRIOR = 0.5
+"""Nats of `aggregate_kl` an active dimension, from which on the prior draws what no image is."""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """The moments of q(z) over some images.
+
+    >>> import torch
+    >>> q = Normal(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.zeros(2, 2))
+    >>> found = aggregate([q])
+    >>> found.covariance.tolist(), found.active_units
+    ([[2.0, 0.0], [0.0, 1.0]], 1)
+    """
+
+    n: int
+    mean: Floats
+    covariance: Floats
+    """Of q(z): the covariance of the means, plus the mean of the variances."""
+    mean_variance: Floats
+    """Of the posterior means, dimension by dimension."""
+
+    @property
+    def active_units(self) -> int:
+        """Dimensions whose posterior mean varies by over 0.01 (Burda et al. 2016, 1509.00519)."""
+        return int((self.mean_variance > ACTIVE_VARIANCE).sum())
+
+    @property
+    def total_correlation(self) -> float:
+        """How far q(z) is from independent dimensions, of which TC(q) = KL(q(z) ‖ Π_d q(z_d)).
+
+        For the normal with q(z)'s mean and covariance, in nats: −½ log det R, with R the
+        correlations. Exact where q(z) is normal; it sees linear dependence alone.
+        """
+        spread = np.sqrt(np.diag(self.covariance))
+        return max(0.0, -0.5 * _log_det(self.covariance / np.outer(spread, spread)))
+
+    @property
+    def aggregate_kl(self) -> float:
+        """KL(q(z) ‖ N(0, 1)) for the normal with q(z)'s moments, in nats.
+
+        ½ (tr Σ + |μ|² − D − log det Σ). What `kl` charges and no latent carries: samples from the
+        prior are unlike what the decoder has seen, the more so the larger it is.
+        """
+        trace = float(np.trace(self.covariance))
+        shift = float(np.square(self.mean).sum())
+        return max(0.0, 0.5 * (trace + shift - len(self.mean) - _log_det(self.covariance)))
+
+
+def aggregate(posteriors: Iterable[Normal]) -> Aggregate:
+    """The moments of q(z), from the posteriors of all images in any number of parts."""
+    n, first, variance = 0, np.zeros(0), np.zeros(0)
+    second = np.zeros((0, 0))
+    for q in posteriors:
+        means = q.mean.cpu().double().numpy()
+        if not n:
+            width = means.shape[1]
+            first, variance, second = np.zeros(width), np.zeros(width), np.zeros((width, width))
+        n += len(means)
+        first += means.sum(0)
+        second += means.T @ means
+        variance += q.logvar.cpu().double().exp().sum(0).numpy()
+    mean = first / n
+    between = second / n - np.outer(mean, mean)
+    return Aggregate(n, mean, between + np.diag(variance / n), np.clip(np.diag(between), 0, None))
+
+
+def _log_det(matrix: Floats) -> float:
+    """By eigenvalues, none of them below the rounding of the largest."""
+    values = np.linalg.eigvalsh(matrix)
+    floor = np.finfo(float).eps * max(1.0, float(values[-1]))
+    return float(np.log(np.clip(values, floor, None)).sum())
+
+
+@dataclass(frozen=True)
+class Health:
+    """The numbers that a diagnosis rests on."""
+
+    kl: float
+    active_units: int
+    latent_dim: int
+    explained: float
+    """The share of the images' variance that reconstructions keep: 1 − error / variance."""
+    aggregate_kl: float
+
+
+def diagnosis(health: Health) -> tuple[str, str]:
+    """One word, and a sentence that says why and what to try.
+
+    In this order: `collapsed` where KL < 0.1 nats or no dimension is active; `over-regularised`
+    where reconstructions keep under half of the images' variance; `mismatched` where
+    `aggregate_kl` is over 0.5 nats for each active dimension; else `healthy`.
+
+    >>> diagnosis(Health(0.01, 0, 8, 0.0, 0.0))[0]
+    'collapsed'
+    """
+    active = f"{health.active_units} of {health.latent_dim} latent dimensions are active"
+    if health.kl < COLLAPSED_KL or health.active_units == 0:
+        return "collapsed", (
+            f"collapsed: the KL is {health.kl:.3f} nats and {active}, so images are drawn without "
+            "regard to z; try --kl-warmup 10, --free-bits 0.1 or a lower --beta"
+        )
+    if health.explained < POOR_FIT:
+        return "over-regularised", (
+            f"over-regularised: reconstructions keep {health.explained:.0%} of the images' variance"
+            f" and {active}; try a lower --beta, a sharper likelihood (--likelihood gaussian "
+            "--sigma optimal) or more --epochs"
+        )
+    if health.aggregate_kl > FAR_FROM_PRIOR * health.active_units:
+        return "mismatched", (
+            f"mismatched: reconstructions keep {health.explained:.0%} of the images' variance, but "
+            f"the latents of images lie {health.aggregate_kl:.1f} nats from the prior, so samples "
+            "are unlike the data; try --beta 1 or more, a smaller --latent-dim, or sample "
+            "--temperature near the latents' own spread"
+        )
+    return "healthy", (
+        f"healthy: {active}, reconstructions keep {health.explained:.0%} of the images' variance, "
+        f"and the latents of images lie {health.aggregate_kl:.1f} nats from the prior"
+    )

@@ -1,0 +1,225 @@
+"""All numbers about a model on some images, as one plain record: `evaluate` tells the order.
+
+What cannot be said of this model or these images is not in the record; `absent` says why.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaekit import __version__, registry
+from vaekit.data import ImageSet
+from vaekit.errors import VaekitError
+from vaekit.evaluation import images as quality
+from vaekit.evaluation.elbo import ElboReport, image_terms, summary
+from vaekit.evaluation.factors import factor_scores
+from vaekit.evaluation.features import Extractor, FeaturesMissing, extractor
+from vaekit.evaluation.latents import Aggregate, Health, aggregate, diagnosis
+from vaekit.evaluation.metrics import SAMPLES, Wanted
+from vaekit.evaluation.nll import log_likelihood
+from vaekit.evaluation.samples import (
+    NEIGHBOURS_DENSITY,
+    NEIGHBOURS_PRECISION,
+    SUBSET_SIZE,
+    SUBSETS,
+    fid,
+    kid,
+    manifolds,
+)
+from vaekit.evaluation.subject import Subject, unit_variance
+from vaekit.evaluation.unfit import NOT_A_LIKELIHOOD, refuse_unfit, why_no_bits
+from vaekit.header import sha256
+from vaekit.inference import Model
+from vaekit.reporting import SILENT, Reporter
+
+Record = dict[str, Any]
+
+
+def evaluate(
+    model: Model,
+    images: ImageSet,
+    wanted: Wanted | None = None,
+    *,
+    points: ImageSet | None = None,
+    reporter: Reporter = SILENT,
+) -> Record:
+    """Everything that is wanted of a model on these images, in values JSON can hold.
+
+    `points` are images with factors for the scores of disentanglement, where others than `images`
+    shall be used: those scores want 15,000.
+
+    Example:
+        record = evaluate(vaekit.load("m.safetensors"), vaekit.load_dataset("digits"))
+        record["neg_elbo"], record["neg_elbo_stderr"]
+    """
+    wanted = wanted or Wanted()
+    subject = Subject(model, images, wanted.seed, wanted.batch_size, reporter)
+    absent = refuse_unfit(model, images, wanted, points)
+    extract = _extractor(subject, wanted, absent)
+    record = _whose(subject)
+    record |= _bound(subject, absent)
+    record |= _log_likelihood(subject, wanted)
+    record |= _latents_and_images(subject, wanted, record)
+    record |= _samples(subject, wanted, extract, absent)
+    record |= factor_scores(subject, points or images, wanted, absent)
+    record |= _circumstances(subject, wanted, absent)
+    return {name: finite(value) for name, value in record.items()}
+
+
+def _extractor(subject: Subject, wanted: Wanted, absent: dict[str, str]) -> Extractor | None:
+    """The features, before any long work; where they are missing, all other numbers still come."""
+    if not (wanted.metrics & set(SAMPLES)) - absent.keys():
+        return None
+    try:
+        return extractor(wanted.features, subject.model.network, wanted.inception_weights)
+    except FeaturesMissing as missing:
+        names = [name for name in SAMPLES if name in wanted.metrics]
+        subject.reporter.warn(f"{', '.join(names)} left out: {missing} (or --features pixels)")
+        absent |= dict.fromkeys(names, str(missing))
+        return None
+
+
+def _whose(subject: Subject) -> Record:
+    return {
+        "dataset": subject.images.name,
+        "split": subject.images.split,
+        "n": len(subject.images),
+        "likelihood": subject.model.header.likelihood.name,
+        "binarization": subject.binarization,
+    }
+
+
+def _bound(subject: Subject, absent: dict[str, str]) -> Record:
+    """The ELBO and its parts, and bits where they mean something."""
+    network = subject.model.network
+    objective = registry.resolve("objective", "elbo")
+    report: ElboReport = summary(
+        image_terms(network, objective, x, start=start, seed=subject.seed)
+        for start, x in subject.observed("bound")
+    )
+    record: Record = {}
+    for name in ("neg_elbo", "reconstruction", "kl"):
+        record[name] = getattr(report, name)
+        record[f"{name}_stderr"] = report.stderr[name]
+    record["kl_per_dim"] = report.kl_per_dim
+    if network.likelihood.discrete:
+        scale = 1 / (math.prod(network.image) * math.log(2))
+        record["bits_per_dim"] = report.neg_elbo * scale
+        record["bits_per_dim_stderr"] = report.stderr["neg_elbo"] * scale
+    else:
+        absent["bits_per_dim"] = why_no_bits(network.likelihood.name)
+    return record
+
+
+def _log_likelihood(subject: Subject, wanted: Wanted) -> Record:
+    """Minus the importance weighted bound, and its K."""
+    samples = wanted.nll_samples
+    if samples is None:
+        return {}
+    found = []
+    total = samples * len(subject.images)
+    quiet = Subject(subject.model, subject.images, subject.seed, subject.batch_size)
+    with subject.reporter.task("log-likelihood", total, "draws") as task:
+        for start, x in quiet.observed(""):
+            network, seed = subject.model.network, subject.seed
+            found.append(log_likelihood(network, x, samples, seed=seed, start=start, task=task))
+    values = -torch.cat(found)
+    stderr = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return {"nll": float(values.mean()), "nll_stderr": stderr, "nll_samples": samples}
+
+
+def _latents_and_images(subject: Subject, wanted: Wanted, record: Record) -> Record:
+    """Active units and the like, the quality of reconstructions, and the diagnosis of both."""
+    latents = aggregate(subject.posteriors())
+    errors, ratios, likenesses = zip(
+        *((quality.mse(a, b), quality.psnr(a, b), quality.ssim(a, b)) for a, b in subject.pairs()),
+        strict=True,
+    )
+    error, variance = _mean(errors), unit_variance(subject.images)
+    explained = 1 - error / variance if variance > 0 else math.nan
+    verdict, sentence = _diagnose(record["kl"], latents, explained)
+    correlation = {"total_correlation": latents.total_correlation}
+    return {
+        "rate": record["kl"],
+        "distortion": record["reconstruction"],
+        "active_units": latents.active_units,
+        "aggregate_kl": latents.aggregate_kl,
+        **(correlation if "total_correlation" in wanted.metrics else {}),
+        "mse": error,
+        "psnr": _mean(ratios),
+        "ssim": _mean(likenesses),
+        "explained_variance": explained,
+        "verdict": verdict,
+        "diagnosis": sentence,
+    }
+
+
+def _diagnose(kl: float, latents: Aggregate, explained: float) -> tuple[str, str]:
+    known = explained if math.isfinite(explained) else 1.0
+    width = len(latents.mean)
+    return diagnosis(Health(kl, latents.active_units, width, known, latents.aggregate_kl))
+
+
+def _mean(parts: tuple[torch.Tensor, ...]) -> float:
+    """The mean over images, of values that came in parts."""
+    return float(torch.cat(parts).mean())
+
+
+def _samples(
+    subject: Subject, wanted: Wanted, extract: Extractor | None, absent: dict[str, str]
+) -> Record:
+    """How drawn images compare with the real ones, by features that are named."""
+    names = [name for name in SAMPLES if name in wanted.metrics and name not in absent]
+    if extract is None or not names:
+        return {}
+    real, drawn = subject.features_of_both(extract)
+    if not math.isfinite(float(real.sum()) + float(drawn.sum())):
+        raise VaekitError(f"--features {wanted.features}: the features are not all finite")
+    found: Record = {"features": wanted.features}
+    if "fid" in names:
+        found["fid"] = fid(real, drawn)
+    if "kid" in names:
+        with subject.reporter.task("kid", SUBSETS, "subsets") as task:
+            found["kid"] = kid(real, drawn, seed=subject.seed, advance=task.advance)
+    if {*names} - {"fid", "kid"}:
+        shares = manifolds(real, drawn)
+        found |= {name: getattr(shares, name) for name in names if name not in ("fid", "kid")}
+    settings = {
+        "drawn": len(drawn),
+        "width": real.shape[1],
+        "kid_subsets": SUBSETS,
+        "kid_subset_size": min(SUBSET_SIZE, len(real)),
+        "neighbours_precision_recall": NEIGHBOURS_PRECISION,
+        "neighbours_density_coverage": NEIGHBOURS_DENSITY,
+    }
+    return {**found, "sample_settings": settings}
+
+
+def _circumstances(subject: Subject, wanted: Wanted, absent: dict[str, str]) -> Record:
+    path: Path | None = subject.model.path
+    normalised = subject.model.network.likelihood.normalised
+    return {
+        **({} if wanted.any_of(SAMPLES) else {"features": None}),
+        "notes": [] if normalised else [NOT_A_LIKELIHOOD],
+        "absent": absent,
+        "seed": subject.seed,
+        "model_sha256": sha256(path) if path is not None else None,
+        "vaekit_version": __version__,
+    }
+
+
+def finite(value: Any) -> Any:
+    """The same, with null for every number that JSON does not know.
+
+    >>> finite({"a": [1.0, math.nan], "b": math.inf})
+    {'a': [1.0, None], 'b': None}
+    """
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
