@@ -20,11 +20,12 @@ from vaekit.errors import DataError, UsageError
 from vaekit.gaussian import Normal
 from vaekit.header import ModelHeader
 from vaekit.models.base import VAE
-from vaekit.seeds import normal_rows
+from vaekit.seeds import BLOCK, normal_rows
 
 Images = np.ndarray[Any, Any] | Tensor
 
-CHUNK = 64
+CHUNK = BLOCK
+"""As many rows as have noise drawn under one key."""
 
 
 def load(
@@ -228,16 +229,21 @@ def _padded(network: VAE, rows: Tensor) -> Iterator[Tensor]:
         yield torch.cat([chunk, padding]).to(device)
 
 
+def check_path(steps: int, method: str) -> None:
+    """Refuse what no path can be made by."""
+    if method not in ("slerp", "linear"):
+        raise UsageError(f"--method {method}: slerp or linear")
+    if steps < 2:
+        raise UsageError(f"--steps {steps}: at least the two ends")
+
+
 def between(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
     """`steps` latents from `a` to `b`: along the arc (slerp; White, 2016, 1609.04468), or straight.
 
     >>> between(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)[1]
     tensor([0.7071, 0.7071])
     """
-    if method not in ("slerp", "linear"):
-        raise UsageError(f"--method {method}: slerp or linear")
-    if steps < 2:
-        raise UsageError(f"--steps {steps}: at least the two ends")
+    check_path(steps, method)
     t = torch.linspace(0, 1, steps)[:, None]
     path = _slerp(a, b, t) if method == "slerp" else torch.lerp(a, b, t)
     path[0], path[-1] = a, b

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.options import AsBytes, ModelFile, Use, Where, flat
-from vaekit.cli.using import open_model, refuse_mixed, say_written
+from vaekit.cli.using import begin, open_model, say_written
+from vaekit.errors import DataError, UsageError
 from vaekit.output.forms import ARRAYS, FOLDER, PICTURES, choose
 
 if TYPE_CHECKING:
@@ -39,13 +39,12 @@ def command(
     [dim]vaekit embed m.safetensors photos/ -o - | vaekit decode m.safetensors - -o back.png[/dim]
     """
     target = choose(where.output, where.form, TAKES, "png", "decoded.png")
-    refuse_mixed(target, use)
-    terminal = Terminal(quiet=use.quiet)
+    terminal = begin(model, target, use)
     opened = open_model(model, use, terminal)
     from vaekit.latents import read_latents
     from vaekit.output.images import open_images
 
-    place = sys.stdin.buffer if latents == "-" else Path(latents)
+    place = _stdin() if latents == "-" else Path(latents)
     count = 0
     with (
         read_latents(place, width=opened.latent_dim, allow_nonfinite=use.allow_nonfinite) as stream,
@@ -57,6 +56,14 @@ def command(
             count += len(z)
             task.advance(len(z))
     say_written(target, count, use)
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise DataError("standard input: is closed")
+    if sys.stdin.isatty():
+        raise UsageError("no latents: name a file of them, or pipe or redirect one into it")
+    return sys.stdin.buffer
 
 
 def _chunks(stream: LatentStream) -> Iterator[Tensor]:

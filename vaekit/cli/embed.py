@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.options import ModelFile, Sampled, Source, Use, Where, flat, option, switch
-from vaekit.cli.using import counted, open_images, open_model, refuse_mixed, say_written
+from vaekit.cli.using import begin, counted, open_images, open_model, say_written
 from vaekit.errors import UsageError
-from vaekit.output.forms import PICTURES, RECORDS, Target, choose
+from vaekit.output.forms import FOLDER, PICTURES, RECORDS, Target, choose
 
 if TYPE_CHECKING:
     from vaekit.data.incoming import Chunk, ImageStream
@@ -46,21 +46,27 @@ def command(
     [dim]vaekit embed model.safetensors --dataset digits -o latents.png[/dim] draws a scatter.
     """
     target = choose(where.output, where.form, TAKES, "npy", "latents.npz")
-    refuse_mixed(target, use)
     _check(target, project, thumbnails=thumbnails, stats=stats)
-    terminal = Terminal(quiet=use.quiet)
+    terminal = begin(model, target, use)
     opened = open_model(model, use, terminal)
     stream = open_images(source, opened, use, terminal)
-    with counted(stream, terminal, "embedding") as chunks:
+    alone = projector is not None and not (where.output or where.form or project)
+    with counted(stream, terminal, "embedding") as chunks, ExitStack() as stack:
         rows = _embedded(opened, chunks, use, sample=sample)
         if projector is not None:
-            count = _project_folder(rows, stream, projector)
-            target = Target(projector, "folder")
+            rows = _projected(rows, stream, projector, stack)
+        if alone:
+            count = sum(len(chunk) for chunk, _ in rows)
         elif project or target.form in PICTURES:
             count = _plane(rows, stream, target, project or "pca", use, thumbnails=thumbnails)
         else:
             count = _records(rows, stream, target, opened.latent_dim, stats=stats)
-    say_written(target, count, use)
+    if projector is None:
+        say_written(target, count, use)
+    elif alone:
+        say_written(Target(projector, FOLDER), count, use)
+    else:
+        say_written(target, count, use, projector=projector)
 
 
 def _check(target: Target, project: str | None, *, thumbnails: bool, stats: bool) -> None:
@@ -108,15 +114,16 @@ def _records(
     return count
 
 
-def _project_folder(rows: Iterator[tuple[Chunk, Normal]], stream: ImageStream, folder: Path) -> int:
+def _projected(
+    rows: Iterator[tuple[Chunk, Normal]], stream: ImageStream, folder: Path, stack: ExitStack
+) -> Iterator[tuple[Chunk, Normal]]:
+    """The same rows, which on their way go into the projector's folder."""
     from vaekit.output.projector import open_projector
 
-    count = 0
-    with open_projector(folder) as out:
-        for chunk, q in rows:
-            out.write(chunk.names, q.mean, labels=chunk.words(stream.classes), images=chunk.images)
-            count += len(chunk)
-    return count
+    out = stack.enter_context(open_projector(folder))
+    for chunk, q in rows:
+        out.write(chunk.names, q.mean, labels=chunk.words(stream.classes), images=chunk.images)
+        yield chunk, q
 
 
 def _plane(

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.options import AsBytes, ModelFile, Source, Use, Where, flat, option
-from vaekit.cli.using import open_images, open_model, refuse_mixed, say_written
+from vaekit.cli.using import begin, open_images, open_model, refuse_parts, required, say_written
 from vaekit.errors import DataError, UsageError
-from vaekit.output.forms import ARRAYS, FOLDER, choose
+from vaekit.output.forms import ANIMATIONS, ARRAYS, FOLDER, choose
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vaekit.inference import Model
 
-TAKES = ("png", "jpeg", "gif", "webp", "apng", FOLDER, *ARRAYS)
+STILLS = ("png", "jpeg")
+TAKES = (*STILLS, *ANIMATIONS, FOLDER, *ARRAYS)
 ROWS = 8
 
 
@@ -44,27 +45,38 @@ def command(
     Without images the ends are drawn from the prior; with --dataset they are images of it.
     """
     target = choose(where.output, where.form, TAKES, "png", "interpolation.png")
-    refuse_mixed(target, use)
-    terminal = Terminal(quiet=use.quiet)
+    terminal = begin(model, target, use)
     if n is not None and source.listed:
         raise UsageError("-n is for drawn ends: with images there is one path, through all of them")
+    if source.dataset is None:
+        refuse_parts(source)
     opened = open_model(model, use, terminal)
     from vaekit.cli.paths import write_paths
-    from vaekit.inference import between
+    from vaekit.inference import check_path
 
+    check_path(steps, method)
     ends = _ends(opened, source, use, terminal, n or ROWS)
-    paths = [
-        _path(opened, [between(a, b, steps, method) for a, b in pairwise(row)]) for row in ends
-    ]
+    paths = [opened.decode(_along(row, steps, method)) for row in ends]
+    count = sum(map(len, paths))
+    if target.form in STILLS:  # through many images: a row from each to the next
+        paths = [leg for path in paths for leg in _legs(path, steps)]
     write_paths(target, paths, None, opened.header.image, as_bytes=as_bytes)
-    say_written(target, sum(map(len, paths)), use)
+    say_written(target, count, use)
 
 
-def _path(model: Model, legs: list[Tensor]) -> Tensor:
-    """The images along a path; where two legs meet, the image in common comes once."""
+def _along(stops: list[Tensor], steps: int, method: str) -> Tensor:
+    """The latents along a path; where two legs meet, the one in common comes once."""
     import torch
 
-    return model.decode(torch.cat([legs[0], *(leg[1:] for leg in legs[1:])]))
+    from vaekit.inference import between
+
+    legs = [between(a, b, steps, method) for a, b in pairwise(stops)]
+    return torch.cat([legs[0], *(leg[1:] for leg in legs[1:])])
+
+
+def _legs(path: Tensor, steps: int) -> list[Tensor]:
+    """The parts of a path, each with both its ends."""
+    return [path[start : start + steps] for start in range(0, len(path) - 1, steps - 1)]
 
 
 def _ends(
@@ -86,9 +98,8 @@ def _images(model: Model, source: Source, use: Use, terminal: Terminal, most: in
 
     import torch
 
-    limit = source.limit or most
-    strict = dataclasses.replace(source, strict=True, limit=None if source.listed else limit)
-    with open_images(strict, model, use, terminal) as stream:
+    strict = dataclasses.replace(source, strict=True, limit=source.limit or most)
+    with required(), open_images(strict, model, use, terminal) as stream:
         found = [model.embed(chunk.images) for chunk in stream]
     z = torch.cat(found) if found else torch.empty(0, model.latent_dim)
     if len(z) < 2:

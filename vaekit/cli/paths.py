@@ -20,6 +20,11 @@ def write_paths(
     as_bytes: bool,
 ) -> None:
     """A row for each path, an animation with a frame for each step, or all images in order."""
+    from vaekit.output.images import open_images, refuse_many
+
+    count = sum(map(len, paths))
+    if target.form in (*PICTURES, *ANIMATIONS):
+        refuse_many(count, shape)
     if target.form in ANIMATIONS:
         from vaekit.output.animation import encode_animation, frames
         from vaekit.output.sink import write
@@ -32,9 +37,6 @@ def write_paths(
 
         write(target, encode_picture(strip(paths, labels), target.form))
     else:
-        from vaekit.output.images import open_images
-
-        count = sum(map(len, paths))
         with open_images(target, shape, count=count, as_bytes=as_bytes) as out:
             for path in paths:
                 out.write(path)

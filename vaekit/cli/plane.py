@@ -76,7 +76,7 @@ class Plane:
             points,
             labels=labels,
             classes=classes,
-            title=f"Latent space of {len(points):,} images",
+            title=f"Latent space of {len(points):,} image{'s' * (len(points) != 1)}",
             axes=axes,
             thumbnails=np.concatenate(self._images) if self._images else None,
         )

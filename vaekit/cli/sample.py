@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.options import AsBytes, ModelFile, Use, Where, flat, option
-from vaekit.cli.using import open_model, positive, refuse_mixed, say_written
+from vaekit.cli.using import begin, finite, open_model, positive, say_written
 from vaekit.output.forms import ARRAYS, FOLDER, PICTURES, choose
 
 TAKES = (*PICTURES, FOLDER, *ARRAYS)
@@ -29,9 +28,9 @@ def command(
     16 of the same seed.
     """
     positive("-n", n)
+    finite("--temperature", temperature)
     target = choose(where.output, where.form, TAKES, "png", "samples.png")
-    refuse_mixed(target, use)
-    terminal = Terminal(quiet=use.quiet)
+    terminal = begin(model, target, use)
     opened = open_model(model, use, terminal)
     from vaekit.inference import held
     from vaekit.output.images import open_images

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.options import AsBytes, ModelFile, Source, Use, Where, flat, option
-from vaekit.cli.using import open_images, open_model, refuse_mixed, say_written
+from vaekit.cli.using import (
+    begin,
+    finite,
+    open_images,
+    open_model,
+    refuse_parts,
+    required,
+    say_written,
+)
 from vaekit.errors import UsageError
 from vaekit.output.forms import ARRAYS, FOLDER, choose
 
@@ -40,9 +48,11 @@ def command(
     The others stay where the image has them, or at the prior's mean. Dimensions are ordered by
     their mean KL over --dataset, or over training images as the model file has it.
     """
+    finite("--range", reach)
+    if source.dataset is None:
+        refuse_parts(source)
     target = choose(where.output, where.form, TAKES, "png", "traversal.png")
-    refuse_mixed(target, use)
-    terminal = Terminal(quiet=use.quiet)
+    terminal = begin(model, target, use)
     opened = open_model(model, use, terminal)
     from vaekit.cli.paths import write_paths
     from vaekit.inference import traversal
@@ -81,8 +91,8 @@ def _base(model: Model, source: Source, use: Use, terminal: Terminal) -> Tensor:
 
     if not source.listed:
         return torch.zeros(model.latent_dim)
-    one = dataclasses.replace(source, dataset=None, strict=True)
-    with open_images(one, model, use, terminal) as stream:
+    one = dataclasses.replace(source, dataset=None, split="test", limit=None, strict=True)
+    with required(), open_images(one, model, use, terminal) as stream:
         z = torch.cat([model.embed(chunk.images) for chunk in stream])
     if len(z) != 1:
         raise UsageError(f"traverse departs from one image, not {len(z)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,32 @@ from typing import TYPE_CHECKING
 from vaekit import registry
 from vaekit.cli.console import Terminal
 from vaekit.cli.options import Source, Use
-from vaekit.errors import UsageError
+from vaekit.errors import ImageError, UsageError
 from vaekit.header import read
 
 if TYPE_CHECKING:
     from vaekit.data.incoming import Chunk, ImageStream
     from vaekit.inference import Model
     from vaekit.output.forms import Target
+
+
+def begin(model: Path, target: Target, use: Use) -> Terminal:
+    """Refuse what cannot be meant, before anything heavy is imported; gives the terminal."""
+    if use.as_json and target.path is None:
+        raise UsageError("--json and -o - exclude each other: both want stdout")
+    if target.path is not None and _same_file(target.path, model):
+        raise UsageError(f"-o {target.path}: is the model itself, which would be lost")
+    terminal = Terminal(quiet=use.quiet)
+    if target.path is None and sys.stdout is not None and sys.stdout.isatty():
+        terminal.live = False  # a bar would be drawn through the data
+    return terminal
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def open_model(path: Path, use: Use, terminal: Terminal) -> Model:
@@ -43,12 +63,13 @@ def open_images(source: Source, model: Model, use: Use, terminal: Terminal) -> I
     if source.listed and source.dataset:
         raise UsageError("--dataset and images exclude each other")
     if source.listed:
+        refuse_parts(source)
         return incoming.open_images(
             source.images or [],
             shape=model.header.image,
             files_from=source.files_from,
             null_separated=source.null,
-            stdin=sys.stdin.buffer,
+            stdin=None if sys.stdin is None else sys.stdin.buffer,
             strict=source.strict,
             reporter=terminal,
         )
@@ -63,6 +84,13 @@ def open_images(source: Source, model: Model, use: Use, terminal: Terminal) -> I
         strict=source.strict,
         reporter=terminal,
     )
+
+
+def refuse_parts(source: Source) -> None:
+    """What says which part of a data set is taken has no meaning where there is none."""
+    for flag, given in (("--limit", source.limit), ("--split", source.split != "test")):
+        if given:
+            raise UsageError(f"{flag} is for --dataset, which is not given")
 
 
 def _own_dataset(model: Model, source: Source, terminal: Terminal) -> str:
@@ -107,21 +135,35 @@ def known(stream: ImageStream, most: int | None) -> int | None:
     return stream.count if most is None or stream.count is None else min(most, stream.count)
 
 
-def say_written(target: Target, count: int, use: Use) -> None:
-    """The one line on stdout: where it went. Data on stdout is not followed by a word."""
-    if target.path is not None:
-        record = {"path": str(target.path), "n": count}
-        print(json.dumps(record) if use.as_json else target.path)
-
-
-def refuse_mixed(target: Target, use: Use) -> None:
-    """`--json` and `-o -` both want stdout."""
-    if use.as_json and target.path is None:
-        raise UsageError("--json and -o - exclude each other: both want stdout")
+def say_written(target: Target, count: int, use: Use, **more: Path) -> None:
+    """A line on stdout for each thing: where it went. Data on stdout is not followed by a word."""
+    if target.path is None:
+        return
+    if use.as_json:
+        others = {name: str(path) for name, path in more.items()}
+        print(json.dumps({"path": str(target.path), "n": count, **others}))
+    else:
+        print(target.path, *more.values(), sep="\n")
 
 
 def positive(name: str, value: int) -> int:
     """A count that is at least 1."""
     if value < 1:
         raise UsageError(f"{name} {value}: at least 1")
+    return value
+
+
+@contextmanager
+def required() -> Iterator[None]:
+    """Where each image matters, a bad one is an error though nobody gave --strict."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(str(error).removesuffix(" (--strict)")) from None
+
+
+def finite(name: str, value: float) -> float:
+    """A number; infinity would only come out as images of nothing."""
+    if not math.isfinite(value):
+        raise UsageError(f"{name} {value}: a finite number is needed")
     return value

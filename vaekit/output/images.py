@@ -88,19 +88,17 @@ class _Picture:
     """Collects bytes until the end, for one grid; reconstructions stand under their originals."""
 
     def __init__(self, shape: tuple[int, int, int], count: int | None, columns: int | None) -> None:
-        height, width, _ = shape
-        self.most = max(1, min(MOST, MOST_PIXELS // (height * width)))
-        self.columns, self.count = columns, 0
+        self.shape, self.columns, self.count = shape, columns, 0
         self.images: list[Bytes] = []
         self.originals: list[Bytes] = []
-        self._refuse_many(count or 0)
+        refuse_many(count or 0, shape)
 
     def write(
         self, images: Images, *, names: Sequence[str] | None = None, originals: Images | None = None
     ) -> None:
         """Some more images."""
         self.count += len(images)
-        self._refuse_many(self.count)
+        refuse_many(self.count, self.shape)
         self.images.append(to_uint8(images))
         if originals is not None:
             self.originals.append(to_uint8(originals))
@@ -113,13 +111,6 @@ class _Picture:
         if not self.originals:
             return grid(images, columns=self.columns)
         return rows([np.concatenate(self.originals), images], LABELS, columns=self.columns)
-
-    def _refuse_many(self, count: int) -> None:
-        if count > self.most:
-            raise UsageError(
-                f"{count:,} images are too many for one picture, which shows at most"
-                f" {self.most:,} of this size: write a folder (-o NAME/) or an array (-o NAME.npy)"
-            )
 
 
 class _Folder:
@@ -164,6 +155,16 @@ def channels_last(images: Images) -> NDArray[Any]:
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     return array.astype(np.float32, copy=False).transpose(0, 2, 3, 1)
+
+
+def refuse_many(count: int, shape: tuple[int, int, int]) -> None:
+    """More images than anyone could look at are no picture."""
+    most = max(1, min(MOST, MOST_PIXELS // (shape[0] * shape[1])))
+    if count > most:
+        raise UsageError(
+            f"{count:,} images are too many for one picture, which shows at most"
+            f" {most:,} of this size: write a folder (-o NAME/) or an array (-o NAME.npy)"
+        )
 
 
 def refuse_run(folder: Path) -> None:
