@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vaekit import registry
 from vaekit.cli.console import Terminal
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from vaekit.data.incoming import Chunk, ImageStream
     from vaekit.inference import Model
     from vaekit.output.forms import Target
+
+
+class Parted(Protocol):
+    """Something that says which part of a data set is wanted."""
+
+    @property
+    def split(self) -> str:
+        """train, val, test or all."""
+        ...
 
 
 def begin(model: Path, target: Target, use: Use) -> Terminal:
@@ -74,12 +83,12 @@ def open_images(source: Source, model: Model, use: Use, terminal: Terminal) -> I
             reporter=terminal,
         )
     return incoming.open_dataset(
-        source.dataset or _own_dataset(model, source, terminal),
+        source.dataset or own_dataset(model, source, terminal),
         source.split,
         shape=model.header.image,
         limit=source.limit,
         seed=use.seed,
-        val_split=_val_split(model),
+        val_split=val_split_of(model),
         data_dir=source.data_dir,
         strict=source.strict,
         reporter=terminal,
@@ -93,7 +102,8 @@ def refuse_parts(source: Source) -> None:
             raise UsageError(f"{flag} is for --dataset, which is not given")
 
 
-def _own_dataset(model: Model, source: Source, terminal: Terminal) -> str:
+def own_dataset(model: Model, source: Parted, terminal: Terminal) -> str:
+    """The named set that the model was trained on, where the user named none."""
     name = str(model.header.training.get("dataset"))
     if name not in registry.names("dataset"):
         raise UsageError("no images: name some, or - for stdin, or --dataset")
@@ -101,7 +111,7 @@ def _own_dataset(model: Model, source: Source, terminal: Terminal) -> str:
     return name
 
 
-def _val_split(model: Model) -> float:
+def val_split_of(model: Model) -> float:
     """The validation part that training kept, so that `--split val` is that part."""
     config = model.header.training.get("config")
     value = config.get("val_split") if isinstance(config, dict) else None

@@ -22,7 +22,7 @@ from vaekit.models.base import VAE
 from vaekit.reporting import Task
 from vaekit.seeds import BLOCK, normal_rows
 
-ROWS = 1024
+ROWS = 512
 """Latents decoded at once on a CPU: as many as stay in its caches."""
 ROWS_ON_ACCELERATOR = 16384
 MOST_VALUES = 2**22

@@ -99,7 +99,7 @@ def _bound(subject: Subject, absent: dict[str, str]) -> Record:
     objective = registry.resolve("objective", "elbo")
     report: ElboReport = summary(
         image_terms(network, objective, x, start=start, seed=subject.seed)
-        for start, x in subject.observed("bound")
+        for start, x in subject.watched("bound")
     )
     record: Record = {}
     for name in ("neg_elbo", "reconstruction", "kl"):
@@ -122,9 +122,8 @@ def _log_likelihood(subject: Subject, wanted: Wanted) -> Record:
         return {}
     found = []
     total = samples * len(subject.images)
-    quiet = Subject(subject.model, subject.images, subject.seed, subject.batch_size)
     with subject.reporter.task("log-likelihood", total, "draws") as task:
-        for start, x in quiet.observed(""):
+        for start, x in subject.observed():
             network, seed = subject.model.network, subject.seed
             found.append(log_likelihood(network, x, samples, seed=seed, start=start, task=task))
     values = -torch.cat(found)

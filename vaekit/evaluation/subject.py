@@ -56,16 +56,21 @@ class Subject:
         """The images on the model's device."""
         return Batches(self.images, self.model.device)
 
-    def observed(self, label: str) -> Iterator[tuple[int, Tensor]]:
-        """(number of the first, images as the model sees them), with progress."""
+    def observed(self) -> Iterator[tuple[int, Tensor]]:
+        """(number of the first, images as the model sees them), on the model's device."""
+        for indices, x in self.batches.in_order(self.held):
+            yield int(indices[0]), observe(x, indices, self.binarization, self.seed)
+
+    def watched(self, label: str) -> Iterator[tuple[int, Tensor]]:
+        """The same, with progress in images."""
         with self.reporter.task(label, len(self.images)) as task:
-            for indices, x in self.batches.in_order(self.held):
-                yield int(indices[0]), observe(x, indices, self.binarization, self.seed)
+            for start, x in self.observed():
+                yield start, x
                 task.advance(len(x))
 
     def posteriors(self) -> Iterator[Normal]:
         """q(z|x) of the images as the model sees them."""
-        for _, x in self.observed("latents"):
+        for _, x in self.watched("latents"):
             yield inference.encode(self.model.network, x)
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
