@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaekit.errors import UsageError, VaekitError
-from vaekit.output.forms import RECORDS, Target
+from vaekit.output.forms import RECORDS, Target, choose
 from vaekit.output.numerals import shortest
 from vaekit.output.records import open_records
 
@@ -233,3 +234,15 @@ def test_a_quoted_field_is_quoted_for_every_reader(tmp_path):
     content = path.read_bytes().decode()
     rows = list(csv.reader(io.StringIO(content, newline="")))
     assert [row[0] for row in rows[1:]] == names
+
+
+def test_a_class_name_that_arrives_late_is_not_cut(tmp_path: Path) -> None:
+    classes: list[str] = []
+    target = choose(str(tmp_path / "z.npz"), None, RECORDS, "npy", "z.npz")
+    with open_records(target, width=1, classes=classes) as out:
+        classes.append("a")
+        out.write(["1.png"], np.zeros((1, 1), np.float32), labels=[0])
+        classes.append("a name of more than twenty letters")
+        out.write(["2.png"], np.zeros((1, 1), np.float32), labels=[1])
+    with np.load(tmp_path / "z.npz") as archive:
+        assert archive["label"].tolist() == ["a", "a name of more than twenty letters"]

@@ -64,7 +64,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     """Say what went wrong in one line; gives the exit code."""
-    from vaekit.cli.console import one_line
+    from vaekit.wording import one_line
 
     debug = "--debug" in arguments or os.environ.get("VAEKIT_DEBUG", "") not in ("", "0", "false")
     if debug:

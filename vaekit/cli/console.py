@@ -21,15 +21,10 @@ from rich.progress import Task as BarTask
 from rich.text import Text
 
 from vaekit.reporting import Task
+from vaekit.wording import one_line
 
 LOG_SECONDS = 5.0
 """A log gets a line this often at most."""
-
-
-def one_line(message: str) -> str:
-    """A message fit for one line of any terminal, whatever names are in it."""
-    plain = message.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 
 
 def stderr_console() -> Console:

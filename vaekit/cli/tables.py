@@ -7,20 +7,21 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from vaekit.cli.console import one_line
+from vaekit.wording import one_line
 
 WIDE = 10_000
 """Columns of a pipe: nothing is wrapped there, so that a line stays a line."""
 
 
-def show(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout; the first column names the thing."""
+def show(columns: Sequence[str], lines: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table on stdout; the first column names the thing, and a Text brings its style."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for i, column in enumerate(columns):
         table.add_column(column, no_wrap=i == 0, style="bold" if i == 0 else "")
     for line in lines:
-        table.add_row(*map(one_line, line))
+        table.add_row(*(cell if isinstance(cell, Text) else one_line(cell) for cell in line))
     _print(table)
 
 

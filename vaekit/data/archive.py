@@ -24,9 +24,9 @@ from vaekit.data.decode import MAX_BYTES
 from vaekit.data.imageset import Integers
 from vaekit.data.source import Files, Held, Listing, Loader, Request, Source
 from vaekit.data.tree import grow
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
+from vaekit.wording import one_line
 
 MAX_EXPANSION = 200
 """An archive of over 1 GiB unpacked must not be this many times smaller packed: no images are."""

@@ -19,8 +19,8 @@ from vaekit.data import npy
 from vaekit.data.archive import BROKEN, file_identity
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Numbered, Request, Rows, Source
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError
+from vaekit.wording import one_line
 
 SHAPES = "(N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3"
 Array = npt.NDArray[Any]

@@ -21,8 +21,8 @@ from vaekit.data.download import Remote, fetch, unpack_tar
 from vaekit.data.idx import datasets_dir
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Numbered, Request, Rows, Source, array_blocks
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError
+from vaekit.wording import one_line
 
 _HOME = "https://www.cs.toronto.edu/~kriz/"
 _PIXELS = 3 * 32 * 32

@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from vaekit import files
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError, DownloadError
 from vaekit.reporting import Reporter
+from vaekit.wording import one_line
 
 TIMEOUT = 30
 """Seconds without a byte after which a server counts as silent."""

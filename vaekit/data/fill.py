@@ -17,9 +17,9 @@ from vaekit.data.decode import Picture, decode, fit, quietly
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Files, Loader, Part, Rows, Size, batched
 from vaekit.data.threads import in_order
-from vaekit.data.wording import unreadable
 from vaekit.errors import ImageError
 from vaekit.reporting import Reporter, Task
+from vaekit.wording import unreadable
 
 USUAL_SIZE = (64, 64)
 LARGEST_NATIVE = 256

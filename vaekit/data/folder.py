@@ -13,9 +13,9 @@ from vaekit.data.decode import MAX_BYTES
 from vaekit.data.imageset import Integers
 from vaekit.data.source import Files, Listing, Loader, Reading, Request, Source
 from vaekit.data.tree import grow, is_hidden, is_image
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
+from vaekit.wording import one_line
 
 
 def open_folder(path: Path, request: Request) -> Source:

@@ -15,8 +15,8 @@ from vaekit.data.archive import file_identity
 from vaekit.data.download import Remote, fetch, unpack_gz
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Numbered, Request, Rows, Source, array_blocks
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError
+from vaekit.wording import one_line
 
 STEMS = {"train": "train", "test": "t10k"}
 

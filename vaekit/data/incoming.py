@@ -28,9 +28,9 @@ from vaekit.data.once import Once
 from vaekit.data.piped import Pipe
 from vaekit.data.source import Request, Rows
 from vaekit.data.stream import CHUNK, Chunk, ImageStream
-from vaekit.data.wording import one_line, shown, unreadable
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter
+from vaekit.wording import one_line, shown, unreadable
 
 __all__ = ["CHUNK", "Chunk", "ImageStream", "open_dataset", "open_images"]
 

@@ -26,10 +26,10 @@ from vaekit.data.decode import ENDINGS
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Listing, Loader, Request, Rows, Source
 from vaekit.data.tree import gather
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import Reporter
 from vaekit.seeds import BLOCK
+from vaekit.wording import one_line
 
 Shape = tuple[int, int, int]
 Label = str | int | None

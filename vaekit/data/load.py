@@ -19,9 +19,9 @@ from vaekit.data.fill import Wanted
 from vaekit.data.imageset import ImageSet, Integers
 from vaekit.data.once import Once
 from vaekit.data.source import SPLITS, Request, Size, Source
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter
+from vaekit.wording import one_line
 
 LARGEST_SIDE = 8192
 

@@ -17,8 +17,8 @@ from vaekit.data.folder import FolderReader
 from vaekit.data.idx import datasets_dir
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import SPLITS, Files, Numbered, Request, Rows, Source, array_blocks
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError
+from vaekit.wording import one_line
 
 _HOUSES = "http://ufldl.stanford.edu/housenumbers/"
 SVHN = {

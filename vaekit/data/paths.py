@@ -10,8 +10,8 @@ from typing import Literal
 
 from vaekit.data.decode import ENDINGS
 from vaekit.data.source import Request, Source
-from vaekit.data.wording import one_line, unreadable
 from vaekit.errors import DataError
+from vaekit.wording import one_line, unreadable
 
 TAR_ENDINGS = (*(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz"),)
 Kind = Literal[

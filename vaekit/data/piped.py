@@ -34,9 +34,9 @@ from vaekit.data.inputs import (
 from vaekit.data.paths import HEAD, recognise
 from vaekit.data.source import Held, Request
 from vaekit.data.tree import is_hidden, is_image, no_image, others_note
-from vaekit.data.wording import unreadable
 from vaekit.errors import DataError
 from vaekit.reporting import Reporter
+from vaekit.wording import unreadable
 
 MOST_SPOOLED = 8 << 30
 """So many bytes of a zip are put into a temporary file."""

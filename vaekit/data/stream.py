@@ -19,10 +19,10 @@ from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.inputs import Block, Input, Item, Label, Shape
 from vaekit.data.source import Loader, batched
 from vaekit.data.threads import in_order
-from vaekit.data.wording import shown, unreadable
 from vaekit.errors import DataError, ImageError, VaekitError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.seeds import BLOCK
+from vaekit.wording import shown, unreadable
 
 CHUNK = BLOCK
 """Images in a chunk: as many as a model takes at once, and as have noise drawn under one key."""
@@ -259,11 +259,13 @@ def _joined(first: Chunk | None, second: Chunk) -> Chunk:
         return second
     if not len(second):
         return first
-    assert first.labels is not None
-    assert second.labels is not None
     images = np.concatenate([first.images, second.images])
-    labels = np.concatenate([first.labels, second.labels])
+    labels = np.concatenate([_numbers(first), _numbers(second)])
     return Chunk(images, first.names + second.names, labels)
+
+
+def _numbers(chunk: Chunk) -> Integers:
+    return np.full(len(chunk), -1) if chunk.labels is None else chunk.labels
 
 
 def _settled(chunk: Chunk) -> Chunk:

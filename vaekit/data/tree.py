@@ -20,8 +20,8 @@ import numpy as np
 from vaekit.data.decode import ENDINGS
 from vaekit.data.imageset import Integers
 from vaekit.data.source import SPLITS
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError
+from vaekit.wording import one_line
 
 _SPLIT_NAMES = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}
 _CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}

@@ -13,9 +13,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError
 from vaekit.output.tables import pyarrow
+from vaekit.wording import one_line
 
 Array = NDArray[Any]
 Found = tuple[int | None, Iterator[Array]]

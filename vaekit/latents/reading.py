@@ -24,9 +24,9 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.wording import one_line
 from vaekit.errors import DataError
 from vaekit.latents import binary, text
+from vaekit.wording import one_line
 
 Floats = NDArray[np.float32]
 Reader = Callable[[IO[bytes], str], tuple[int | None, Iterator[NDArray[Any]]]]

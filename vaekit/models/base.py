@@ -123,7 +123,8 @@ def build(
     kind: type[VAE] = resolve("model", name)
     full = resolve_settings(name, image, settings or {})
     check_latent_dim(latent_dim)
-    device = "meta" if torch.get_default_device().type == "meta" else "cpu"
+    # Not torch.get_default_device(), which before torch 2.7 does not see a `with torch.device`.
+    device = "meta" if torch.empty(0).is_meta else "cpu"
     # Not torch.manual_seed, which would reseed the accelerators' generators as well.
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.default_generator.manual_seed(key(seed, "weights"))

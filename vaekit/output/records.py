@@ -196,34 +196,29 @@ def _npz(target: Target, layout: Layout) -> Iterator[_Form]:
     row = (layout.width,)
     with opened(target) as file, open_zip(file) as archive, contextlib.ExitStack() as stack:
         names = stack.enter_context(_Words.waiting(target))
-        labels = Rows(stack.enter_context(waiting(target)), (), _label_type(layout.classes))
+        words = stack.enter_context(_Words.waiting(target))
+        numbers = Rows(stack.enter_context(waiting(target)), (), np.int64)
         spread = Rows(stack.enter_context(waiting(target)), row, np.float32)
 
         def write(block: Block) -> None:
             z.write(block.z)
             names.write(block.names)
-            labels.write(_label_array(block.labels, labels.dtype))
+            if layout.classes is None:
+                numbers.write(np.array([-1 if n is None else n for n in block.labels], np.int64))
+            else:  # a class out of range is written as its number
+                words.write(["" if label is None else str(label) for label in block.labels])
             if block.logvar is not None:
                 spread.write(block.logvar)
 
         with member(archive, target, "z", row, layout.count, np.float32) as z:
             yield write
-        names.leave(archive, target)
-        _leave(archive, target, "label", labels)
+        names.leave(archive, target, "path")
+        if layout.classes is None:
+            _leave(archive, target, "label", numbers)
+        else:
+            words.leave(archive, target, "label")
         if layout.logvar:
             _leave(archive, target, "logvar", spread)
-
-
-def _label_type(classes: Sequence[str] | None) -> np.dtype[Any]:
-    if classes is None:
-        return np.dtype(np.int64)
-    # A class out of range is written as its number.
-    return np.dtype(f"<U{max([20, *map(len, classes)])}")
-
-
-def _label_array(labels: list[Label], dtype: np.dtype[Any]) -> NDArray[Any]:
-    nothing = -1 if dtype.kind == "i" else ""
-    return np.array([nothing if label is None else label for label in labels]).astype(dtype)
 
 
 def _leave(archive: Any, target: Target, name: str, rows: Rows) -> None:
@@ -234,7 +229,7 @@ def _leave(archive: Any, target: Target, name: str, rows: Rows) -> None:
 
 
 class _Words:
-    """Names that wait until it is known how long the longest is, as an array of text must say."""
+    """Texts that wait until it is known how long the longest is, as an array of text must say."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.count, self.longest = file, 0, 1
@@ -250,9 +245,9 @@ class _Words:
         self.count += len(names)
         self.longest = max([self.longest, *map(len, names)])
 
-    def leave(self, archive: Any, target: Target) -> None:
+    def leave(self, archive: Any, target: Target, name: str) -> None:
         self.file.seek(0)
-        with member(archive, target, "path", (), self.count, f"<U{self.longest}") as out:
+        with member(archive, target, name, (), self.count, f"<U{self.longest}") as out:
             for start in range(0, self.count, BLOCK):
                 lines = [self.file.readline() for _ in range(min(BLOCK, self.count - start))]
                 out.write(np.array([json.loads(line) for line in lines], out.dtype))
