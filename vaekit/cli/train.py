@@ -84,5 +84,6 @@ def _summary(result: Any) -> dict[str, Any]:
         "model": str(result.model),
         "folder": str(result.folder),
         "best_epoch": result.best_epoch or None,
+        "likelihood": result.config.likelihood,
         **result.record,
     }

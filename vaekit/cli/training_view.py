@@ -43,7 +43,7 @@ class TrainingView(Terminal):
         loss = f"{config.likelihood}{' (not a likelihood)' if config.likelihood == 'bce' else ''}"
         self.say(
             f"{config.model}: {facts.parameters:,} parameters, "
-            f"latent {config.latent_dim}, {loss}, on {facts.device}"
+            f"latent {config.latent_dim}, {loss}, nats per image, on {facts.device}"
         )
         self.say(f"run: {facts.folder}")
         if self.live:
@@ -96,7 +96,7 @@ def _header(record: Mapping[str, float]) -> str:
     columns = f"{'epoch':>5}  {'train −ELBO':>11} {'recon':>9} {'KL':>7}"
     if "val_neg_elbo" in record:
         columns += f"  {'val −ELBO':>9} {'recon':>9} {'KL':>7}"
-    return f"{columns}  {'active':>6}  {'images/s':>9}   nats per image"
+    return f"{columns}  {'active':>6}  {'images/s':>9}"
 
 
 def _line(record: Mapping[str, float]) -> str:
