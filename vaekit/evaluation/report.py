@@ -160,7 +160,9 @@ def _latents_and_images(subject: Subject, wanted: Wanted, record: Record) -> Rec
 def _diagnose(kl: float, latents: Aggregate, explained: float) -> tuple[str, str]:
     known = explained if math.isfinite(explained) else 1.0
     width = len(latents.mean)
-    return diagnosis(Health(kl, latents.active_units, width, known, latents.aggregate_kl))
+    return diagnosis(
+        Health(latents.n, kl, latents.active_units, width, known, latents.aggregate_kl)
+    )
 
 
 def _mean(parts: tuple[torch.Tensor, ...]) -> float:

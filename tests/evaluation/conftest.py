@@ -1,0 +1,72 @@
+"""Linear VAEs, whose log p(x) is known: what every estimate is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from vaekit.gaussian import Normal
+from vaekit.likelihoods import build_likelihood
+from vaekit.models.base import VAE, build
+
+SIGMA = 0.4
+
+Linear = Callable[..., VAE]
+
+
+@pytest.fixture
+def linear() -> VAE:
+    """x = W z + b + noise on 4x4 images, with an encoder that is near the true posterior only."""
+    torch.manual_seed(3)
+    network = build(
+        "mlp",
+        image=(4, 4, 1),
+        latent_dim=3,
+        likelihood=build_likelihood("gaussian", sigma=SIGMA),
+        settings={"hidden": []},
+    ).eval()
+    w = 0.3 * torch.randn(16, 3)
+    precision = w.T @ w / SIGMA**2 + torch.eye(3)
+    to_mean = torch.linalg.solve(precision, w.T) / SIGMA**2
+    with torch.no_grad():
+        network.output.weight.copy_(w)
+        network.output.bias.fill_(0.5)
+        network.posterior.mean.weight.copy_(0.5 * to_mean)
+        network.posterior.mean.bias.copy_(-0.5 * to_mean @ torch.full((16,), 0.5))
+        network.posterior.logvar.weight.zero_()
+        network.posterior.logvar.bias.copy_(-torch.log(precision.diagonal()) + 0.9)
+    return network
+
+
+@pytest.fixture
+def pictures() -> Tensor:
+    generator = torch.Generator().manual_seed(4)
+    return torch.rand(60, 1, 4, 4, generator=generator)
+
+
+def exact_log_likelihood(network: VAE, x: Tensor) -> Tensor:
+    """log N(x; b, W Wᵀ + σ² I), by torch in float64."""
+    w, b = network.output.weight.detach().double(), network.output.bias.detach().double()
+    sigma = float(network.likelihood.sigma)
+    covariance = w @ w.T + sigma**2 * torch.eye(len(b), dtype=torch.float64)
+    return torch.distributions.MultivariateNormal(b, covariance).log_prob(x.double().flatten(1))
+
+
+def exact_elbo(network: VAE, x: Tensor) -> Tensor:
+    """The expectation over q(z|x) worked out, not drawn."""
+    w, b = network.output.weight.detach().double(), network.output.bias.detach().double()
+    sigma = float(network.likelihood.sigma)
+    with torch.no_grad():
+        q = network.encode(x)
+    q = Normal(q.mean.double(), q.logvar.double())
+    flat = x.double().flatten(1)
+    misses = (flat - b - q.mean @ w.T).square().sum(1)
+    spread = (w.square().sum(0) * q.logvar.exp()).sum(1)
+    constant = torch.log(torch.tensor(2 * torch.pi * sigma**2, dtype=torch.float64))
+    log_px = -0.5 * ((misses + spread) / sigma**2 + flat.shape[1] * constant)
+    standard = torch.distributions.Normal(torch.zeros_like(q.mean), 1.0)
+    kl = torch.distributions.kl_divergence(torch.distributions.Normal(q.mean, q.std), standard)
+    return log_px - kl.sum(1)
