@@ -62,7 +62,7 @@ def _number(value: Any) -> str:
     """Enough digits to compare by.
 
     >>> _number(86.76123), _number(0.012345), _number(12), _number(None)
-    ('86.76', '0.01234', '12', 'none')
+    ('86.76', '0.01235', '12', 'none')
     """
     if value is None:
         return "none"

@@ -25,7 +25,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
     Infinite where the two are equal. Its mean over images is not that of the images' mean error.
     """
-    return -10 * torch.log10(mse(a, b))
+    return 10 * torch.log10(1 / mse(a, b))
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
