@@ -157,6 +157,8 @@ def _by_ending(output: str, asked: str | None, takes: tuple[str, ...]) -> str:
     if found:
         return found[0]
     if not ending and FOLDER in takes:
+        if Path(output).exists():  # and is no folder: a file, or a pipe such as >(command)
+            raise UsageError(f"-o {output}: is no folder, and has no ending: say --format")
         return FOLDER
     what = f"its ending {ending} is none of them" if ending else "it has no ending"
     raise UsageError(f"-o {output}: this command writes {listed(takes)}, and {what}")
