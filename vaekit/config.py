@@ -13,7 +13,6 @@ it. A field that is None is chosen when the images are known (`vaekit.training.p
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,81 +21,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from vaekit import registry
 from vaekit.errors import UsageError
+from vaekit.option_types import (
+    Count,
+    Fraction,
+    ImageSize,
+    Interval,
+    NotNegative,
+    Positive,
+    Sigma,
+    Sizes,
+    known,
+    switch,
+)
 from vaekit.yaml_files import read_yaml, yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
 ENVIRONMENT = "VAEKIT_"
 LONGEST_SHOWN = 100
 """Characters of a value that an error repeats."""
-
-
-def _numbers(value: object) -> object:
-    """`"400,400"`, `400` and `[400, 400]` are the same; an empty text is an empty list."""
-    if isinstance(value, str):
-        parts = [part.strip() for part in value.split(",") if part.strip()]
-        if not all(part.isdecimal() for part in parts):
-            raise ValueError("whole numbers with commas between, such as 400,400")
-        return tuple(int(part) for part in parts)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _size(value: object) -> object:
-    """`64`, `"64"` and `"48x64"` become (height, width)."""
-    if isinstance(value, str):
-        value = value.lower().split("x")
-        if not all(side.isdecimal() for side in value) or len(value) > 2:
-            raise ValueError("a number of pixels, or HxW such as 48x64")
-        value = [int(side) for side in value]
-    sides = _numbers(value)
-    return sides * 2 if isinstance(sides, tuple) and len(sides) == 1 else sides
-
-
-def _sigma(value: object) -> object:
-    """A text that reads as a number is one; of the others two words are known."""
-    if not isinstance(value, str) or value in ("learned", "optimal"):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError("a number, learned or optimal") from None
-
-
-def _interval(value: object) -> object:
-    """`500` is steps; `"5min"` (or `90s`, `2h`) is time."""
-    if isinstance(value, str):
-        if value.isdecimal():
-            return int(value)
-        if not re.fullmatch(r"\d+(s|min|h)", value):
-            raise ValueError("a number of steps, or a time such as 5min")
-    return value
-
-
-def _switch(value: object) -> object:
-    """YAML reads a bare `on` or `off` as a truth value; here they are words."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
-def _known(kind: str) -> BeforeValidator:
-    """The value is a name in the registry; a near miss is pointed out."""
-
-    def check(value: object) -> object:
-        if isinstance(value, str) and value not in registry.names(kind):
-            raise ValueError(registry.near_miss(value, registry.names(kind)))
-        return value
-
-    return BeforeValidator(check)
-
-
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
-ImageSize = Annotated[tuple[Count, Count], BeforeValidator(_size)]
-Interval = Annotated[Count | str, BeforeValidator(_interval)]
-Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]
 
 
 def _option(default: Any, group: str, text: str, *, shown: str = "", local: bool = False) -> Any:
@@ -129,7 +71,7 @@ class RunConfig(BaseModel):
     val_split: Fraction = _option(0.1, "Data", "the part of train kept for validation; 0: none")
     strict: bool = _option(False, "Data", "a bad image is an error, not skipped")
 
-    model: Annotated[str, _known("model")] | None = _option(
+    model: Annotated[str, known("model")] | None = _option(
         None, "Model", "the network: mlp, conv or resnet", shown="mlp under 16 pixels, else conv"
     )
     latent_dim: Count | None = _option(
@@ -151,7 +93,7 @@ class RunConfig(BaseModel):
         None, "Model", "conv, resnet: normalisation", shown="by model"
     )
 
-    likelihood: Annotated[str, _known("likelihood")] | None = _option(
+    likelihood: Annotated[str, known("likelihood")] | None = _option(
         None,
         "Loss",
         "p(x|z): bce, bernoulli, mse, gaussian or logistic",
@@ -163,7 +105,7 @@ class RunConfig(BaseModel):
     binarize: Literal["dynamic", "static", "threshold"] | None = _option(
         None, "Loss", "bernoulli: how greys become 0 and 1", shown="dynamic"
     )
-    objective: Annotated[str, _known("objective")] = _option("elbo", "Loss", "what is maximised")
+    objective: Annotated[str, known("objective")] = _option("elbo", "Loss", "what is maximised")
     beta: NotNegative = _option(1.0, "Loss", "weight of the KL in training")
     kl_warmup: NotNegative = _option(0.0, "Loss", "epochs over which beta rises from 0")
     free_bits: NotNegative = _option(0.0, "Loss", "nats of KL each dimension has for free")
@@ -194,7 +136,7 @@ class RunConfig(BaseModel):
     precision: Literal["float32", "bfloat16"] = _option(
         "float32", "Run", "arithmetic inside the network"
     )
-    compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = _option(
+    compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(switch)] = _option(
         "auto", "Run", "torch.compile; auto is off until it pays", local=True
     )
     seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "everything random comes from it")

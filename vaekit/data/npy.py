@@ -91,7 +91,7 @@ class Stored:
 def in_file(path: Path, where: str) -> Stored:
     """The array of a .npy file."""
     with path.open("rb") as file:
-        dtype, shape, fortran = _header(file, where)
+        dtype, shape, fortran = read_header(file, where)
         offset = file.tell()
 
     def reopen() -> IO[bytes]:
@@ -107,7 +107,7 @@ def in_file(path: Path, where: str) -> Stored:
 def in_archive(archive: zipfile.ZipFile, path: Path, member: zipfile.ZipInfo, where: str) -> Stored:
     """The array of one member of an .npz."""
     with archive.open(member) as file:
-        dtype, shape, fortran = _header(file, where)
+        dtype, shape, fortran = read_header(file, where)
         skipped = file.tell()
 
     def reopen() -> IO[bytes]:
@@ -125,7 +125,7 @@ def in_archive(archive: zipfile.ZipFile, path: Path, member: zipfile.ZipInfo, wh
 
 def in_stream(file: IO[bytes], where: str) -> Stored:
     """The array that comes through a pipe: its values can be read once, forward."""
-    dtype, shape, fortran = _header(file, where)
+    dtype, shape, fortran = read_header(file, where)
     if fortran:
         raise DataError(
             f"{where}: is an array in Fortran order, which cannot be read as it comes: "
@@ -144,7 +144,10 @@ def _start_of(path: Path, member: zipfile.ZipInfo) -> int:
     return member.header_offset + 30 + int(name) + int(extra)
 
 
-def _header(file: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+def read_header(
+    file: IO[bytes], where: str, *, through: tuple[type[Exception], ...] = ()
+) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """Type, shape and order of the array that follows; errors in `through` pass."""
     try:
         version = np.lib.format.read_magic(file)
         read: Any = {
@@ -154,6 +157,8 @@ def _header(file: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shape, fortran, dtype = read(file)
+    except through:
+        raise
     except Exception as error:  # noqa: BLE001  numpy raises what it likes on a bad header
         why = " ".join(str(error).split())[:100]
         raise DataError(f"{where}: is not an array that can be read ({why})") from None

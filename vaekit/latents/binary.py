@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.data.npy import read_header
 from vaekit.errors import DataError
 from vaekit.output.tables import pyarrow
 from vaekit.wording import one_line
@@ -28,7 +28,7 @@ WIDEST = 1 << 20
 
 def read_npy(file: IO[bytes], where: str) -> Found:
     """An array (N, D), some rows at a time; one in Fortran's order is read whole."""
-    dtype, shape, fortran = _header(file, where)
+    dtype, shape, fortran = read_header(file, where, through=_BROKEN)
     _check(dtype, shape, where)
     if fortran:
         return shape[0], iter([_fortran(file, dtype, shape, where)])
@@ -82,31 +82,12 @@ def numbered(names: list[str], where: str) -> list[str]:
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
-def _header(file: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
-    try:
-        version = np.lib.format.read_magic(file)
-        read: Any = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            shape, fortran, dtype = read(file)
-    except _BROKEN:
-        raise
-    except Exception as error:  # noqa: BLE001  numpy raises what it likes on a bad header
-        raise DataError(f"{where}: is not an array that can be read ({_brief(error)})") from None
-    return dtype, tuple(int(side) for side in shape), bool(fortran)
-
-
 def _brief(error: BaseException) -> str:
     return " ".join(str(error).split())[:100]
 
 
 def _check(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
     """Refuse what is no table of numbers."""
-    if dtype.hasobject:
-        raise DataError(f"{where}: holds Python objects, which only a pickle can: refused")
     if dtype.kind not in "fiu":
         raise DataError(f"{where}: has the type {dtype}; latents are floats")
     if len(shape) != 2:
