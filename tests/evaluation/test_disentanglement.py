@@ -143,7 +143,7 @@ def test_scores_of_votes_are_one_for_a_perfect_code_and_chance_for_noise(score: 
 
 
 def test_a_turned_code_loses_votes() -> None:
-    """Both of the turned latents vary equally little when either factor is kept: a coin is tossed."""
+    """Both turned latents vary equally little when either factor is kept: a coin is tossed."""
     random = np.random.default_rng(2)
     v = random.integers(3, size=(3000, 3))
     mixed = turned(v - 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,8 @@ def test_more_draws_tighten_the_bound(linear: VAE, pictures: Tensor) -> None:
         for k in counts
     ]
     exact = float(exact_log_likelihood(linear, pictures).mean())
-    assert means == sorted(means)
-    assert all(a < b for a, b in zip(means, means[1:], strict=False))
-    assert means[0] < float(exact_log_likelihood(linear, pictures).mean()) - 0.02
+    assert all(a < b for a, b in pairwise(means))
+    assert means[0] < exact - 0.1
     assert means[-1] == pytest.approx(exact, abs=0.01)
 
 

@@ -32,7 +32,7 @@ BETTER = {
 }
 """Where there is a better; a KL or a total correlation is neither good nor bad by itself."""
 
-FEWEST_IMAGES = {"fid": 2, "kid": 2, "precision": 4, "recall": 4, "density": 6, "coverage": 6}
+FEWEST_IMAGES = {"fid": 2, "kid": 2, **dict.fromkeys(SAMPLES[2:], 6)}
 FEWEST_POINTS = 150
 """Images with factors, under which a score of disentanglement is noise."""
 

@@ -33,7 +33,7 @@ from vaekit.evaluation.samples import (
 from vaekit.evaluation.subject import Subject, unit_variance
 from vaekit.evaluation.unfit import NOT_A_LIKELIHOOD, refuse_unfit, why_no_bits
 from vaekit.header import sha256
-from vaekit.inference import Model
+from vaekit.inference import CHUNK, Model
 from vaekit.reporting import SILENT, Reporter
 
 Record = dict[str, Any]
@@ -98,8 +98,9 @@ def _bound(subject: Subject, absent: dict[str, str]) -> Record:
     network = subject.model.network
     objective = registry.resolve("objective", "elbo")
     report: ElboReport = summary(
-        image_terms(network, objective, x, start=start, seed=subject.seed)
+        image_terms(network, objective, part, start=start + CHUNK * i, seed=subject.seed)
         for start, x in subject.watched("bound")
+        for i, part in enumerate(x.split(CHUNK))
     )
     record: Record = {}
     for name in ("neg_elbo", "reconstruction", "kl"):

@@ -71,7 +71,8 @@ class Subject:
     def posteriors(self) -> Iterator[Normal]:
         """q(z|x) of the images as the model sees them."""
         for _, x in self.watched("latents"):
-            yield inference.encode(self.model.network, x)
+            for part in x.split(inference.CHUNK):
+                yield inference.encode(self.model.network, part)
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Originals and reconstructions in [0, 1], as `vaekit reconstruct` shows them."""
