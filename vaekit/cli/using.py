@@ -69,6 +69,8 @@ def open_images(source: Source, model: Model, use: Use, terminal: Terminal) -> I
     """The images, in the model's shape; without any, a named set that it was trained on."""
     from vaekit.data import incoming
 
+    if source.null and not source.files_from:
+        raise UsageError("-0 says how the list of --files-from is parted: there is none")
     if source.listed and source.dataset:
         raise UsageError("--dataset and images exclude each other")
     if source.listed:
