@@ -13,6 +13,7 @@ from vaekit.data.once import Once
 from vaekit.data.source import Request, Rows, Source
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
+from vaekit.wording import one_line
 
 Shape = tuple[int, int, int]
 
@@ -53,7 +54,7 @@ def _refuse_other(source: Source, dataset: str, shape: Shape, *, brought: bool) 
             continue
         own = (part.shape[0], part.shape[1], part.shape[2])
         if not named:
-            same_shape(own, source.name, shape)
+            same_shape(own, one_line(dataset), shape)
         elif own != shape:
             has, takes = ("x".join(map(str, sides)) for sides in (own, shape))
-            raise DataError(f"{dataset}: its images are {has}, the model's are {takes} (--dataset)")
+            raise DataError(f"{one_line(dataset)}: its images are {has}, the model's are {takes} (--dataset)")

@@ -18,15 +18,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
-from vaekit import registry
 from vaekit.data import inputs as named
-from vaekit.data import load
+from vaekit.data.fitted import load_fitted
 from vaekit.data.imageset import ImageSet
 from vaekit.data.inputs import Block, Input, Shape
 from vaekit.data.listed import open_list
 from vaekit.data.once import Once
 from vaekit.data.piped import Pipe
-from vaekit.data.source import Request, Rows
 from vaekit.data.stream import CHUNK, Chunk, ImageStream
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter
@@ -93,17 +91,18 @@ def open_dataset(
 
     Images of another shape are converted, and it is said; an array must have the model's shape.
     """
-    load.check(split, shape[2], limit, val_split)
-    reporter, folder = Once(reporter), Path(data_dir) if data_dir else None
-    with load.naming(dataset):
-        source = load.open_source(dataset, Request(shape[:2], limit, val_split, folder, reporter))
-        for part in source.parts.values():
-            if isinstance(part, Rows) and dataset not in registry.DATASETS:
-                named.same_shape(part.shape, one_line(dataset), shape)
-        taking = load.Taking(
-            split, shape[2], limit, seed, val_split, shape[:2], shape_is_asked=False
-        )
-        data = load.take(source, taking, reporter, strict=strict)
+    data = load_fitted(
+        dataset,
+        split,
+        shape=shape,
+        brought=True,
+        limit=limit,
+        seed=seed,
+        val_split=val_split,
+        data_dir=data_dir,
+        strict=strict,
+        reporter=reporter,
+    )
     blocks = _blocks(data)
     found = Input(
         one_line(data.name), lambda: nullcontext(blocks), len(data), data.classes, certain=True

@@ -22,6 +22,7 @@ from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, dynamic, order
 from vaekit.errors import Diverged
 from vaekit.evaluation.elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
+from vaekit.evaluation.observing import observe
 from vaekit.models.base import VAE
 from vaekit.training.averaging import WeightAverage
 from vaekit.training.schedules import kl_weight, learning_rate
@@ -247,14 +248,10 @@ class Trainer:
 
 
 def observed(config: RunConfig, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches in order as the model sees them; a dynamic draw is keyed by the image's index."""
+    """Batches in order as the model sees them; what is drawn once for all was drawn before."""
+    how = "dynamic" if config.binarize == "dynamic" else None
     for indices, x in batches.in_order(EVALUATION_BATCH):
-        if config.binarize == "dynamic":
-            first, width = int(indices[0]), x[0].numel()
-            noise = seeds.uniform_rows(first, first + len(x), width, config.seed, "observe")
-            yield indices, dynamic(x, noise.view(x.shape).to(x.device))
-        else:
-            yield indices, x
+        yield indices, observe(x, indices, how, config.seed)
 
 
 def _added(parts: list[_Sums]) -> _Sums:
