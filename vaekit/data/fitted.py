@@ -57,4 +57,6 @@ def _refuse_other(source: Source, dataset: str, shape: Shape, *, brought: bool) 
             same_shape(own, one_line(dataset), shape)
         elif own != shape:
             has, takes = ("x".join(map(str, sides)) for sides in (own, shape))
-            raise DataError(f"{one_line(dataset)}: its images are {has}, the model's are {takes} (--dataset)")
+            raise DataError(
+                f"{one_line(dataset)}: its images are {has}, the model's are {takes} (--dataset)"
+            )
