@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from typing import Any
@@ -219,6 +220,18 @@ def test_one_image_has_numbers_and_no_standard_errors(
     assert record["neg_elbo_stderr"] is None
     assert record["nll_stderr"] is None
     assert set(SAMPLES) <= record["absent"].keys()
+
+
+def test_a_model_of_nan_has_nulls_and_is_called_broken(
+    trained: dict[str, Model], digits: ImageSet
+) -> None:
+    model = copy.deepcopy(trained["gaussian"])
+    with torch.no_grad():
+        model.network.posterior.mean.weight.fill_(math.nan)
+    record = evaluate(model, digits, Wanted(nll_samples=2))
+    assert record["verdict"] == "broken"
+    for name in ("neg_elbo", "kl", "nll", "mse", "active_units", "neg_elbo_stderr"):
+        assert record[name] is None
 
 
 @pytest.mark.parametrize(

@@ -221,19 +221,26 @@ def factor_vae_score(
     active = np.flatnonzero(np.sqrt(variance) >= PRUNED_STD)
     if not active.size:
         return 0.0
-    random, groups = seeds.numpy_generator(seed, "factorvae"), Groups(v)
     votes = np.zeros((2, v.shape[1], active.size), np.int64)
-    z, variance = z[:, active], variance[active]
-    for number in range(train + test):
-        factor = int(random.integers(v.shape[1]))
-        same = np.full(batch, random.integers(len(z)))
-        rows = groups.partners(factor, same, random)
-        latent = np.argmin(z[rows].var(axis=0, ddof=1) / variance)
-        votes[int(number >= train), factor, latent] += 1
+    drawn = _votes(z[:, active], v, variance[active], seed, batch)
+    for number, vote in zip(range(train + test), drawn, strict=False):
+        votes[(int(number >= train), *vote)] += 1
         if advance is not None:
             advance()
     stands_for = votes[0].argmax(axis=0)
     return float(votes[1][stands_for, np.arange(active.size)].sum() / votes[1].sum())
+
+
+def _votes(
+    z: Codes, v: Factors, variance: Codes, seed: int, batch: int
+) -> Iterator[tuple[int, int]]:
+    """Without end: the factor that was kept, and the latent that varied least."""
+    random, groups = seeds.numpy_generator(seed, "factorvae"), Groups(v)
+    while True:
+        factor = int(random.integers(v.shape[1]))
+        same = np.full(batch, random.integers(len(z)))
+        rows = groups.partners(factor, same, random)
+        yield factor, int(np.argmin(z[rows].var(axis=0, ddof=1) / variance))
 
 
 class Groups:

@@ -38,6 +38,13 @@ from vaekit.reporting import SILENT, Reporter
 
 Record = dict[str, Any]
 
+BROKEN: Record = {
+    **dict.fromkeys(("active_units", "aggregate_kl", "mse", "psnr", "ssim", "explained_variance")),
+    "verdict": "broken",
+    "diagnosis": "broken: the KL is not a number; train the model anew, with a lower --lr",
+}
+"""What is left to say where weights are NaN and were allowed to be."""
+
 
 def evaluate(
     model: Model,
@@ -134,6 +141,8 @@ def _log_likelihood(subject: Subject, wanted: Wanted) -> Record:
 
 def _latents_and_images(subject: Subject, wanted: Wanted, record: Record) -> Record:
     """Active units and the like, the quality of reconstructions, and the diagnosis of both."""
+    if not math.isfinite(record["kl"]):
+        return BROKEN
     latents = aggregate(subject.posteriors())
     errors, ratios, likenesses = zip(
         *((quality.mse(a, b), quality.psnr(a, b), quality.ssim(a, b)) for a, b in subject.pairs()),
