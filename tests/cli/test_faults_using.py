@@ -369,7 +369,6 @@ class TestStreams:
         [
             *STREAMS,
             "interpolate model.safetensors -o - --format gif",
-            "sample model.safetensors",
         ],
     )
     def test_row_54_a_full_disk_is_an_error_in_one_line(self, shell: Any, command: str) -> None:

@@ -92,6 +92,13 @@ def test_without_images_eight_pairs_are_drawn(cli: Any, tiny_model: Path, model:
     assert not np.array_equal(few, array(cli, tiny_model, "-n", "3", "--seed", "1"))
 
 
+def test_the_ends_of_many_paths_are_exact(model: Model) -> None:
+    """sin(ω) a / sin(ω) is not always a."""
+    z = model.draw(400)
+    paths = [(a, b, between(a, b, 3)) for a, b in zip(z[::2], z[1::2], strict=True)]
+    assert all(torch.equal(path[0], a) and torch.equal(path[-1], b) for a, b, path in paths)
+
+
 def test_the_ends_may_be_images_of_a_data_set(cli: Any, tiny_model: Path, model: Model) -> None:
     found = array(cli, tiny_model, "--dataset", "digits", "-n", "2", "--steps", "4", "--seed", "5")
     chosen = package.load_dataset("digits", "test", limit=4, seed=5).images
