@@ -84,7 +84,7 @@ def test_the_thresholds_are_the_documented_ones(health: Health, verdict: str) ->
     ("options", "verdict"),
     [
         ({"beta": 500.0, "epochs": 8}, "collapsed"),
-        ({"beta": 7.0}, "over-regularised"),
+        ({"beta": 6.0}, "over-regularised"),
         ({"beta": 0.1}, "mismatched"),
         ({}, "healthy"),
     ],
