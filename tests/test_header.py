@@ -339,3 +339,10 @@ def test_what_cannot_be_opened_is_named() -> None:
     assert refusal().endswith("no such file or directory")
     FILE.mkdir()
     assert refusal().endswith("is a directory")
+
+
+def test_a_folder_of_a_run_is_told_where_its_model_is(tiny_run: Path) -> None:
+    with pytest.raises(
+        ModelFileError, match=r"is a folder; the model in it is .*model\.safetensors"
+    ):
+        read(tiny_run)

@@ -150,10 +150,18 @@ def read_layout(path: str | os.PathLike[str]) -> Layout:
             length = _header_length(path, start, size)
             entries = read_json(path, file.read(length), "header")
     except OSError as error:
-        raise ModelFileError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+        raise ModelFileError(f"{path}: {_why_unreadable(path, error)}") from None
     metadata = entries.pop("__metadata__", None)
     tensors = _places(path, entries, size - 8 - length)
     return Layout(path, metadata if isinstance(metadata, dict) else {}, tensors, size)
+
+
+def _why_unreadable(path: Path, error: OSError) -> str:
+    """The system's words; of a run's folder, where the model in it is."""
+    inside = path / "model.safetensors"
+    if path.is_dir() and inside.is_file():
+        return f"is a folder; the model in it is {inside}"
+    return (error.strerror or "cannot be read").lower()
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
