@@ -19,7 +19,7 @@ from vaekit import devices, weights
 from vaekit.errors import DataError, UsageError
 from vaekit.gaussian import Normal
 from vaekit.header import ModelHeader
-from vaekit.models.base import VAE
+from vaekit.models.base import VAE, evaluating
 from vaekit.seeds import BLOCK, normal_rows
 
 Images = np.ndarray[Any, Any] | Tensor
@@ -179,7 +179,8 @@ def _tensor(values: Any) -> Tensor:
 @torch.no_grad()
 def encode(network: VAE, x: Tensor) -> Normal:
     """q(z|x) for images (N, C, H, W) in [0, 1], in fixed chunks, on the CPU."""
-    found = [network.encode(chunk) for chunk in _padded(network, x)]
+    with evaluating(network):
+        found = [network.encode(chunk) for chunk in _padded(network, x)]
     mean = torch.cat([q.mean.cpu() for q in found])[: len(x)]
     return Normal(mean, torch.cat([q.logvar.cpu() for q in found])[: len(x)])
 
@@ -217,7 +218,8 @@ def rechunked(parts: Iterable[Tensor]) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def _latents(network: VAE, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    done = [function(chunk).cpu() for chunk in _padded(network, z.float())]
+    with evaluating(network):
+        done = [function(chunk).cpu() for chunk in _padded(network, z.float())]
     return torch.cat(done)[: len(z)]
 
 

@@ -298,3 +298,29 @@ def test_binarized_images_are_drawn_once(watcher: Any) -> None:
     assert ((data.train.images == 255) == (grey.images > 127)).all()
     assert set(np.unique(data.train.images)) == {0, 255}
     assert data.train.fingerprint != grey.fingerprint
+
+
+# Looking at a model must not change it.
+
+
+def test_pictures_shape_no_weights_even_with_batch_norm() -> None:
+    """A batch norm learns from whatever passes through it in training mode."""
+    options = {**TINY, "model": "conv", "channels": [8], "norm": "batch", "hidden": None}
+    often = package.train(**options, pictures_every=1, output="often")
+    once = package.train(**options, pictures_every=100, output="once")
+    assert sha256(often) == sha256(once)
+
+
+def test_the_latents_in_the_picture_are_those_of_the_model_with_batch_norm() -> None:
+    from vaekit import inference
+    from vaekit.likelihoods import build_likelihood
+    from vaekit.models.base import build
+
+    network = build("conv", image=(8, 8, 1), latent_dim=2, likelihood=build_likelihood("bce"))
+    x = torch.rand(5, 1, 8, 8)
+    calm = inference.encode(network.eval(), x).mean
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    assert torch.equal(inference.encode(network.train(), x).mean, calm)
+    inference.decode(network, calm)
+    assert network.training
+    assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())

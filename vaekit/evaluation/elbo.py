@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vaekit.inference import CHUNK
-from vaekit.models.base import VAE
+from vaekit.models.base import VAE, evaluating
 from vaekit.seeds import normal_rows
 
 ACTIVE_VARIANCE = 0.01
@@ -84,11 +84,9 @@ def evaluate_elbo(
 ) -> ElboReport:
     """The plain ELBO over batches of (indices, images), each batch a run of neighbours."""
     moments = _Moments()
-    training = network.training
-    network.eval()
-    for indices, x in batches:
-        moments.add(_terms(network, objective, x, int(indices[0]), seed))
-    network.train(training)
+    with evaluating(network):
+        for indices, x in batches:
+            moments.add(_terms(network, objective, x, int(indices[0]), seed))
     return _report(moments)
 
 

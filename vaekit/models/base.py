@@ -12,7 +12,8 @@ Built under `torch.device("meta")`, a model has all its shapes and takes no memo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -103,6 +104,21 @@ class VAE(nn.Module):
         per_pixel = isinstance(self.output, nn.Linear)
         mean = mean_image if per_pixel else mean_image.mean((1, 2), keepdim=True)
         bias.copy_(self.likelihood.unmean(mean.to(bias)[None]).flatten())
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode for a while, then as it was.
+
+    In training mode a batch norm would see other images' statistics, and worse, learn from them:
+    looking at a model must not change it.
+    """
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def build(
