@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vaekit import registry
 from vaekit.errors import ModelFileError
 
 FORMAT_VERSION = 1
@@ -236,6 +237,9 @@ def _model_header(path: Path, metadata: Mapping[str, Any]) -> ModelHeader:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelFileError(f"{path}: bad header: {where}: {first['msg'].lower()}") from None
+    for kind, name in (("model", header.model.name), ("likelihood", header.likelihood.name)):
+        if name not in registry.names(kind):
+            raise ModelFileError(f"{path}: {registry.suggest(kind, name)}")
     for name, numbers in header.latents:
         if len(numbers) != header.model.latent_dim:
             raise ModelFileError(

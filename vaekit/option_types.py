@@ -17,7 +17,7 @@ from vaekit import registry
 def _numbers(value: object) -> object:
     """`"400,400"`, `400` and `[400, 400]` are the same; an empty text is an empty list."""
     if isinstance(value, str):
-        parts = [part.strip() for part in value.split(",") if part.strip()]
+        parts = [part.strip() for part in value.split(",")] if value.strip() else []
         if not all(part.isdecimal() for part in parts):
             raise ValueError("whole numbers with commas between, such as 400,400")
         return tuple(int(part) for part in parts)

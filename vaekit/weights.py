@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vaekit import files, registry
+from vaekit import files
 from vaekit.errors import ModelFileError, UsageError
 from vaekit.header import LikelihoodSpec, ModelFile, ModelHeader, ModelSpec, read
 from vaekit.likelihoods import Likelihood, build_likelihood
@@ -80,9 +80,6 @@ def likelihood_of(spec: LikelihoodSpec) -> Likelihood:
 def _skeleton(file: ModelFile) -> VAE:
     """The network that the header describes, shapes only: nothing is allocated yet."""
     spec, header = file.header.model, file.header
-    for kind, name in (("model", spec.name), ("likelihood", header.likelihood.name)):
-        if name not in registry.names(kind):
-            raise ModelFileError(f"{file.path}: {registry.suggest(kind, name)}")
     if _layers(spec.settings) > len(file.tensors):
         raise ModelFileError(f"{file.path}: the header asks for more layers than there are tensors")
     try:

@@ -152,7 +152,7 @@ def test_fault_15_odd_names_are_printed_on_one_line(fill_folder, picture, heard)
     folder = fill_folder({"good.png": picture()})
     (folder / os.fsdecode(b"a\nb\xff.png")).write_bytes(b"")
     load_dataset(folder, "all", reporter=heard)
-    assert heard.warnings == [r"pictures: 1 bad image was skipped: a\nb\xff.png: is empty"]
+    assert heard.warnings == [r"pictures (all): 1 bad image was skipped: a\nb\xff.png: is empty"]
 
 
 def test_fault_16_an_empty_folder_lists_what_it_takes(tmp_path):

@@ -152,4 +152,4 @@ def test_a_folder_for_a_data_set_is_converted_and_its_bad_images_named(fill_fold
             assert (stream.count, stream.skipped) == (2, ["2.png: is empty"])
             gathered(stream)
         assert listener.notes == ["pictures: 1 image was resized from 24x24 to 12x12"]
-        assert listener.warnings == ["pictures: 1 bad image was skipped: 2.png: is empty"]
+        assert listener.warnings == ["pictures (all): 1 bad image was skipped: 2.png: is empty"]

@@ -219,7 +219,7 @@ def test_faults_1_2_3_a_bad_image_is_skipped_counted_and_named(spoil, heard, bad
     assert (len(data), data.skipped) == (19, (f"0.png: {why}",))
     assert "0.png" not in data.names
     assert np.array_equal(data.images[0], np.asarray(Image.open(spoil(0) / data.names[0])))
-    assert heard.warnings == [f"pictures: 1 bad image was skipped: 0.png: {why}"]
+    assert heard.warnings == [f"pictures (all): 1 bad image was skipped: 0.png: {why}"]
 
 
 def test_fault_1_a_truncated_jpeg_is_skipped(folder, picture):

@@ -36,7 +36,7 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
         names = (f"{names[0]}/--no-{names[0][2:]}",)
     option = typer.Option(
         *names,
-        help=f"{field.description} [dim]\\[{shown_default(field)}][/dim]",
+        help=f"{described(field)} [dim]\\[{shown_default(field)}][/dim]",
         rich_help_panel=facts(field)["group"],
         metavar="" if kind is bool else _metavar(field.annotation, kind),
         show_default=False,
@@ -48,6 +48,12 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
         default=None,
         annotation=Annotated[kind | None, option],
     )
+
+
+def described(field: Any) -> str:
+    """What an option does, with the words it takes."""
+    text, words = str(field.description), choices(field.annotation)
+    return text if all(word in text for word in words) else f"{text}: {', '.join(words)}"
 
 
 def shown_default(field: Any) -> str:
@@ -85,10 +91,7 @@ def _parts(annotation: Any) -> list[Any]:
 
 
 def _metavar(annotation: Any, kind: type) -> str:
-    words = choices(annotation)
-    if words and len("|".join(words)) < 24:
-        return "|".join(words)
-    return {int: "N", float: "X"}.get(kind, "TEXT")
+    return "WORD" if choices(annotation) else {int: "N", float: "X"}.get(kind, "TEXT")
 
 
 def _completion(name: str, annotation: Any) -> Callable[[], list[str]] | None:

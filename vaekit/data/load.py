@@ -79,7 +79,8 @@ def take(source: Source, taking: Taking, reporter: Reporter, *, strict: bool) ->
     selection = _select(source, taking)
     wanted = Wanted(taking.size, taking.channels, source.usual_size)
     stored = store.fetch(_order(source, selection, wanted), reporter, strict=strict)
-    skipped = _skipped(source, stored.bad, selection.names, strict=strict, reporter=reporter)
+    where = f"{one_line(source.name)} ({taking.split}): "
+    skipped = _skipped(where, stored.bad, selection.names, strict=strict, reporter=reporter)
     for note in stored.notes if taking.shape_is_asked else (*stored.changes, *stored.notes):
         reporter.note(f"{one_line(source.name)}: {note}")
     return _image_set(source, taking.split, stored, selection, skipped)
@@ -206,7 +207,7 @@ def _why_empty(sizes: Mapping[str, int], split: str) -> str:
 
 
 def _skipped(
-    source: Source,
+    where: str,
     bad: Mapping[int, str],
     names: Sequence[str],
     *,
@@ -215,7 +216,6 @@ def _skipped(
 ) -> tuple[str, ...]:
     """Name the bad images that were left out, or refuse where they are too many."""
     lines = tuple(f"{one_line(names[row])}: {reason}" for row, reason in sorted(bad.items()))
-    where = f"{one_line(source.name)}: "
     if lines and strict:
         raise DataError(f"{where}{lines[0]} (--strict)")
     if warning := judged(lines, len(names), where):

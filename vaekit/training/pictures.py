@@ -52,20 +52,20 @@ class RunPictures:
 
     def curves(self) -> None:
         """The losses so far, from the run's own metrics."""
-        note = "nats per image"
-        if self.config.likelihood == "bce":
-            note += " (bce is not a likelihood)"
         plots.loss_curves(
             self.folder.records(),
             self.folder.path / "loss.png",
-            title=f"{self._held.name}, {self.config.model}",
-            unit_note=note,
+            title=f"{self._held.name}, {self.config.model}, {self._loss()}",
         )
 
     def finish(self, network: VAE) -> None:
         """The latent space in two dimensions, and ways through it."""
         self._latent_space(network)
         self._interpolation(network)
+
+    def _loss(self) -> str:
+        name = str(self.config.likelihood)
+        return f"{name} (not a likelihood)" if name == "bce" else name
 
     def _floats(self, indices: np.ndarray) -> Tensor:
         return inference.as_floats(np.asarray(self._held.images[indices]))
@@ -81,7 +81,7 @@ class RunPictures:
             self.folder.path / "latents.png",
             labels=labels,
             classes=self._all.classes,
-            title=f"Latent space of {len(indices):,} {self._held.name} images",
+            title=f"{self._held.name}: latent space of {len(indices):,} images",
             axes=axes,
         )
 

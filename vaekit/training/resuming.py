@@ -32,6 +32,10 @@ class Found:
 def find(path: Path) -> Found:
     """The run in a folder; one that never came to a checkpoint begins again."""
     folder = folders.at(path)
+    if path.is_file():
+        raise UsageError(
+            f"--resume {path}: is a file; name the run's folder, such as {path.parent}"
+        )
     if not path.is_dir():
         raise UsageError(f"--resume {path}: no such folder")
     checkpoint = checkpoints.newest(folder.checkpoints)

@@ -104,7 +104,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
     if len(train_set) < 2:
         raise DataError(
             f"{config.dataset}: one image is left to train on, at least two are needed; "
-            "--val-split 0 keeps none for validation"
+            + ("raise --limit" if config.limit == 1 else "--val-split 0 keeps none for validation")
         )
     val = load(config, "val", reporter, like=train_set) if config.val_split > 0 else None
     config = settle(config, train_set.image_shape, config.dataset, len(train_set))
