@@ -97,7 +97,7 @@ class RunConfig(BaseModel):
         None,
         "Loss",
         "p(x|z): bce, bernoulli, mse, gaussian or logistic",
-        shown="bce on grey, logistic on colour and digits",
+        shown="bce on grey and shapes, logistic on colour and digits",
     )
     sigma: Sigma | None = _option(
         None, "Loss", "gaussian: a number, learned or optimal", shown="optimal"
