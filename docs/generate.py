@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from vaekit.cli.run_options import ALIASES, choices, shown_default
+from vaekit.cli.run_options import ALIASES, described, shown_default
 from vaekit.config import RunConfig, facts, flag, recipe_names, recipe_path
 
 PAGE = Path(__file__).parent / "options.md"
@@ -40,13 +41,10 @@ def _table(group: str, rows: list[str]) -> str:
     )
 
 
-def _row(name: str, field: object) -> str:
+def _row(name: str, field: Any) -> str:
     names = ", ".join(f"`{spelling}`" for spelling in ALIASES.get(name, (flag(name),)))
-    text = field.description  # type: ignore[attr-defined]
-    words = choices(field.annotation)  # type: ignore[attr-defined]
-    if words and not all(word in text for word in words):
-        text += f": {', '.join(f'`{word}`' for word in words)}"
-    return f"| {names} | {text.replace('|', chr(92) + '|')} | {shown_default(field)} |"
+    text = described(field).replace("|", chr(92) + "|")
+    return f"| {names} | {text} | {shown_default(field)} |"
 
 
 def _recipes() -> str:

@@ -244,3 +244,19 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(tiny_model: P
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ModelFileError, match=r"missing\.safetensors: no such file"):
         package.load("missing.safetensors")
+
+
+def test_a_traversal_moves_one_dimension_and_keeps_the_others(tiny_model: Path) -> None:
+    model = package.load(tiny_model, "cpu")
+    kl = model.header.latents.kl
+    rows = model.traverse(steps=3, reach=2.0)
+    assert rows.shape == (model.latent_dim, 3, 1, 8, 8)
+    first = max(range(len(kl)), key=lambda dim: kl[dim])
+    z = torch.zeros(3, model.latent_dim)
+    z[:, first] = torch.tensor([-2.0, 0.0, 2.0])
+    assert torch.equal(rows[0], model.decode(z))
+    image = np.full((8, 8, 1), 90, np.uint8)
+    from_image = model.traverse(image, dims=[first], steps=2)
+    z = model.embed(image[None]).repeat(2, 1)
+    z[:, first] = torch.tensor([-3.0, 3.0])
+    assert torch.equal(from_image[0], model.decode(z))

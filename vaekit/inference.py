@@ -7,7 +7,7 @@ other batch shapes, and so the number of images asked for changes no bit of any 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,23 @@ class Model:
         start, end = (self.embed(_one(image)) for image in (a, b))
         return self.decode(between(start[0], end[0], steps, method))
 
+    def traverse(
+        self,
+        image: np.ndarray | Tensor | None = None,
+        *,
+        dims: Sequence[int] | None = None,
+        steps: int = 11,
+        reach: float = 3.0,
+    ) -> Tensor:
+        """Along each latent dimension from -reach to reach: images (dims, steps, C, H, W).
+
+        The other dimensions stay where `image` has them, or at the prior's mean. All dimensions
+        are shown, the most informative first, or those in `dims`.
+        """
+        base = torch.zeros(self.latent_dim) if image is None else self.embed(_one(image))[0]
+        order = informative(self.header.latents.kl) if dims is None else dims
+        return torch.stack([self.decode(traversal(base, dim, steps, reach)) for dim in order])
+
     def _batch(self, images: Images) -> Tensor:
         x = as_floats(images)
         height, width, channels = self.network.image
@@ -250,6 +267,15 @@ def between(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
     path = _slerp(a, b, t) if method == "slerp" else torch.lerp(a, b, t)
     path[0], path[-1] = a, b
     return path
+
+
+def informative(kl: Sequence[float]) -> list[int]:
+    """Dimensions by their KL, the most informative first.
+
+    >>> informative([0.1, 2.0, 0.5])
+    [1, 2, 0]
+    """
+    return sorted(range(len(kl)), key=lambda dim: (-kl[dim], dim))
 
 
 def traversal(base: Tensor, dim: int, steps: int, reach: float) -> Tensor:

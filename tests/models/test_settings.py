@@ -105,6 +105,8 @@ def test_given_settings_go_over_the_defaults_as_json_holds_them() -> None:
 
 def test_every_listed_choice_is_accepted() -> None:
     for activation in ACTIVATIONS:
-        resolve_settings("mlp", IMAGE, {"activation": activation})
+        assert (
+            resolve_settings("mlp", IMAGE, {"activation": activation})["activation"] == activation
+        )
     for norm in NORMS:
-        resolve_settings("resnet", IMAGE, {"norm": norm})
+        assert resolve_settings("resnet", IMAGE, {"norm": norm})["norm"] == norm

@@ -84,6 +84,14 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(straight: Path, at: int
     assert [[r[k] for k in keys] for r in records[0]] == [[r[k] for k in keys] for r in records[1]]
 
 
+def test_a_run_with_batch_norm_ends_with_the_same_bytes() -> None:
+    """Its statistics are state too, and pictures at other times must not touch them."""
+    conv = {"model": "conv", "channels": [4], "norm": "batch", "hidden": None, "ema": None}
+    straight = train("straight", **conv)
+    stop("run", 6, **conv, pictures_every=1)
+    assert sha256(resume("run")) == sha256(straight)
+
+
 def test_a_run_may_be_stopped_again_and_again(straight: Path) -> None:
     stop("run", 2)
     for at in (6, 7, 13):

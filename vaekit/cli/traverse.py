@@ -55,10 +55,10 @@ def command(
     terminal = begin(model, target, use)
     opened = open_model(model, use, terminal)
     from vaekit.cli.paths import write_paths
-    from vaekit.inference import traversal
+    from vaekit.inference import informative, traversal
 
     kl = _kl(opened, source, use, terminal)
-    order = sorted(range(len(kl)), key=lambda dim: (-kl[dim], dim))[:dims]
+    order = informative(kl)[:dims]
     base = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
     labels = [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]
