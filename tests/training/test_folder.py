@@ -14,6 +14,7 @@ import pytest
 import vaekit as package
 from vaekit.errors import UsageError, VaekitError
 from vaekit.training import folder as folders
+from vaekit.training.watching import RunFacts, Unwatched
 
 SMALL = {"limit": 40, "epochs": 1, "hidden": [4], "latent_dim": 2, "threads": 1}
 
@@ -129,6 +130,41 @@ def test_force_leaves_nothing_of_the_run_before() -> None:
     package.train(**SMALL, output="run", force=True)
     assert len(Path("run/metrics.jsonl").read_text().splitlines()) == 1
     assert [path.name for path in Path("run/samples").iterdir()] == ["epoch-001.png"]
+
+
+class LeftAtOnce(Unwatched):
+    """A run that is killed before its first step."""
+
+    def started(self, facts: RunFacts) -> None:
+        raise KeyboardInterrupt
+
+
+def left_at_once(output: str, *, force: bool = True) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        package.train(**SMALL, output=output, force=force, watcher=LeftAtOnce())
+
+
+@pytest.mark.parametrize("output", ["run", "run.safetensors"])
+def test_force_leaves_no_model_of_the_run_before_beside_a_run_that_ends_early(output: str) -> None:
+    """Nobody could tell which of them the model is of; `--resume` took it for its own."""
+    model = package.train(**SMALL, output=output)
+    Path("run/notes.txt").write_text("mine")
+    Path("run/samples/mine.png").write_text("mine")
+    Path("run/mine.safetensors").write_text("mine")
+    left_at_once(output)
+    assert not model.exists()
+    left = {path.name for path in Path("run").rglob("*") if path.is_file()}
+    assert left - {".lock"} == {
+        *("config.yaml", "metrics.jsonl"),
+        *("notes.txt", "mine.png", "mine.safetensors"),
+    }
+
+
+def test_a_file_of_the_models_name_stays_until_a_run_replaces_it() -> None:
+    """There was no run, and nobody forced anything."""
+    Path("run.safetensors").write_text("mine")
+    left_at_once("run.safetensors", force=False)
+    assert Path("run.safetensors").read_text() == "mine"
 
 
 def test_metrics_are_one_json_object_a_line() -> None:

@@ -16,6 +16,7 @@ from vaekit.errors import UsageError, VaekitError
 ROOT = Path("runs")
 MODEL_ENDING = ".safetensors"
 PICTURES = ("reconstructions", "samples")
+ONCE = ("loss.png", "latents.png", "interpolation.png")
 REFUSED_ENDINGS = (".pth", ".pt", ".ckpt", ".pkl", ".bin")
 
 
@@ -57,7 +58,7 @@ class RunFolder:
 
     def add_metrics(self, record: Mapping[str, object]) -> None:
         """Append one epoch's line."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with files.naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, float]]:
@@ -163,14 +164,36 @@ def claimed(folder: RunFolder, *, fresh: bool = True) -> Iterator[None]:
     with files.locked(folder.path / ".lock", wait=False) as got:
         if not got:
             raise VaekitError(f"--output {folder.path}: another run is writing there")
+        _remove_leftovers(folder)
         if fresh:
             _clear(folder)
         yield
 
 
+def _remove_leftovers(folder: RunFolder) -> None:
+    """Half of a file that was being saved when a run was killed is of use to nobody."""
+    for path in (folder.path, *(folder.path / kind for kind in PICTURES), folder.checkpoints):
+        for left in path.glob(f".*{files.TEMPORARY}"):
+            left.unlink(missing_ok=True)
+    files.remove_leftovers(folder.model)
+
+
 def _clear(folder: RunFolder) -> None:
-    """Forget the run that was here before: `--force` allowed it, or it never began."""
+    """Forget the run that was here before: `--force` allowed it, or it never began.
+
+    All that it wrote goes, and nothing else: a new run that is killed early must not be found
+    beside the model of another. The config goes last, since it says that there is a run.
+    """
     pictures = [(folder.path / kind).glob("epoch-*.png") for kind in PICTURES]
     checkpoints = folder.checkpoints.glob("step-*.safetensors")
-    for old in (folder.metrics, folder.config, *itertools.chain(checkpoints, *pictures)):
-        old.unlink(missing_ok=True)
+    left = _finished(folder) if folder.config.exists() else []
+    for old in (*left, folder.metrics, *itertools.chain(checkpoints, *pictures), folder.config):
+        if not old.is_dir():
+            old.unlink(missing_ok=True)
+
+
+def _finished(folder: RunFolder) -> list[Path]:
+    """What only a run leaves, and what a file of the same name might be without one."""
+    drawn = [folder.path / name for name in ONCE]
+    events = (folder.path / "tensorboard").glob("events.out.tfevents.*")
+    return [folder.model, at(folder.path).model, *drawn, *events]
