@@ -98,6 +98,26 @@ def test_a_folder_holds_single_images_in_the_order_of_their_numbers(
     assert sorted(path.name for path in Path("there").iterdir()) == ["0000.jpg", "0001.jpg"]
 
 
+def test_what_an_earlier_longer_set_leaves_in_a_folder_is_said(cli: Any, tiny_model: Path) -> None:
+    """Whoever takes `out/*.png` would take images of another model for those of this one."""
+
+    def said(*options: str) -> str:
+        done = cli("sample", tiny_model, "-o", "out/", *options)
+        assert (done.code, done.stdout) == (0, "out\n")
+        return str(done.stderr)
+
+    assert said("-n", "6") == ""
+    Path("out/holiday.png").write_text("mine")
+    assert said("-n", "6") == ""
+    assert said("-n", "4") == (
+        "warning: out: 2 numbered images from before still there beside the 4 new ones "
+        "(0004.png to 0005.png): remove them, or name another folder\n"
+    )
+    assert "1 numbered image from before" in said("-n", "5")
+    assert said("-n", "1", "-q") == ""
+    assert len([*Path("out").iterdir()]) == 7, "nothing is removed"
+
+
 def test_json_is_one_object_and_quiet_keeps_the_path(cli: Any, tiny_model: Path) -> None:
     done = cli("sample", tiny_model, "-n", "3", "--json")
     assert done.stdout.count("\n") == 1

@@ -48,7 +48,9 @@ def command(
     count = 0
     with (
         read_latents(place, width=opened.latent_dim, allow_nonfinite=use.allow_nonfinite) as stream,
-        open_images(target, opened.header.image, count=stream.count, as_bytes=as_bytes) as out,
+        open_images(
+            target, opened.header.image, count=stream.count, as_bytes=as_bytes, reporter=terminal
+        ) as out,
         terminal.task("decoding", stream.count) as task,
     ):
         for z in _chunks(stream):

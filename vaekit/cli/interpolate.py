@@ -60,7 +60,7 @@ def command(
     count = sum(map(len, paths))
     if target.form in STILLS:  # through many images: a row from each to the next
         paths = [leg for path in paths for leg in _legs(path, steps)]
-    write_paths(target, paths, None, opened.header.image, as_bytes=as_bytes)
+    write_paths(target, paths, None, opened.header.image, as_bytes=as_bytes, reporter=terminal)
     say_written(target, count, use)
 
 

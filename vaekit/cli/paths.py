@@ -10,6 +10,8 @@ from vaekit.output.forms import ANIMATIONS, PICTURES, Target
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vaekit.reporting import Reporter
+
 
 def write_paths(
     target: Target,
@@ -18,6 +20,7 @@ def write_paths(
     shape: tuple[int, int, int],
     *,
     as_bytes: bool,
+    reporter: Reporter,
 ) -> None:
     """A row for each path, an animation with a frame for each step, or all images in order."""
     from vaekit.output.images import open_images, refuse_many
@@ -37,6 +40,6 @@ def write_paths(
 
         write(target, encode_picture(strip(paths, labels), target.form))
     else:
-        with open_images(target, shape, count=count, as_bytes=as_bytes) as out:
+        with open_images(target, shape, count=count, as_bytes=as_bytes, reporter=reporter) as out:
             for path in paths:
                 out.write(path)

@@ -44,7 +44,9 @@ def command(
     shape, count = opened.header.image, 0
     with (
         counted(stream, terminal, "reconstructing", n) as chunks,
-        open_output(target, shape, count=known(stream, n), as_bytes=as_bytes) as out,
+        open_output(
+            target, shape, count=known(stream, n), as_bytes=as_bytes, reporter=terminal
+        ) as out,
     ):
         for chunk in chunks:
             z = opened.embed(chunk.images, sample=sample, seed=use.seed, start=count)

@@ -37,7 +37,9 @@ def command(
 
     size = held(use.batch_size)
     with (
-        open_images(target, opened.header.image, count=n, as_bytes=as_bytes) as out,
+        open_images(
+            target, opened.header.image, count=n, as_bytes=as_bytes, reporter=terminal
+        ) as out,
         terminal.task("sampling", n) as task,
     ):
         for start in range(0, n, size):

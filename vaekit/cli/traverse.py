@@ -62,7 +62,7 @@ def command(
     base = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
     labels = [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]
-    write_paths(target, paths, labels, opened.header.image, as_bytes=as_bytes)
+    write_paths(target, paths, labels, opened.header.image, as_bytes=as_bytes, reporter=terminal)
     say_written(target, sum(map(len, paths)), use)
 
 

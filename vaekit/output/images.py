@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from vaekit.output.pictures import (
     to_uint8,
 )
 from vaekit.output.sink import opened
+from vaekit.reporting import SILENT, Reporter
 
 MOST = 10_000
 """Images that one picture may show."""
@@ -37,6 +39,9 @@ MOST_PIXELS = 200_000_000
 
 LABELS = ("original", "reconstruction")
 DIGITS, UNKNOWN_DIGITS = 4, 6
+NUMBERED = re.compile(r"[0-9]{4,}(-.*)?\.(png|jpg|webp)", re.DOTALL)
+"""A name that this module could have given."""
+
 LONGEST_STEM = 100
 """Bytes of an image's own name that its file's name repeats."""
 
@@ -62,6 +67,7 @@ def open_images(
     count: int | None = None,
     as_bytes: bool = False,
     columns: int | None = None,
+    reporter: Reporter = SILENT,
 ) -> Iterator[ImageWriter]:
     """Write images of `shape` (H, W, C); `count` is how many there will be, where known.
 
@@ -77,7 +83,9 @@ def open_images(
             file.write(encode_picture(picture.drawn(), target.form))
     elif target.form == FOLDER:
         assert target.path is not None
-        yield _Folder(target.path, target.single, count)
+        folder = _Folder(target.path, target.single, count)
+        yield folder
+        folder.tell_of_older(reporter)
     else:
         dtype = np.uint8 if as_bytes else np.float32
         with open_arrays(target, shape, count=count, dtype=dtype, name="x") as array:
@@ -123,6 +131,7 @@ class _Folder:
             raise PermissionError(13, "cannot be written to", str(folder))
         self.folder, self.form, self.count = folder, form, 0
         self.digits = UNKNOWN_DIGITS if count is None else max(DIGITS, len(str(count - 1)))
+        self.older = {path.name for path in folder.iterdir() if NUMBERED.fullmatch(path.name)}
 
     def write(
         self, images: Images, *, names: Sequence[str] | None = None, originals: Images | None = None
@@ -133,7 +142,20 @@ class _Folder:
             stem = f"{number}-{_stem(names[index])}" if names else number
             path = self.folder / f"{stem}{FORMS[self.form].endings[0]}"
             _place(path, encode_picture(image, self.form))
+            self.older.discard(path.name)
             self.count += 1
+
+    def tell_of_older(self, reporter: Reporter) -> None:
+        """Say so where an earlier, longer set is not all replaced: nothing of it is removed."""
+        if not self.older:
+            return
+        names = sorted(self.older)
+        which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        images = "image" if len(names) == 1 else "images"
+        reporter.warn(
+            f"{self.folder}: {len(names):,} numbered {images} from before still there beside the "
+            f"{self.count:,} new ones ({which}): remove them, or name another folder"
+        )
 
 
 class _Array:
@@ -184,8 +206,9 @@ def _place(path: Path, content: bytes) -> None:
     """A whole file under its name. Thousands of these are not worth a wait for the disk each."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with naming(path):
+            temporary.write_bytes(content)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
