@@ -11,11 +11,17 @@ from vaekit.data import threads
 from vaekit.data.threads import in_order
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
+def photos(fill_folder, picture):
+    return fill_folder({f"{n}.png": picture(n, (8, 8), mode="L") for n in range(20)}, "photos")
+
+
+@pytest.fixture
 def four(monkeypatch):
     monkeypatch.setattr(threads, "workers", lambda: 4)
 
 
+@pytest.mark.usefixtures("four")
 def test_results_keep_their_order_whoever_is_first():
     def work(number):
         time.sleep(0.002 * (number % 3))
@@ -24,6 +30,7 @@ def test_results_keep_their_order_whoever_is_first():
     assert list(in_order(work, range(100))) == list(range(100))
 
 
+@pytest.mark.usefixtures("four")
 def test_a_failure_comes_in_its_place_and_ends_the_work():
     done = []
 
@@ -40,6 +47,7 @@ def test_a_failure_comes_in_its_place_and_ends_the_work():
     assert len(done) < 100
 
 
+@pytest.mark.usefixtures("four")
 def test_items_are_taken_only_a_few_ahead():
     taken = []
 
@@ -54,6 +62,7 @@ def test_items_are_taken_only_a_few_ahead():
     results.close()
 
 
+@pytest.mark.usefixtures("four")
 def test_what_is_done_does_not_wait_for_an_item_that_is_late():
     """A list that is still being made must not hold back what it has already named."""
     late, in_time = threading.Event(), []
@@ -69,3 +78,41 @@ def test_what_is_done_does_not_wait_for_an_item_that_is_late():
     late.set()
     assert list(results) == ["second"]
     assert in_time == [True]
+
+
+def decoding():
+    """How many threads there are while something is decoded."""
+    seen = set()
+
+    def work(number):
+        time.sleep(0.002)
+        seen.add(threading.get_ident())
+
+    list(in_order(work, range(40)))
+    return len(seen)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_more_threads_decode_than_the_user_allows(monkeypatch, count):
+    """`--threads 1` on a machine that others use."""
+    monkeypatch.setattr(threads, "_cores", lambda: 8)
+    with threads.at_most(count):
+        assert decoding() == count
+    assert decoding() > 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["train", "--dataset", "photos", "--epochs", "1", "-o", "run"], ["embed", "MODEL", "photos"]],
+)
+def test_threads_bounds_the_decoding_of_commands(cli, tiny_model, photos, monkeypatch, line):
+    seen = []
+    count = threads.workers
+    monkeypatch.setattr(threads, "workers", lambda: seen.append(count()) or 1)
+    monkeypatch.setattr(threads, "_cores", lambda: 8)
+    arguments = [tiny_model if word == "MODEL" else word for word in line]
+    assert cli(*arguments, "--threads", "3").code == 0
+    assert set(seen) == {3}
+    seen.clear()
+    assert cli("embed", tiny_model, photos).code == 0
+    assert set(seen) == {8}

@@ -54,7 +54,9 @@ def open_model(path: Path, use: Use, terminal: Terminal) -> Model:
     """The model, on the device that was asked for; one that was chosen by itself is named."""
     read(path)  # a bad file is refused before torch is imported
     from vaekit import inference
+    from vaekit.data import threads
 
+    threads.ALLOWED.set(use.threads)
     if use.threads is not None:
         import torch
 

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
+
+MOST = 16
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+ALLOWED: ContextVar[int | None] = ContextVar("ALLOWED", default=None)
+"""How many threads the user allows (`--threads`); None is one for each core."""
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
@@ -40,8 +46,27 @@ def in_order(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, N
             yield waiting.popleft().result()
 
 
+@contextmanager
+def at_most(count: int | None) -> Iterator[None]:
+    """So many threads at most for a while; None is one for each core again."""
+    before = ALLOWED.set(count)
+    try:
+        yield
+    finally:
+        ALLOWED.reset(before)
+
+
 def workers() -> int:
-    """How many threads decode: one for each core that may be used."""
+    """How many threads decode: one for each core that may be used, unless fewer are allowed.
+
+    >>> with at_most(1):
+    ...     workers()
+    1
+    """
+    return min(_cores(), ALLOWED.get() or MOST)
+
+
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
-        return min(16, len(os.sched_getaffinity(0)))
-    return min(16, os.cpu_count() or 1)
+        return min(MOST, len(os.sched_getaffinity(0)))
+    return min(MOST, os.cpu_count() or 1)

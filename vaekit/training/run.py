@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vaekit import __version__, devices, files
 from vaekit.config import RunConfig, as_yaml
-from vaekit.data import ImageSet, load_dataset
+from vaekit.data import ImageSet, load_dataset, threads
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
@@ -72,8 +72,8 @@ def resume(path: Path, options: Mapping[str, Any], watcher: Watcher | None = Non
     config = resuming.merged(found, options)
     device = _device(config)
     config, data = prepare(config, watcher)
-    folder, threads = found.folder, devices.using_threads(config.threads)
-    with folders.claimed(folder, fresh=False), deterministic(device), threads:
+    folder, arithmetic = found.folder, devices.using_threads(config.threads)
+    with folders.claimed(folder, fresh=False), deterministic(device), arithmetic:
         resuming.check(found, data.train, device, watcher)
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, found.checkpoint)
@@ -123,19 +123,20 @@ def load(
     config: RunConfig, split: str, reporter: Reporter, *, like: ImageSet | None = None
 ) -> ImageSet:
     """One split of the run's data set, its images shaped like those of another."""
-    return load_dataset(
-        config.dataset,
-        split,
-        image_size=like.image_shape[:2] if like is not None else config.image_size,
-        grayscale=config.grayscale,
-        channels=like.image_shape[2] if like is not None else None,
-        limit=config.limit,
-        seed=config.seed,
-        val_split=config.val_split,
-        data_dir=config.data_dir,
-        strict=config.strict,
-        reporter=reporter,
-    )
+    with threads.at_most(config.threads):
+        return load_dataset(
+            config.dataset,
+            split,
+            image_size=like.image_shape[:2] if like is not None else config.image_size,
+            grayscale=config.grayscale,
+            channels=like.image_shape[2] if like is not None else None,
+            limit=config.limit,
+            seed=config.seed,
+            val_split=config.val_split,
+            data_dir=config.data_dir,
+            strict=config.strict,
+            reporter=reporter,
+        )
 
 
 def binarized(images: ImageSet, config: RunConfig) -> ImageSet:
