@@ -76,7 +76,7 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in one pass."""
-        return len(_split(torch.empty(len(self.train)), self.config.batch_size))
+        return steps_in(len(self.train), self.config.batch_size)
 
     @property
     def shown(self) -> VAE:
@@ -267,6 +267,17 @@ def _split(indices: Tensor, size: int) -> list[Tensor]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
+
+
+def steps_in(images: int, size: int) -> int:
+    """How many batches `_split` makes, without making them: every step asks.
+
+    >>> [steps_in(n, 4) for n in (1, 4, 5, 6, 8, 9)]
+    [1, 1, 1, 2, 2, 2]
+    """
+    count = -(-images // size)
+    alone = images - (count - 1) * size == 1
+    return count - 1 if alone and count > 1 else count
 
 
 def _objective(config: RunConfig) -> Callable[..., dict[str, Tensor]]:
