@@ -206,9 +206,8 @@ def _place(path: Path, content: bytes) -> None:
     """A whole file under its name. Thousands of these are not worth a wait for the disk each."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with naming(path):
-            temporary.write_bytes(content)
-            temporary.replace(path)
+        temporary.write_bytes(content)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
