@@ -24,6 +24,8 @@ with locked(Path("lock"), wait="wait" in sys.argv) as got:
         time.sleep(60)
 """
 
+FULL = Path("/dev/full")
+
 
 def holder(*how: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", HOLDER, *how], stdout=subprocess.PIPE, text=True)
@@ -174,3 +176,42 @@ def test_the_cache_is_where_the_platform_keeps_caches(
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.cache_dir() == tmp_path / ".cache" / "vaekit"
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+def test_a_write_that_fails_says_for_which_file() -> None:
+    """The system names none, and the temporary name means nothing to anyone."""
+    mine = files.naming(Path("mine.bin"))
+    with pytest.raises(OSError, match="No space left") as caught, mine, FULL.open("wb") as file:
+        file.write(b"content")
+    assert caught.value.filename == "mine.bin"
+    Path("folder").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        files.write_bytes(Path("folder"), b"content")
+    assert caught.value.filename == "folder"
+
+
+def test_another_files_error_keeps_its_own_name() -> None:
+    with pytest.raises(FileNotFoundError) as caught, files.replacing(Path("mine.bin")):
+        Path("missing").read_bytes()
+    assert caught.value.filename == "missing"
+    with pytest.raises(BrokenPipeError) as broken, files.replacing(Path("mine.bin")):
+        raise BrokenPipeError(32, "Broken pipe")
+    assert broken.value.filename is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_what_a_killed_writer_left_is_removed_and_nothing_else() -> None:
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom vaekit.files import replacing\n"
+        "with replacing(Path('model[1].bin')) as file:\n"
+        "    file.write(b'half')\n    file.flush()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60)
+    (left,) = names()
+    assert Path(left).read_bytes() == b"half"
+    others = [".model[1].bin.other.abcdefgh.part", ".model1.bin.abcdefgh.part", "model[1].bin"]
+    for other in others:
+        Path(other).touch()
+    files.remove_leftovers(Path("model[1].bin"))
+    assert names() == sorted(others)

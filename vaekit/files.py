@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
 import sys
 import tempfile
@@ -12,6 +14,17 @@ from typing import IO
 
 LONGEST_NAME = 200
 """Bytes of a file's name that a temporary name repeats; file systems take 255 in all."""
+
+TEMPORARY = ".part"
+RANDOM = 8
+"""Characters that `tempfile` puts in the middle of a temporary name."""
+
+NO_ROOM = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room within your quota",
+    errno.EFBIG: "files of that size are not allowed there (see ulimit -f, or use another disk)",
+}
+"""What to do about a write that failed for want of room."""
 
 
 def cache_dir() -> Path:
@@ -41,19 +54,45 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     too. On any failure the temporary file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~current_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with naming(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~current_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let a failed write say which file it was for.
+
+    The system names no file once it is open, and a temporary name says nothing to people.
+    """
+    try:
+        yield
+    except OSError as error:
+        nameless = error.filename is None and error.errno in (*NO_ROOM, errno.EIO, errno.EROFS)
+        if nameless or str(error.filename).endswith(TEMPORARY):
+            error.filename = str(path)
+        raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writers of `path` left half written when they were killed.
+
+    Only for one who knows that nobody writes it now.
+    """
+    pattern = glob.escape(f".{path.name}.") + "?" * RANDOM + TEMPORARY
+    for left in path.parent.glob(pattern):
+        left.unlink(missing_ok=True)
 
 
 def _prefix(path: Path) -> str:

@@ -131,24 +131,6 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(straight: Path) 
     assert sha256(resume("run")) == sha256(straight / "model.safetensors")
 
 
-def test_a_save_that_is_cut_off_leaves_the_checkpoint_before(
-    straight: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Row 42: a full disk, met while a checkpoint is written."""
-    stop("run", 5)
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("vaekit.files.os.fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            resume("run")
-    assert last_checkpoint(Path("run")).name == "step-00000005.safetensors"
-    assert not list(Path("run").rglob("*.part"))
-    assert sha256(resume("run")) == sha256(straight / "model.safetensors")
-
-
 def test_only_the_last_two_checkpoints_are_kept() -> None:
     train("run", checkpoint_every=1)
     names = sorted(path.name for path in Path("run/checkpoint").iterdir())

@@ -87,11 +87,20 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if type(error).__name__ == "Abort":
         return Interrupted.exit_code, "interrupted"
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return 1, f"{where}{error.strerror or error}"
+        return 1, _system(error)
     if isinstance(error, MemoryError):
         return 1, "out of memory"
     return INTERNAL, f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+
+
+def _system(error: OSError) -> str:
+    """What the system refused, on which file, and what to do where that is known."""
+    from vaekit.files import NO_ROOM
+
+    if not error.filename:
+        return error.strerror or str(error)
+    remedy = f": {NO_ROOM[error.errno]}, and try again" if error.errno in NO_ROOM else ""
+    return f"{error.filename}: {error.strerror}{remedy}"
 
 
 def _usage(error: BaseException) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import UsageError
+from vaekit.files import naming
 from vaekit.output.arrays import Rows, open_arrays
 from vaekit.output.forms import FOLDER, FORMS, PICTURES, Target
 from vaekit.output.pictures import (
@@ -206,8 +207,9 @@ def _place(path: Path, content: bytes) -> None:
     """A whole file under its name. Thousands of these are not worth a wait for the disk each."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with naming(path):
+            temporary.write_bytes(content)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -29,7 +29,9 @@ from vaekit.weights import read_tensors, to_bytes
 KEY = "vaekit-checkpoint"
 FORMAT_VERSION = 1
 KEPT = 2
-CHEAP = 100
+WORTH = 100
+"""Seconds of training that a second of saving must have behind it."""
+
 UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -74,30 +76,38 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Writes a run's checkpoints when they are due."""
+    """Writes a run's checkpoints when they are due; `step` is where the run is taken up."""
 
     def __init__(
-        self, folder: RunFolder, config: RunConfig, fingerprint: str, device: torch.device
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        fingerprint: str,
+        device: torch.device,
+        step: int = 0,
     ) -> None:
         self._folder, self._config = folder.checkpoints, config
         self._facts = {"fingerprint": fingerprint, "model_beside": folder.model_beside}
         self._circumstances = Circumstances.now(device)
-        self._last_time, self._last_step, self._cost = time.monotonic(), 0, 0.0
+        self._last_time, self._last_step, self._cost = time.monotonic(), step, 0.0
 
     def due(self, step: int, *, epoch_ended: bool = False) -> bool:
         """Whether enough steps, or enough time, went by since the last one.
 
-        Where the interval is a time, an epoch's end is a good moment too if the last checkpoint
-        cost less than a hundredth of the time since.
+        A number of steps is taken at its word. Where the interval is a time, an epoch's end is a
+        good moment too, and no moment is one before the last checkpoint is paid for: all of them
+        but the last together take less than a hundredth of a run, on however slow a disk.
         """
         every = self._config.checkpoint_every
         if isinstance(every, int):
             return step - self._last_step >= every
         waited = time.monotonic() - self._last_time
-        return waited >= seconds(every) or (epoch_ended and waited >= CHEAP * self._cost)
+        paid = waited >= WORTH * self._cost
+        return paid and (epoch_ended or waited >= seconds(every))
 
     def save(self, trainer: Trainer) -> None:
         """Write one, and forget all but the last two."""
+        trainer.read_ledger()  # a run that has gone wrong leaves no checkpoint of it
         began = time.monotonic()
         path = self._folder / f"step-{trainer.progress.step:08d}.safetensors"
         progress = dataclasses.asdict(trainer.progress)
@@ -201,9 +211,14 @@ def _restore_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
     for full_name, tensor in tensors.items():
         kind, _, name = full_name.partition(".")
         parameter = parameters[name]
-        # Adam's count of steps stays where the optimizer made it; its moments follow the weights.
-        device = parameter.device if tensor.ndim or parameter.device.type != "cpu" else "cpu"
-        trainer.optimizer.state[parameter][kind] = tensor.to(device)
+        trainer.optimizer.state[parameter][kind] = _beside(parameter, tensor)
+
+
+def _beside(parameter: Tensor, saved: Tensor) -> Tensor:
+    """A saved tensor where the optimizer wants it: one value for each weight lies as they lie."""
+    if saved.shape != parameter.shape:
+        return saved.to(parameter.device)
+    return torch.empty_like(parameter).copy_(saved)
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

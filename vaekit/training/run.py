@@ -189,7 +189,9 @@ def _run(
         images=data.train,
         folder=folder,
         pictures=RunPictures(config, folder, data.train, data.val),
-        checkpoints=Checkpoints(folder, config, data.train.fingerprint, device),
+        checkpoints=Checkpoints(
+            folder, config, data.train.fingerprint, device, trainer.progress.step
+        ),
         watcher=watcher,
     ).go()
     record = folder.records()[-1]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vaekit import devices, weights
+from vaekit import devices, files, header, weights
 from vaekit.data import ImageSet
-from vaekit.errors import Diverged
+from vaekit.errors import Diverged, ModelFileError, VaekitError
 from vaekit.models.base import parameter_count
 from vaekit.training.checkpoint import Checkpoints
 from vaekit.training.description import describe
@@ -36,15 +39,30 @@ class Session:
             epochs = self.trainer.progress.epoch
             self.watcher.note(f"{self.folder.path} is finished: {epochs} epochs were made")
             return
-        self.watcher.started(self._facts())
+        with self._telling_how_to_go_on():
+            self.watcher.started(self._facts())
+            try:
+                self._epochs()
+            except Diverged as error:
+                raise Diverged(f"{error}{self._saved_best()}") from None
+            finally:
+                self.watcher.ended()
+            self._write_model()
+            self.pictures.finish(self.trainer.shown)
+
+    @contextlib.contextmanager
+    def _telling_how_to_go_on(self) -> Iterator[None]:
+        """A full disk ends the run, which loses what came after its last checkpoint and no more."""
         try:
-            self._epochs()
-        except Diverged as error:
-            raise Diverged(f"{error}{self._saved_best()}") from None
-        finally:
-            self.watcher.ended()
-        self._write_model()
-        self.pictures.finish(self.trainer.shown)
+            yield
+        except OSError as error:
+            if error.errno not in files.NO_ROOM:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise VaekitError(
+                f"{where}{error.strerror}: {files.NO_ROOM[error.errno]}, "
+                f"then go on with: {self._command()}"
+            ) from None
 
     def _epochs(self) -> None:
         config, start = self.trainer.config, self.trainer.progress.step
@@ -84,8 +102,8 @@ class Session:
 
     def _write_model(self) -> None:
         self.trainer.shown.load_state_dict(self.trainer.kept_state())
-        header = describe(self.trainer, self.images, self.folder.records()[-1])
-        weights.save(self.folder.model, header, self.trainer.shown.state_dict())
+        described = describe(self.trainer, self.images, self.folder.records()[-1])
+        weights.save(self.folder.model, described, self.trainer.shown.state_dict())
 
     def _saved_best(self) -> str:
         """Keep what was good before it went wrong, and say where."""
@@ -96,14 +114,29 @@ class Session:
         return f"; the weights of epoch {best}, the best so far, are in {self.folder.model}"
 
     def _is_complete(self) -> bool:
-        return self.folder.model.exists() and self.folder.interpolation.exists()
+        """Whether the model and the last picture are of this end, and not of an earlier one.
+
+        A run that was made longer, and stopped when only its last checkpoint was saved, has those
+        of its first end.
+        """
+        model, picture = self.folder.model, self.folder.interpolation
+        if not (model.exists() and picture.exists()):
+            return False
+        with contextlib.suppress(ModelFileError):
+            steps = header.read(model).header.training.get("steps")
+            drawn_after = picture.stat().st_mtime_ns >= model.stat().st_mtime_ns
+            return drawn_after and steps == self.trainer.progress.step
+        return False
 
     def _stopped(self) -> str:
         now = self.trainer.progress
         return (
             f"stopped in epoch {now.epoch + 1} after step {now.step:,}, and saved; "
-            f"go on with: vaekit train --resume {self.folder.path}"
+            f"go on with: {self._command()}"
         )
+
+    def _command(self) -> str:
+        return f"vaekit train --resume {shlex.quote(str(self.folder.path))}"
 
     def _facts(self) -> RunFacts:
         trainer = self.trainer
