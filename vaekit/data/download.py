@@ -82,15 +82,14 @@ def _md5() -> Any:
 
 
 def _download(remote: Remote, target: Path, reporter: Reporter) -> None:
-    """Try one place after another; what the last one failed with is what is told."""
+    """Try one place after another; told is why the first failed, which is the main one."""
+    failures = []
     for url in remote.urls:
         try:
-            _download_from(url, remote, target, reporter)
-        except (DownloadError, DataError):
-            if url == remote.urls[-1]:
-                raise
-        else:
-            return
+            return _download_from(url, remote, target, reporter)
+        except (DownloadError, DataError) as error:
+            failures.append(error.with_traceback(None))
+    raise failures.pop(0)
 
 
 def _download_from(url: str, remote: Remote, target: Path, reporter: Reporter) -> None:
@@ -103,6 +102,9 @@ def _download_from(url: str, remote: Remote, target: Path, reporter: Reporter) -
                 raise _failed(url, "a web page came instead: its quota may be used up", target)
             with files.replacing(target) as file:
                 _copy_checked(answer, file, url, remote, target, reporter)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise _failed(url, str(error.reason), target) from None
     except urllib.error.URLError as error:
         raise _failed(url, str(error.reason), target) from None
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
