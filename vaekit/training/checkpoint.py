@@ -107,7 +107,6 @@ class Checkpoints:
 
     def save(self, trainer: Trainer) -> None:
         """Write one, and forget all but the last two."""
-        trainer.read_ledger()  # a run that has gone wrong leaves no checkpoint of it
         began = time.monotonic()
         path = self._folder / f"step-{trainer.progress.step:08d}.safetensors"
         progress = dataclasses.asdict(trainer.progress)
@@ -211,14 +210,9 @@ def _restore_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
     for full_name, tensor in tensors.items():
         kind, _, name = full_name.partition(".")
         parameter = parameters[name]
-        trainer.optimizer.state[parameter][kind] = _beside(parameter, tensor)
-
-
-def _beside(parameter: Tensor, saved: Tensor) -> Tensor:
-    """A saved tensor where the optimizer wants it: one value for each weight lies as they lie."""
-    if saved.shape != parameter.shape:
-        return saved.to(parameter.device)
-    return torch.empty_like(parameter).copy_(saved)
+        # Adam's count of steps stays where the optimizer made it; its moments follow the weights.
+        device = parameter.device if tensor.ndim or parameter.device.type != "cpu" else "cpu"
+        trainer.optimizer.state[parameter][kind] = tensor.to(device)
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
