@@ -1,0 +1,1 @@
+"""Measurements of speed: `python -m tests.benchmarks NAME`, explained in docs/benchmarks.md."""

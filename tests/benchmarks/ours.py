@@ -1,0 +1,112 @@
+"""The contender: the real command, run in a process of its own and watched from within it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.process import contend, limit_threads
+from tests.benchmarks.rivals.steady import Epochs
+
+
+class FirstStep(Exception):
+    """It was made; no more is wanted."""
+
+
+def train(train: str, flags: Sequence[str], epochs: int, count: int, **_: Any) -> dict[str, float]:
+    """Throughput of `vaekit train` with all that it draws, keeps and writes."""
+    from vaekit.cli import run, training_view
+
+    marks = Epochs()
+
+    class Watched(training_view.TrainingView):
+        def epoch_ended(self, record: Mapping[str, float]) -> None:
+            super().epoch_ended(record)
+            marks.ended()
+
+    training_view.TrainingView = Watched  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as folder:
+        _succeed(run(["train", *flags, "--epochs", str(epochs), "-o", f"{folder}/run"]))
+    return marks.measured(count)
+
+
+def first_step(flags: Sequence[str], **_: Any) -> dict[str, float]:
+    """Seconds from the start of `vaekit train` to its first step, everything being imported."""
+    import vaekit.training.run  # noqa: F401 (not within the time)
+    from vaekit.cli import run, training_view
+
+    reached: list[float] = []
+
+    class Stopped(training_view.TrainingView):
+        def stepped(self, facts: object) -> None:
+            reached.append(time.perf_counter())
+            raise FirstStep
+
+    training_view.TrainingView = Stopped  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        run(["train", *flags, "-o", f"{folder}/run"])
+    return {"value": reached[0] - began}
+
+
+def store(archive: str, **_: Any) -> dict[str, float]:
+    """Images a second from a zip into the cache, which is empty; imports are outside the time."""
+    import PIL.JpegImagePlugin  # noqa: F401
+
+    from vaekit import load_dataset
+
+    began = time.perf_counter()
+    images = load_dataset(archive, "all")
+    return {"value": len(images) / (time.perf_counter() - began), "images": len(images)}
+
+
+def use(command: str, model: str, flags: Sequence[str], count: int, **_: Any) -> dict[str, float]:
+    """Images a second of a command that uses a model, its second run in a process."""
+    from vaekit.cli import run
+
+    with tempfile.TemporaryDirectory() as folder:
+        output = [] if command == "evaluate" else ["-o", str(Path(folder) / "out.npy")]
+        arguments = [command, model, *flags, *output]
+        _succeed(run(arguments))
+        began = time.perf_counter()
+        _succeed(run(arguments))
+        return {"value": count / (time.perf_counter() - began)}
+
+
+def nll(
+    model: str, images: str, samples: int, threads: int | None = None, **_: Any
+) -> dict[str, float]:
+    """Draws a second of the importance weighted bound."""
+    import numpy as np
+
+    from vaekit import load
+    from vaekit.evaluation.nll import log_likelihood
+    from vaekit.inference import as_floats
+
+    limit_threads(threads)
+    network, x = load(model).network.eval(), as_floats(np.load(images))
+    x = x.to(next(network.parameters()).device)
+    log_likelihood(network, x[:8], samples)
+    began = time.perf_counter()
+    log_likelihood(network, x, samples)
+    return {"value": len(x) * samples / (time.perf_counter() - began)}
+
+
+def _succeed(code: int) -> None:
+    if code:
+        raise SystemExit(code)
+
+
+KINDS = {"train": train, "first_step": first_step, "store": store, "use": use, "nll": nll}
+
+
+def measure(kind: str, **settings: Any) -> dict[str, float]:
+    """One of the above."""
+    return KINDS[kind](**settings)
+
+
+if __name__ == "__main__":
+    contend(measure)

@@ -1,0 +1,48 @@
+"""Time to quality: how soon `vaekit train` is as good as a plain loop after a recipe's epochs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import partial
+
+from tests.benchmarks.interleaved import Claim, Subject
+from tests.benchmarks.process import VAEKIT, contender, run
+from tests.benchmarks.works import WORKS, Data, Options, data_for
+
+RECIPE_EPOCHS = {"mlp": 20, "conv": 15}
+OUR_EPOCHS = {"mlp": 10, "conv": 8}
+
+
+def subject(work: str, options: Options) -> Subject:
+    """Whole processes, from start to end; each model is evaluated when the clock has stopped."""
+    data = data_for(WORKS[work], options)
+    few = 2 if options.quick else None
+    recipe = options.epochs or few or RECIPE_EPOCHS[work]
+    ours = options.vaekit_epochs or few or OUR_EPOCHS[work]
+    plain = partial(
+        contender,
+        "rivals.plain_loop",
+        work=work,
+        train=str(data.train),
+        test=str(data.test),
+        epochs=recipe,
+        batch=options.batch,
+        workers=options.workers,
+        threads=options.threads,
+    )
+    claim = Claim("vaekit", "plain loop", "below 1, with a neg_elbo that is no higher")
+    contenders = {"vaekit": partial(vaekit, work, data, options, ours), "plain loop": plain}
+    facts = {**data.facts, "vaekit's epochs": ours, "plain loop's epochs": recipe}
+    return Subject("s", contenders, [claim], rounds=2, images=facts)
+
+
+def vaekit(work: str, data: Data, options: Options, epochs: int) -> dict[str, float]:
+    """The network and the likelihood are given, the number of epochs too; all else is default."""
+    threads = ["--threads", str(options.threads)] if options.threads else []
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [*data.flags, *WORKS[work].flags, "--epochs", str(epochs), *threads]
+        trained = run([*VAEKIT, "train", *flags, "-o", f"{folder}/run"])
+        model = f"{folder}/run/model.safetensors"
+        judged = run([*VAEKIT, "evaluate", model, *data.flags, "--split", "test", "--json"])
+    return {"value": trained.seconds, "neg_elbo": json.loads(judged.stdout)["neg_elbo"]}
