@@ -42,6 +42,11 @@ def using_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def exact(device: torch.device) -> torch.dtype:
+    """The type to add up many numbers in: float64 where the device has that."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def describe(device: torch.device) -> str:
     """What to call it in front of people.
 

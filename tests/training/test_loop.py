@@ -171,7 +171,7 @@ def poisoned(kind: str, at: int) -> Any:
 @pytest.mark.parametrize("kind", ["loss", "reconstruction", "kl", "gradient"])
 def test_what_is_not_finite_stops_the_run_before_the_update(kind: str) -> None:
     run = trainer(ema=0.9)
-    run.objective = poisoned(kind, at=2)
+    run.gradients.objective = poisoned(kind, at=2)
     batches = list(run.epoch_batches())
     run.step(batches[0])
     run.step(batches[1])
@@ -312,7 +312,7 @@ def test_a_dynamic_draw_is_fresh_each_step_and_fixed_in_validation() -> None:
         seen.append(x)
         return elbo(model, x, noise, **options)
 
-    run.objective = watch
+    run.gradients.objective = watch
     run.step(torch.arange(16))
     run.step(torch.arange(16))
     assert all(set(x.unique().tolist()) == {0.0, 1.0} for x in seen)

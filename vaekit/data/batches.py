@@ -55,9 +55,9 @@ class Batches:
         Colour comes out in memory format channels_last, which convolutions like best.
         """
         if self._resident is not None:
-            taken = self._resident[indices.to(self.device)]
+            taken = self._resident[sent(indices, self.device)]
         else:
-            taken = torch.from_numpy(self._source[indices.cpu().numpy()]).to(self.device)
+            taken = sent(torch.from_numpy(self._source[indices.cpu().numpy()]), self.device)
         return _channels_first(taken).to(torch.float32).div_(self._top)
 
     def in_order(
@@ -68,6 +68,13 @@ class Batches:
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
             yield batch, self.gather(batch)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; to CUDA without waiting for the work that is under way there."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _channels_first(taken: Tensor) -> Tensor:

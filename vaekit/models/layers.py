@@ -36,8 +36,8 @@ class Posterior(nn.Module):
 
 def full_precision(h: Tensor) -> AbstractContextManager[object]:
     """Switch autocast off for what follows on this tensor's device."""
-    if h.device.type == "meta":  # which autocast does not know
-        return nullcontext()
+    if h.device.type == "meta" or not torch.is_autocast_enabled(h.device.type):
+        return nullcontext()  # autocast does not know meta; where it is off, this is cheaper
     return torch.autocast(h.device.type, enabled=False)
 
 

@@ -72,11 +72,12 @@ def elbo(
     reconstruction = -model.likelihood.log_prob(params, x if target is None else target)
     kl_per_dim = model.prior.kl(q)
     kl = kl_per_dim.sum(1)
+    charged = _with_free_bits(kl_per_dim, free_bits).sum(1) if free_bits > 0 else kl
     return {
         "reconstruction": reconstruction,
         "kl": kl,
         "neg_elbo": reconstruction + kl,
-        "loss": reconstruction + beta * _with_free_bits(kl_per_dim, free_bits).sum(1),
+        "loss": reconstruction + beta * charged,
         "kl_per_dim": kl_per_dim.detach(),
         "mean": q.mean.detach(),
     }
@@ -90,7 +91,5 @@ def _with_free_bits(kl_per_dim: Tensor, free_bits: float) -> Tensor:
     where the dimension is above the floor, and the floor, without a gradient, where it is not.
     This is a statistic of the batch: an image's share depends on the images beside it.
     """
-    if free_bits <= 0:
-        return kl_per_dim
     above = kl_per_dim.detach().mean(0) > free_bits
     return torch.where(above, kl_per_dim, free_bits)

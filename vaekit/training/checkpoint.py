@@ -22,6 +22,7 @@ from vaekit import __version__, files
 from vaekit.config import RunConfig
 from vaekit.errors import ModelFileError
 from vaekit.header import Layout, read_json, read_layout
+from vaekit.training import soundness
 from vaekit.training.folder import RunFolder
 from vaekit.training.loop import Progress, Trainer
 from vaekit.weights import read_tensors, to_bytes
@@ -72,6 +73,7 @@ class Checkpoint:
 
     def restore(self, trainer: Trainer) -> None:
         """Put the trainer where the run stood."""
+        soundness.refuse_position(self.layout, self.progress, trainer.steps_per_epoch)
         restore(trainer, read_tensors(self.layout.path), self.progress)
 
 
@@ -107,6 +109,7 @@ class Checkpoints:
 
     def save(self, trainer: Trainer) -> None:
         """Write one, and forget all but the last two."""
+        trainer.read_ledger()  # a run that has gone wrong leaves no checkpoint of it
         began = time.monotonic()
         path = self._folder / f"step-{trainer.progress.step:08d}.safetensors"
         progress = dataclasses.asdict(trainer.progress)
@@ -155,22 +158,16 @@ def read(path: Path) -> Checkpoint:
     values = read_json(path, text, "checkpoint header")
     if values.get("format_version") != FORMAT_VERSION:
         raise ModelFileError(f"{path}: written by another version of vaekit; it cannot be resumed")
-    try:
-        return Checkpoint(
-            layout,
-            config=dict(values["config"]),
-            fingerprint=str(values["fingerprint"]),
-            model_beside=bool(values["model_beside"]),
-            progress=_progress(values["progress"]),
-            circumstances=Circumstances(**values["circumstances"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: bad checkpoint header: {error}") from None
-
-
-def _progress(values: Mapping[str, Any]) -> Progress:
-    best = math.inf if values["best"] is None else float(values["best"])
-    return Progress(**{**values, "best": best})
+    said = soundness.checked(values, path)
+    best = math.inf if said.progress.best is None else said.progress.best
+    return Checkpoint(
+        layout,
+        config=said.config,
+        fingerprint=said.fingerprint,
+        model_beside=said.model_beside,
+        progress=Progress(**{**said.progress.model_dump(), "best": best}),
+        circumstances=Circumstances(**said.circumstances.model_dump()),
+    )
 
 
 def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
@@ -210,9 +207,14 @@ def _restore_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
     for full_name, tensor in tensors.items():
         kind, _, name = full_name.partition(".")
         parameter = parameters[name]
-        # Adam's count of steps stays where the optimizer made it; its moments follow the weights.
-        device = parameter.device if tensor.ndim or parameter.device.type != "cpu" else "cpu"
-        trainer.optimizer.state[parameter][kind] = tensor.to(device)
+        trainer.optimizer.state[parameter][kind] = _beside(parameter, tensor)
+
+
+def _beside(parameter: Tensor, saved: Tensor) -> Tensor:
+    """A saved tensor where the optimizer wants it: one value for each weight lies as they lie."""
+    if saved.shape != parameter.shape:
+        return saved.to(parameter.device)
+    return torch.empty_like(parameter).copy_(saved)
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaekit import files
-from vaekit.errors import UsageError, VaekitError
+from vaekit.errors import DataError, UsageError, VaekitError
 
 ROOT = Path("runs")
 MODEL_ENDING = ".safetensors"
@@ -67,6 +67,13 @@ class RunFolder:
             return []
         lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def last_record(self) -> dict[str, float]:
+        """The line of the last epoch, which the run's end tells of."""
+        records = self.records()
+        if not records:
+            raise DataError(f"{self.metrics}: is missing or empty: put it back, or train anew")
+        return records[-1]
 
     def cut_metrics(self, epoch: int) -> None:
         """Forget the lines of epochs that will be made again."""

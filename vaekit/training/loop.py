@@ -1,8 +1,7 @@
-"""The loop: order, noise, objective, step; an epoch; the next.
+"""The loop: order, gradient, check, update; an epoch; the next.
 
 Nothing random is carried from step to step: the order is keyed by (seed, epoch) and the noise by
-(seed, step) with one row for each place in the global batch, so that micro-batches change nothing
-and a run can be taken up at any step.
+(seed, step), so that a run can be taken up at any step.
 """
 
 from __future__ import annotations
@@ -10,21 +9,25 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vaekit import registry, seeds
+from vaekit import devices, registry
 from vaekit.config import RunConfig
-from vaekit.data.batches import Batches, dynamic, order
+from vaekit.data.batches import Batches, order
 from vaekit.errors import Diverged
 from vaekit.evaluation.elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
 from vaekit.evaluation.observing import observe
+from vaekit.inference import CHUNK
 from vaekit.models.base import VAE
+from vaekit.reporting import SILENT, Reporter
 from vaekit.training.averaging import WeightAverage
+from vaekit.training.gradients import Gradients
+from vaekit.training.ledger import Ledger, fault
+from vaekit.training.memory import Portion
 from vaekit.training.schedules import kl_weight, learning_rate
 from vaekit.training.watching import StepFacts
 
@@ -45,27 +48,28 @@ class Progress:
     best: float = math.inf
 
 
-class _Sums(NamedTuple):
-    """Sums over a batch: of the terms and the loss, and of the latents and their squares."""
-
-    terms: Tensor
-    latents: Tensor
-
-
 class Trainer:
     """A network, its optimizer, and the images it learns from."""
 
     def __init__(
-        self, config: RunConfig, network: VAE, train: Batches, val: Batches | None
+        self,
+        config: RunConfig,
+        network: VAE,
+        train: Batches,
+        val: Batches | None,
+        reporter: Reporter = SILENT,
     ) -> None:
         self.config, self.network, self.train, self.val = config, network, train, val
-        self.objective = _objective(config)
+        self.gradients = Gradients(config, network, train, reporter)
         self.optimizer = _optimizer(config, network)
         self.average = WeightAverage(network, config.ema) if config.ema else None
         self.progress = Progress()
+        self.ledger = Ledger(train.device)
         self.sums = torch.zeros(len(TERMS), dtype=torch.float64)
-        self.latents = torch.zeros(2, network.latent_dim, dtype=torch.float64)
+        kind = devices.exact(train.device)
+        self.latents = torch.zeros(2, network.latent_dim, dtype=kind, device=train.device)
         self.best_state: dict[str, Tensor] | None = None
+        self._validation = Portion(None, train.device, "validation", reporter)
 
     @property
     def epochs(self) -> int:
@@ -100,23 +104,50 @@ class Trainer:
         yield from batches[self.progress.step - self.progress.epoch * len(batches) :]
 
     def step(self, indices: Tensor) -> StepFacts:
-        """One update; stops before it if a number is not finite."""
+        """One update; none is made once a number is not finite."""
         began = time.perf_counter()
-        rate = self._learning_rate(self.progress.step)
+        now = self.progress
+        values, latents = self.gradients.of(indices, now.step, self._beta(now.step))
+        self.ledger.enter(values, len(indices))
+        if self.ledger.full:
+            self.read_ledger(now.step)
+        self._update()
+        if self.val is None:  # which tells how many latents are active where there is one
+            self.latents += latents
+        self._count(len(indices), time.perf_counter() - began)
+        return self._facts()
+
+    def _update(self) -> None:
+        now = self.progress
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        sums = self._backward(indices)
-        self._check(sums, self._gradient_norm())
+            group["lr"] = self._learning_rate(now.step)
+        if self.ledger.together > 1:  # the fused kernel holds its update back where this is 1
+            self.optimizer.found_inf = self.ledger.blocked  # type: ignore[attr-defined]
         self.optimizer.step()
         if self.average:
-            self.average.update(self.network, self.progress.step)
-        self._count(sums, len(indices), time.perf_counter() - began)
-        return self._facts()
+            self.average.update(self.network, now.step)
+
+    def read_ledger(self, last_step: int | None = None) -> None:
+        """Add up what the steps gave; stops the run if a number was not finite."""
+        rows = self.ledger.read()
+        wrong = fault(rows)
+        if wrong is not None:
+            last = self.progress.step - 1 if last_step is None else last_step
+            raise self._diverged(last - wrong.before, wrong.name, wrong.value)
+        self.sums += rows[:, : len(TERMS)].sum(0)
+
+    def _diverged(self, step: int, name: str, value: float) -> Diverged:
+        epoch, rate = step // self.steps_per_epoch + 1, self._learning_rate(step)
+        return Diverged(
+            f"step {step + 1} (epoch {epoch}): the {name} is {value} "
+            f"at learning rate {rate:.3g}; {REMEDY}"
+        )
 
     def end_epoch(self) -> dict[str, float]:
         """Validate, remember the best, and give the epoch's record."""
-        now = self.progress
+        now, began = self.progress, time.perf_counter()
+        self.read_ledger()  # which waits for the device
+        self._take_time(time.perf_counter() - began)
         now.epoch += 1
         report = self.validate()
         self.check_report(report if report is not None else self._glance())
@@ -133,14 +164,17 @@ class Trainer:
         """The plain ELBO of the validation part, whatever beta and free bits training has."""
         if self.val is None:
             return None
+        return self._validation.attempt(self._evaluate, EVALUATION_BATCH)
+
+    def _evaluate(self, size: int) -> ElboReport:
+        assert self.val is not None
         objective = registry.resolve("objective", self.config.objective)
-        return evaluate_elbo(
-            self.shown, objective, observed(self.config, self.val), seed=self.config.seed
-        )
+        images = observed(self.config, self.val, size)
+        return evaluate_elbo(self.shown, objective, images, seed=self.config.seed)
 
     def _glance(self) -> ElboReport:
         """The plain ELBO of some training images, where nothing is held for validation."""
-        some = itertools.islice(observed(self.config, self.train), 1)
+        some = itertools.islice(observed(self.config, self.train, CHUNK), 1)
         objective = registry.resolve("objective", self.config.objective)
         return evaluate_elbo(self.shown, objective, some, seed=self.config.seed)
 
@@ -164,65 +198,20 @@ class Trainer:
         warmup = self.config.kl_warmup * self.steps_per_epoch
         return kl_weight(self.config.beta, warmup_steps=warmup, step=step)
 
-    def _backward(self, indices: Tensor) -> _Sums:
-        """Gradients of the mean loss of the batch; gives the sums of its terms."""
-        place = (self.config.seed, "noise", self.progress.step)
-        noise = torch.randn(
-            len(indices), self.network.latent_dim, generator=seeds.generator(*place)
-        ).to(self.train.device)
-        x = self._observe(self.train.gather(indices))
-        size = self.config.micro_batch or len(indices)
-        parts = zip(x.split(size), noise.split(size), strict=True)
-        return _added([self._backward_part(part, draws, len(indices)) for part, draws in parts])
-
-    def _backward_part(self, x: Tensor, noise: Tensor, whole: int) -> _Sums:
-        with torch.autocast(x.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
-            beta, free_bits = self._beta(self.progress.step), self.config.free_bits
-            terms = self.objective(self.network, x, noise, beta=beta, free_bits=free_bits)
-        (terms["loss"].sum() / whole).backward()
-        mean = terms["mean"].cpu().double()  # not every device has float64
-        values = torch.stack([terms[name].detach() for name in (*TERMS, "loss")])
-        latents = torch.stack([mean.sum(0), mean.square().sum(0)])
-        return _Sums(values.cpu().double().sum(1), latents)
-
-    def _observe(self, x: Tensor) -> Tensor:
-        """What the model sees: a fresh draw of black and white where that is asked for."""
-        if self.config.binarize != "dynamic":
-            return x
-        generator = seeds.generator(self.config.seed, "binarize", self.progress.step)
-        return dynamic(x, torch.rand(x.shape, generator=generator).to(x.device))
-
-    def _gradient_norm(self) -> float:
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if self.config.grad_clip is not None:
-            scale = (self.config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_(gradients, scale)
-        return float(norm)
-
-    def _check(self, sums: _Sums, norm: float) -> None:
-        values = dict(zip((*TERMS, "loss"), sums.terms.tolist(), strict=True), gradient=norm)
-        for name in ("reconstruction", "kl", "loss", "gradient"):
-            if not math.isfinite(values[name]):
-                now, rate = self.progress, self._learning_rate(self.progress.step)
-                raise Diverged(
-                    f"step {now.step + 1} (epoch {now.epoch + 1}): the {name} is {values[name]} "
-                    f"at learning rate {rate:.3g}; "
-                    f"{REMEDY}"
-                )
-
-    def _count(self, sums: _Sums, images: int, seconds: float) -> None:
-        self.sums += sums.terms[: len(TERMS)]
-        self.latents += sums.latents
+    def _count(self, images: int, seconds: float) -> None:
         self.progress.step += 1
         self.progress.seen += images
+        self._take_time(seconds)
+
+    def _take_time(self, seconds: float) -> None:
         self.progress.seconds += seconds
         self.progress.epoch_seconds += seconds
 
     def _facts(self) -> StepFacts:
         now = self.progress
-        means = dict(zip(TERMS, (self.sums / now.seen).tolist(), strict=True))
-        return StepFacts(now.epoch + 1, now.step, now.seen, **means)
+        read = now.seen - self.ledger.images
+        means = (self.sums / read).tolist() if read else [math.nan] * len(TERMS)
+        return StepFacts(now.epoch + 1, now.step, now.seen, *means)
 
     def _record(self, report: ElboReport | None) -> dict[str, float]:
         now = self.progress
@@ -247,16 +236,13 @@ class Trainer:
         return int((square - mean.square() > ACTIVE_VARIANCE).sum())
 
 
-def observed(config: RunConfig, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+def observed(
+    config: RunConfig, batches: Batches, size: int = EVALUATION_BATCH
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches in order as the model sees them; what is drawn once for all was drawn before."""
     how = "dynamic" if config.binarize == "dynamic" else None
-    for indices, x in batches.in_order(EVALUATION_BATCH):
+    for indices, x in batches.in_order(size):
         yield indices, observe(x, indices, how, config.seed)
-
-
-def _added(parts: list[_Sums]) -> _Sums:
-    terms, latents = zip(*parts, strict=True)
-    return _Sums(torch.stack(terms).sum(0), torch.stack(latents).sum(0))
 
 
 def _split(indices: Tensor, size: int) -> list[Tensor]:
@@ -278,13 +264,6 @@ def steps_in(images: int, size: int) -> int:
     count = -(-images // size)
     alone = images - (count - 1) * size == 1
     return count - 1 if alone and count > 1 else count
-
-
-def _objective(config: RunConfig) -> Callable[..., dict[str, Tensor]]:
-    objective: Callable[..., dict[str, Tensor]] = registry.resolve("objective", config.objective)
-    if config.compile == "on":
-        return torch.compile(objective)
-    return objective
 
 
 def _optimizer(config: RunConfig, network: VAE) -> torch.optim.Optimizer:

@@ -15,6 +15,7 @@ from vaekit.errors import DataError, UsageError
 from vaekit.reporting import Reporter
 from vaekit.training import checkpoint as checkpoints
 from vaekit.training import folder as folders
+from vaekit.training import soundness
 from vaekit.training.checkpoint import Checkpoint, Circumstances
 from vaekit.training.folder import RunFolder
 from vaekit.training.schedules import depends_on_end
@@ -77,6 +78,14 @@ def _check_epochs(found: Found, epochs: int | None) -> None:
         f"--epochs {epochs}: the {config.schedule} schedule of this run was shaped for its "
         f"{config.epochs} epochs; only a run with --schedule constant can go on beyond them"
     )
+
+
+def refuse_misfit(
+    found: Found, config: RunConfig, image: tuple[int, int, int] | None = None
+) -> None:
+    """Refuse a checkpoint whose tensors are not those of its config, before anything is built."""
+    if found.checkpoint is not None:
+        soundness.refuse_misfit(found.checkpoint.layout, config, image)
 
 
 def check(found: Found, images: ImageSet, device: torch.device, reporter: Reporter) -> None:

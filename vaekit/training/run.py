@@ -71,7 +71,9 @@ def resume(path: Path, options: Mapping[str, Any], watcher: Watcher | None = Non
     found = resuming.find(path)
     config = resuming.merged(found, options)
     device = _device(config)
+    resuming.refuse_misfit(found, config)
     config, data = prepare(config, watcher)
+    resuming.refuse_misfit(found, config, data.train.image_shape)
     folder, arithmetic = found.folder, devices.using_threads(config.threads)
     with folders.claimed(folder, fresh=False), deterministic(device), arithmetic:
         resuming.check(found, data.train, device, watcher)
@@ -178,9 +180,10 @@ def _run(
     watcher: Watcher,
     checkpoint: Checkpoint | None,
 ) -> Trained:
-    network = network_of(config, data.train.image_shape, mean_image(data.train)).to(device)
+    network = network_of(config, data.train.image_shape, mean_image(data.train))
+    network = network.to(device).to(memory_format=torch.channels_last)  # as convolutions like it
     val = None if data.val is None else Batches(data.val, device)
-    trainer = Trainer(config, network, Batches(data.train, device), val)
+    trainer = Trainer(config, network, Batches(data.train, device), val, watcher)
     if checkpoint is not None:
         checkpoint.restore(trainer)
     folder.cut_metrics(trainer.progress.epoch)
@@ -194,5 +197,5 @@ def _run(
         ),
         watcher=watcher,
     ).go()
-    record = folder.records()[-1]
+    record = folder.last_record()
     return Trained(folder.model, folder.path, config, record, trainer.progress.best_epoch)

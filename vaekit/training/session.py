@@ -102,7 +102,7 @@ class Session:
 
     def _write_model(self) -> None:
         self.trainer.shown.load_state_dict(self.trainer.kept_state())
-        described = describe(self.trainer, self.images, self.folder.records()[-1])
+        described = describe(self.trainer, self.images, self.folder.last_record())
         weights.save(self.folder.model, described, self.trainer.shown.state_dict())
 
     def _saved_best(self) -> str:

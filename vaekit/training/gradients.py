@@ -1,0 +1,121 @@
+"""The gradient of one batch: its images and its noise, the objective, the way back.
+
+The noise is keyed by (seed, step), with one row for each place in the batch, so that it does not
+matter in how many parts a batch is worked through, and a run can be taken up at any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vaekit import devices, registry, seeds
+from vaekit.config import RunConfig
+from vaekit.data.batches import Batches, dynamic, sent
+from vaekit.evaluation.elbo import TERMS
+from vaekit.models.base import VAE
+from vaekit.reporting import SILENT, Reporter
+from vaekit.training.memory import Portion
+
+
+class Gradients:
+    """Works out gradients for a network from its images, in parts if memory asks for it."""
+
+    def __init__(
+        self, config: RunConfig, network: VAE, images: Batches, reporter: Reporter = SILENT
+    ) -> None:
+        self.objective = objective_of(config)
+        self.portion = Portion(config.micro_batch, images.device, "training", reporter)
+        self.portion.caveat = _caveat(config, network)
+        self._config, self._network, self._images = config, network, images
+        self._parameters = list(network.parameters())
+
+    def of(self, indices: Tensor, step: int, beta: float) -> tuple[Tensor, Tensor]:
+        """Leave the gradient of the batch's mean loss in the weights.
+
+        Gives the batch's sums of the terms and the loss with the gradient's norm (`ledger.NAMES`),
+        and the sum and the sum of squares of the posterior means, (2, D).
+        """
+        sums, latents = self.portion.attempt(
+            lambda size: self._in_parts(indices, step, beta, size), len(indices)
+        )
+        return torch.cat([sums, self._norm().to(sums).reshape(1)]), latents
+
+    def _in_parts(
+        self, indices: Tensor, step: int, beta: float, size: int
+    ) -> tuple[Tensor, Tensor]:
+        for parameter in self._parameters:
+            parameter.grad = None
+        parts = self._parts(indices, step, size)
+        sums, latents = zip(
+            *(self._backward(x, noise, beta, len(indices)) for x, noise in parts), strict=True
+        )
+        return sum(sums[1:], sums[0]), sum(latents[1:], latents[0])
+
+    def _parts(self, indices: Tensor, step: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the network sees, and the noise of its latents, part after part."""
+        seed, device, count = self._config.seed, self._images.device, len(indices)
+        noise = torch.randn(
+            count, self._network.latent_dim, generator=seeds.generator(seed, "noise", step)
+        )
+        coins = self._coins(count, step)
+        for start in range(0, count, size):
+            here = slice(start, start + size)
+            x = self._images.gather(indices[here])
+            if coins is not None:
+                x = dynamic(x, sent(coins[here], device))
+            yield x, sent(noise[here], device)
+
+    def _coins(self, count: int, step: int) -> Tensor | None:
+        """Noise for a fresh draw of black and white, where that is asked for."""
+        if self._config.binarize != "dynamic":
+            return None
+        height, width, channels = self._network.image
+        generator = seeds.generator(self._config.seed, "binarize", step)
+        return torch.rand(count, channels, height, width, generator=generator)
+
+    def _backward(self, x: Tensor, noise: Tensor, beta: float, whole: int) -> tuple[Tensor, Tensor]:
+        with torch.autocast(x.device.type, torch.bfloat16, self._config.precision == "bfloat16"):
+            terms = self.objective(
+                self._network, x, noise, beta=beta, free_bits=self._config.free_bits
+            )
+        (terms["loss"].sum() / whole).backward()
+        values = torch.stack([terms[name].detach() for name in (*TERMS, "loss")])
+        return values.to(devices.exact(x.device)).sum(1), _moments(terms["mean"])
+
+    def _norm(self) -> Tensor:
+        """The norm of the gradient, which is then cut down to --grad-clip."""
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self._config.grad_clip is not None:
+            scale = (self._config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(gradients, scale)
+        return norm
+
+
+def objective_of(config: RunConfig) -> Callable[..., dict[str, Tensor]]:
+    """What is maximised, compiled if that was asked for."""
+    objective: Callable[..., dict[str, Tensor]] = registry.resolve("objective", config.objective)
+    return torch.compile(objective) if config.compile == "on" else objective
+
+
+def _moments(means: Tensor) -> Tensor:
+    """The sum over a batch and the sum of squares of each latent."""
+    exact = means.to(devices.exact(means.device))
+    return torch.stack([exact.sum(0), exact.square().sum(0)])
+
+
+def _caveat(config: RunConfig, network: nn.Module) -> str:
+    """What is learned from a whole batch, so that parts of it give another result."""
+    normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    found = {
+        "batch norm": normed,
+        "--sigma optimal": config.likelihood == "gaussian" and config.sigma == "optimal",
+        "--free-bits": config.free_bits > 0,
+    }
+    names = [name for name, is_so in found.items() if is_so]
+    if not names:
+        return "; the result is the same up to rounding"
+    return f"; the result differs, since {', '.join(names)} took statistics of the whole batch"
