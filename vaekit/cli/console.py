@@ -115,4 +115,21 @@ class _LoggedTask:
         speed = self._done / (now - self._began)
         self._terminal.say(
             f"{self._label}: {self._done:,}{of} {self._unit}, {speed:,.0f} {self._unit}/s"
+            f"{self._left(speed)}"
         )
+
+    def _left(self, speed: float) -> str:
+        """The time that is left, where the end is known."""
+        return f", {duration((self._total - self._done) / speed)} left" if self._total else ""
+
+
+def duration(seconds: float) -> str:
+    """A time in words that are short.
+
+    >>> [duration(seconds) for seconds in (8.4, 200, 4000)]
+    ['8 s', '3 min', '1 h 7 min']
+    """
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
