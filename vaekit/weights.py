@@ -80,7 +80,7 @@ def likelihood_of(spec: LikelihoodSpec) -> Likelihood:
 def _skeleton(file: ModelFile) -> VAE:
     """The network that the header describes, shapes only: nothing is allocated yet."""
     spec, header = file.header.model, file.header
-    if _layers(spec.settings) > len(file.tensors):
+    if least_layers(spec.settings) > len(file.tensors):
         raise ModelFileError(f"{file.path}: the header asks for more layers than there are tensors")
     try:
         with torch.device("meta"):
@@ -97,7 +97,7 @@ def _skeleton(file: ModelFile) -> VAE:
         raise ModelFileError(f"{file.path}: the header describes no network: {reason}") from None
 
 
-def _layers(settings: Mapping[str, Any]) -> int:
+def least_layers(settings: Mapping[str, Any]) -> int:
     """How many layers settings ask for at least; each has tensors, even where they are empty.
 
     Building a layer takes time and memory even without its numbers, so this is asked first.
