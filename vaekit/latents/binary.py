@@ -72,9 +72,10 @@ def numbered(names: list[str], where: str) -> list[str]:
     if not found:
         there = ", ".join(one_line(name) for name in names[:8])
         raise DataError(f"{where}: has no columns z0, z1, …, but {there}")
-    missing = [number for number in range(max(found)) if number not in found]
-    if missing or sum(name in found.values() for name in names) > len(found):
-        why = f"z{missing[0]} is missing" if missing else "one is there twice"
+    missing = next((number for number in range(max(found)) if number not in found), None)
+    kept = set(found.values())
+    if missing is not None or sum(name in kept for name in names) > len(found):
+        why = "one is there twice" if missing is None else f"z{missing} is missing"
         raise DataError(f"{where}: has columns z0 to z{max(found)}, but {why}")
     return [found[number] for number in sorted(found)]
 

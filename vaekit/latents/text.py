@@ -16,10 +16,20 @@ from vaekit.errors import DataError
 from vaekit.latents.binary import Found, numbered
 
 ROWS = 1024
-LONGEST = 64 << 20
+PIECE = 1 << 17
+"""Numbers that are gathered before they become an array: Python's own take four times the room."""
+
+LONGEST = 16 << 20
 """Characters of one record: more than any has, and less than would fill the memory."""
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+WIDEST = 1 << 17
+"""Values in one record: read, each takes many times the two characters it may be written in."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?')
+"""One that is never closed goes to the end, or it would be looked for from each of its quotes."""
+
+_TOKEN = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]")
+_GATHERED = re.compile(r"\s*\[\s*[\[{]")
 
 
 def read_csv(file: IO[bytes], where: str) -> Found:
@@ -33,10 +43,10 @@ def read_jsonl(file: IO[bytes], where: str) -> Found:
 
 
 def _arrays(rows: Iterable[list[float]]) -> Iterator[NDArray[np.float64]]:
-    held = []
+    held: list[list[float]] = []
     for row in rows:
         held.append(row)
-        if len(held) == ROWS:
+        if len(held) == ROWS or len(held) * len(row) >= PIECE:
             yield np.array(held, np.float64)
             held = []
     if held:
@@ -56,7 +66,8 @@ def _csv_rows(file: IO[bytes], where: str) -> Iterator[list[float]]:
     if _is_header(first):
         stripped = [name.strip() for name in first]
         names = numbered(stripped, where)
-        columns = [stripped.index(name) for name in names]
+        places = {name: number for number, name in enumerate(stripped)}
+        columns = [places[name] for name in names]
     elif first:
         yield _floats(first, names, f"{where}: line {line}")
     for line, fields in lines:
@@ -72,12 +83,13 @@ def _table(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, list[str]
     """The fields of each line that is not empty, and its number."""
     first = ""
     blank = 0
+    rest = _csv_lines(lines, where)
     while not first.strip():
-        first = lines.readline(LONGEST)
+        first = next(rest, "")
         if not first:
             return
         blank += 1
-    reader = csv.reader(_again(first, lines), strict=True, **_dialect(first))
+    reader = csv.reader(_again(first, rest), strict=True, **_dialect(first))
     try:
         for fields in reader:
             if fields:
@@ -85,6 +97,15 @@ def _table(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, list[str]
     except csv.Error as error:
         line = reader.line_num + blank - 1
         raise DataError(f"{where}: line {line}: is not CSV ({error})") from None
+
+
+def _csv_lines(lines: io.TextIOWrapper, where: str) -> Iterator[str]:
+    number = 0
+    while line := lines.readline(LONGEST):
+        number += 1
+        if len(line) == LONGEST or sum(map(line.count, ",\t ")) > 2 * WIDEST:
+            raise DataError(f"{where}: line {number}: is longer than any line of latents")
+        yield line
 
 
 def _again(first: str, lines: Iterable[str]) -> Iterator[str]:
@@ -147,27 +168,28 @@ def _values(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, Any]]:
         number += 1
         here = f"{where}: line {number}"
         if line.strip():
-            value, done = _parsed(line, here)
             start = number
-            if not done:
-                rest = _until_closed(line, lines, here)
-                number += len(rest)
-                value, done = _parsed("".join([line, *rest]), here)
-            if not done:
+            values = _parsed(line, here)
+            if values is None:
+                joined, count = _until_closed(line, lines, here)
+                number += count
+                values = _parsed(joined, here)
+            if values is None:
                 raise DataError(f"{here}: ends in the middle of a record")
-            yield start, value
+            yield from ((start, value) for value in values)
 
 
-def _until_closed(line: str, lines: io.TextIOWrapper, where: str) -> list[str]:
-    """The lines that are needed to close what `line` opens, as far as there are any."""
-    depth, size, rest = _depth(line), len(line), []
+def _until_closed(line: str, lines: io.TextIOWrapper, where: str) -> tuple[str, int]:
+    """What `line` opens, closed by the lines after it, as far as there are any; and how many."""
+    depth, count, joined = _depth(line), 0, io.StringIO()
+    joined.write(line)
     while depth > 0 and (more := lines.readline(LONGEST)):
         depth += _depth(more)
-        size += len(more)
-        rest.append(more)
-        if size > LONGEST:
-            raise DataError(f"{where}: is too long a record; write one a line (jq -c)")
-    return rest
+        count += 1
+        joined.write(more)
+        if joined.tell() >= LONGEST:
+            raise _too_long(where)
+    return joined.getvalue(), count
 
 
 def _depth(line: str) -> int:
@@ -176,17 +198,63 @@ def _depth(line: str) -> int:
     return sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
 
 
-def _parsed(text: str, where: str) -> tuple[Any, bool]:
-    """The value, and whether it was all there."""
+def _parsed(text: str, where: str) -> Iterable[Any] | None:
+    """The value; its parts, if they are many that were gathered into one; None if it goes on."""
+    if _is_modest(text):
+        return _loaded(text, where)
+    if not _GATHERED.match(text):
+        raise _too_long(where)
+    return _gathered(text, where) if _depth(text) <= 0 else None
+
+
+def _is_modest(text: str) -> bool:
+    return sum(map(text.count, ",[{")) <= WIDEST
+
+
+def _too_long(where: str) -> DataError:
+    return DataError(f"{where}: is too long a record; write one a line (jq -c)")
+
+
+def _loaded(text: str, where: str) -> tuple[Any] | None:
     try:
-        return json.loads(text), True
+        return (json.loads(text),)
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()):
-            return None, False
+            return None
         why = f"{error.msg} at character {error.pos + 1}"
     except (ValueError, RecursionError):
         why = "a number is too long, or lists lie too deep"
     raise DataError(f"{where}: is not JSON ({why})")
+
+
+def _gathered(text: str, where: str) -> Iterator[Any]:
+    """The parts of an array of records, one after another, so that they are never all held."""
+    end, between = 0, "["
+    for start, stop in _spans(text):
+        if text[end:start].strip() != between:
+            break
+        part = text[start:stop]
+        if not _is_modest(part):
+            raise _too_long(where)
+        yield from _loaded(part, where) or ()
+        end, between = stop, ","
+    if text[end:].strip() != "]":
+        raise DataError(f"{where}: is not JSON (after character {end})")
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where each list or mapping in the outermost array begins and ends."""
+    depth = start = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            start = token.start() if depth == 2 else start
+        elif token[0] in "]}":
+            depth -= 1
+            if depth == 1:
+                yield start, token.end()
+            if depth < 1:
+                return
 
 
 def _vectors(value: Any, where: str) -> Iterator[list[float]]:
