@@ -63,7 +63,7 @@ def zip_members(path: Path, where: str | None = None) -> dict[str, zipfile.ZipIn
         if member.flag_bits & 1:
             raise DataError(f"{where}: is encrypted: unpack it and give the folder")
     _check_expansion(sum(m.file_size for m in members), path, where)
-    return {clean(m.filename): m for m in members if not m.is_dir()}
+    return {clean(m.filename): m for m in members if not m.filename.endswith("/")}
 
 
 def list_tar(path: Path, reporter: Reporter) -> Listing:

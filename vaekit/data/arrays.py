@@ -41,6 +41,7 @@ def open_npz(path: Path, request: Request, where: str | None = None) -> Source:
     where = where or one_line(str(path))
     found = read_members(path, where, ("x", "y", "factors", "classes", "factor_names"))
     images = found["x"]
+    _arrangement(images)  # labels and factors are held against it
     labels = _integers(found.get("y"), images, 1)
     factors = _integers(found.get("factors"), images, 2)
     classes, factor_names = _words(found.get("classes")), _words(found.get("factor_names"))
@@ -158,12 +159,19 @@ def _integers(stored: npy.Stored | None, images: npy.Stored, axes: int) -> Integ
     values = stored.whole()
     if values.ndim == 2 and axes == 1 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim != axes or values.dtype.kind not in "iuf" or not np.all(values % 1 == 0):
+    if values.ndim != axes or values.dtype.kind not in "iuf" or not _are_whole(values):
         form = "whole numbers (N,)" if axes == 1 else "whole numbers (N, F)"
         raise DataError(
             f"{stored.where}: must be {form}, not {stored.dtype} of shape {stored.shape}"
         )
     return values.astype(np.int64)
+
+
+def _are_whole(values: Array) -> bool:
+    """Whether all are whole numbers that a float of 64 bits holds exactly; NaN is none."""
+    parts = np.array_split(values, max(1, values.nbytes >> 20))
+    wide = (part.astype(np.float64, copy=False) for part in parts)
+    return all(bool(np.all((np.abs(part) <= 2**53) & (np.floor(part) == part))) for part in wide)
 
 
 def _words(stored: npy.Stored | None) -> tuple[str, ...] | None:

@@ -164,6 +164,8 @@ def read_header(
         raise DataError(f"{where}: is not an array that can be read ({why})") from None
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects, which only a pickle can: refused")
+    if dtype.itemsize == 0:
+        raise DataError(f"{where}: holds values of the type {dtype}, which has no bytes")
     return dtype, tuple(int(side) for side in shape), bool(fortran)
 
 
