@@ -30,6 +30,7 @@ from vaekit.option_types import (
     Positive,
     Sigma,
     Sizes,
+    Threads,
     known,
     switch,
 )
@@ -141,7 +142,7 @@ class RunConfig(BaseModel):
     )
     seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "everything random comes from it")
     device: str = _option("auto", "Run", "auto, cpu, cuda, cuda:N or mps", local=True)
-    threads: Count | None = _option(
+    threads: Threads | None = _option(
         None, "Run", "CPU threads", shown="as torch chooses", local=True
     )
 

@@ -11,8 +11,11 @@ import yaml
 
 from vaekit.errors import UsageError
 
-LONGEST = 1_000_000
-"""Bytes of the largest config that is read at all."""
+LONGEST = 50_000
+"""Bytes of the largest config that is read at all: one with every option has some thousands."""
+
+LARGEST = 10**100
+"""A whole number beyond this is no option's value, and Python refuses to print the largest."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,6 +33,12 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError("tags (!) are not taken")
         return super().compose_node(parent, index)
 
+    def construct_yaml_int(self, node: Any) -> int:
+        value = int(super().construct_yaml_int(node))
+        if abs(value) > LARGEST:
+            raise yaml.YAMLError("a number is too large")
+        return value
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
@@ -41,6 +50,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$"),
