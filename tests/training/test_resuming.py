@@ -162,6 +162,23 @@ def test_an_option_that_would_change_the_run_is_named(options: dict[str, Any]) -
         resume("run", **options)
 
 
+def test_a_run_that_another_process_finished_meanwhile_is_found_finished(
+    straight: Path, monkeypatch: pytest.MonkeyPatch, watcher: Any
+) -> None:
+    """It held the folder when this one began; the checkpoint that was the newest then is gone."""
+    stop("run", 3)
+    prepare = runs.prepare
+
+    def slowly(*given: Any) -> Any:
+        monkeypatch.setattr(runs, "prepare", prepare)
+        resume("run", checkpoint_every=4)
+        return prepare(*given)
+
+    monkeypatch.setattr(runs, "prepare", slowly)
+    assert sha256(resume("run", watcher)) == sha256(straight / "model.safetensors")
+    assert any("is finished" in note for note in watcher.notes)
+
+
 def test_what_does_not_change_the_result_may_differ(straight: Path) -> None:
     stop("run", 3)
     path = resume("run", pictures_every=1, checkpoint_every="1h", lr=1e-3)

@@ -76,6 +76,7 @@ def resume(path: Path, options: Mapping[str, Any], watcher: Watcher | None = Non
     resuming.refuse_misfit(found, config, data.train.image_shape)
     folder, arithmetic = found.folder, devices.using_threads(config.threads)
     with folders.claimed(folder, fresh=False), deterministic(device), arithmetic:
+        found = resuming.find(path)  # whoever held the folder until now has gone on
         resuming.check(found, data.train, device, watcher)
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, found.checkpoint)
