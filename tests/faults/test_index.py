@@ -1,0 +1,82 @@
+"""The table in README.md is true: each row once, in order, and each test where it says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+INDEX = Path(__file__).parent / "README.md"
+ROOT = INDEX.parent.parent.parent
+ROWS = 64
+LATER = range(61, 65)
+"""Rows about several processes, which vaekit does not train on yet."""
+
+NOT_YET = "not built yet"
+
+
+def wrong(text: str) -> list[str]:
+    """All that does not hold in an index."""
+    rows = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", text, flags=re.MULTILINE)
+    numbers = [int(number) for number, *_ in rows]
+    found = [] if numbers == [*range(1, ROWS + 1)] else [f"the rows are {numbers}"]
+    for number, _, _, cell in rows:
+        tests = re.findall(r"`([^`]+)`", cell)
+        if int(number) in LATER and not tests and cell.startswith(NOT_YET):
+            continue
+        if not tests or re.sub(r"`[^`]+`|<br>", "", cell):
+            found.append(f"row {number} names no test, or more than tests: {cell}")
+    named = re.findall(r"`(tests/[^`]+)`", text)
+    return found + [f"there is no {name}" for name in named if name not in _known(name)]
+
+
+@cache
+def _tests_in(path: Path) -> frozenset[str]:
+    """The names of a file's tests as pytest gives them, without parameters."""
+    if not path.is_file():
+        return frozenset()
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            inside = (part for part in node.body if isinstance(part, ast.FunctionDef))
+            names |= {f"{node.name}::{part.name}" for part in inside}
+    where = path.relative_to(ROOT).as_posix()
+    return frozenset(
+        f"{where}::{name}" for name in names if name.split("::")[-1].startswith("test_")
+    )
+
+
+def _known(name: str) -> frozenset[str]:
+    return _tests_in(ROOT / name.partition("::")[0])
+
+
+def test_every_row_is_there_once_and_each_test_is_where_the_index_says() -> None:
+    assert wrong(INDEX.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead", "said"),
+    [
+        (r"::test_zero_byte_file\w+", "::test_renamed", "test_renamed"),
+        (r"tests/test_header\.py", "tests/test_heading.py", "tests/test_heading.py"),
+        (r"TestStreams::test_row_53\w+", "test_row_53_out_of_its_class", "out_of_its_class"),
+        (r"^\| 7 \|.*\n", "", "the rows are"),
+        (r"^(\| 8 \|.*\n)", r"\1\1", "the rows are"),
+        (r"^(\| 8 \|.*\n)(\| 9 \|.*\n)", r"\2\1", "the rows are"),
+        (r"^(\| 16 \|.*\| )`.*`", r"\1soon", "row 16 names no test"),
+        (r"^(\| 60 \|.*\| )`.*`", rf"\1{NOT_YET}", "row 60 names no test"),
+        (r"^(\| 62 \|.*\| ).*( \|)$", r"\1?\2", "row 62 names no test"),
+    ],
+)
+def test_an_index_that_is_no_longer_true_is_found_out(
+    pattern: str, instead: str, said: str
+) -> None:
+    text = INDEX.read_text(encoding="utf-8")
+    changed = re.sub(pattern, instead, text, flags=re.MULTILINE)
+    assert changed != text
+    assert any(said in complaint for complaint in wrong(changed))
