@@ -227,6 +227,16 @@ def test_a_damaged_checkpoint_is_named(damage: Any) -> None:
     assert "checkpoint" in str(caught.value)
 
 
+def test_a_damaged_checkpoint_can_be_removed_for_the_one_before_it(straight: Path) -> None:
+    stop("run", 5, checkpoint_every=2)
+    path = last_checkpoint(Path("run"))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"remove it, .* goes on from step-00000004\.safetensors"):
+        resume("run")
+    path.unlink()
+    assert sha256(resume("run")) == sha256(straight / "model.safetensors")
+
+
 def test_a_folder_without_a_run_is_refused() -> None:
     with pytest.raises(UsageError, match="no such folder"):
         resume("nowhere")

@@ -146,7 +146,15 @@ def all_in(folder: Path) -> list[Path]:
 def newest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint, or None where there is none; a bad one is an error that names it."""
     found = all_in(folder)
-    return read(found[-1]) if found else None
+    if not found:
+        return None
+    try:
+        return read(found[-1])
+    except ModelFileError as error:
+        if len(found) == 1:
+            raise
+        remedy = f"remove it, and the run goes on from {found[-2].name}"
+        raise ModelFileError(f"{error}: {remedy}") from None
 
 
 def read(path: Path) -> Checkpoint:
