@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,13 @@ def _succeed(code: int) -> None:
         raise SystemExit(code)
 
 
-KINDS = {"train": train, "first_step": first_step, "store": store, "use": use, "nll": nll}
+KINDS: dict[str, Callable[..., dict[str, float]]] = {
+    "train": train,
+    "first_step": first_step,
+    "store": store,
+    "use": use,
+    "nll": nll,
+}
 
 
 def measure(kind: str, **settings: Any) -> dict[str, float]:
