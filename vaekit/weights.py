@@ -28,17 +28,28 @@ from vaekit.models.base import VAE, build
 
 def save(path: Path, header: ModelHeader, state: Mapping[str, Tensor]) -> None:
     """Write a model file: sorted header, tensors as safetensors lays them out."""
-    files.write_bytes(path, to_bytes({"vaekit": header.model_dump(mode="json")}, state))
+    write(path, {"vaekit": header.model_dump(mode="json")}, state)
+
+
+def write(path: Path, metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Write what `to_bytes` gives, whole or not at all, and never have it all in one piece."""
+    with files.replacing(path) as file:
+        for part in _parts(metadata, state):
+            file.write(part)
 
 
 def to_bytes(metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file with its header in sorted order.
+    """A safetensors file with its header in sorted order."""
+    return b"".join(_parts(metadata, state))
+
+
+def _parts(metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[bytes, memoryview]:
+    """The header and the tensors, which may be large: nothing is copied to join them.
 
     The library writes `__metadata__` in an order of its own, another each time; so it lays out
     the tensors, and the header is written anew.
     """
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    blob = safetensors.torch.save(plain)
+    blob = safetensors.torch.save(_apart(state))
     length = int(struct.unpack("<Q", blob[:8])[0])
     entries = json.loads(blob[8 : 8 + length])
     texts = {
@@ -47,7 +58,18 @@ def to_bytes(metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> bytes:
     entries["__metadata__"] = {"format": "pt", **texts}
     text = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format keeps tensors aligned to eight bytes
-    return struct.pack("<Q", len(text)) + text + blob[8 + length :]
+    return struct.pack("<Q", len(text)) + text, memoryview(blob)[8 + length :]
+
+
+def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU of which no two share memory, which the library refuses."""
+    plain, taken = {}, set[int]()
+    for name, tensor in state.items():
+        here = tensor.detach().cpu().contiguous()
+        place = here.untyped_storage().data_ptr()
+        plain[name] = here.clone() if place in taken else here
+        taken.add(place)
+    return plain
 
 
 def load(

@@ -18,14 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import __version__, files
+from vaekit import __version__
 from vaekit.config import RunConfig
 from vaekit.errors import ModelFileError
 from vaekit.header import Layout, read_json, read_layout
 from vaekit.training import soundness
 from vaekit.training.folder import RunFolder
 from vaekit.training.loop import Progress, Trainer
-from vaekit.weights import read_tensors, to_bytes
+from vaekit.weights import read_tensors, write
 
 KEY = "vaekit-checkpoint"
 FORMAT_VERSION = 1
@@ -121,7 +121,7 @@ class Checkpoints:
             "circumstances": dataclasses.asdict(self._circumstances),
             **self._facts,
         }
-        files.write_bytes(path, to_bytes({KEY: facts}, tensors_of(trainer)))
+        write(path, {KEY: facts}, tensors_of(trainer))
         for old in all_in(self._folder)[:-KEPT]:
             old.unlink(missing_ok=True)
         self._last_time, self._last_step = time.monotonic(), trainer.progress.step
