@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -103,7 +104,7 @@ def running() -> Iterator[Any]:
         [sys.executable, "-m", "vaekit", *LONG], stderr=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while not _epochs() > 2:
                 assert time.monotonic() < until
                 assert process.poll() is None
@@ -126,11 +127,17 @@ def test_one_signal_saves_and_says_how_to_go_on(
     cli: Any, running: Any, number: int, code: int
 ) -> None:
     running.send_signal(number)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=120)
     assert (running.returncode, out) == (code, b"")
     last = err.decode().splitlines()[-1]
-    assert last.startswith("vaekit: stopped in epoch ")
-    assert last.endswith("and saved; go on with: vaekit train --resume run")
+    told = re.fullmatch(
+        r"vaekit: stopped in epoch \d+ after step ([\d,]+), and saved; "
+        r"go on with: vaekit train --resume run",
+        last,
+    )
+    assert told
+    step = int(told[1].replace(",", ""))
+    assert Path(f"run/checkpoint/step-{step:08d}.safetensors").exists()
     assert b"Traceback" not in err
     epochs = _epochs()
     done = cli("train", "--resume", "run", "--epochs", str(epochs + 1))
@@ -150,7 +157,7 @@ def test_second_ctrl_c_leaves_at_once_without_saving() -> None:
         "Trainer.step = step\n"
         f"sys.exit(run({LONG!r}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (130, "first\n")
     assert "Traceback" not in done.stderr
     assert not [*Path("run").rglob("step-*")]
