@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,56 +20,138 @@ PACKAGES = (
     "pydantic", "typer", "rich", "PyYAML",
 )  # fmt: skip
 
+EXTRAS = {
+    "tensorboard": ("tensorboard", "--tensorboard"),
+    "pyarrow": ("parquet", "tables as .parquet"),
+    "torch-fidelity": ("fid", "FID on Inception features"),
+}
+"""Packages that may be absent: the extra that brings each, and what it is for."""
+
 LITTLE_DISK = 2e9
 """Bytes under which a data set may not fit."""
+
+MISMATCH = "install the pair that was made together: pip install --upgrade torch torchvision"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that was looked at; `ok` is None where it is absent and need not be there."""
 
     name: str
-    ok: bool
+    ok: bool | None
     detail: str
 
 
 def check_all() -> list[Check]:
     """Look at everything; a check that fails says why and lets the others go on."""
-    steps = [_guarded(f"step on {device}", _step_on(device)) for device in _devices()]
     return [
-        Check("vaekit", True, f"{__version__}, Python {platform.python_version()}"),
+        Check("vaekit", True, f"{__version__}, in {Path(__file__).parent}"),
+        Check(
+            "python", True, f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+        ),
         *(_guarded(package, _version_of(package)) for package in PACKAGES),
         _guarded("torchvision match", _torchvision_match),
-        *steps,
+        *_device_checks(),
         _guarded("cache", lambda: _place(files.cache_dir())),
         _guarded("current folder", lambda: _place(Path.cwd())),
+        *(_extra(package, *facts) for package, facts in EXTRAS.items()),
     ]
 
 
 def _guarded(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, f"is not installed: pip install {name}")
     except Exception as error:  # noqa: BLE001 (whatever is broken is what we came to find)
-        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0])
+        return Check(name, False, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line; a system's error names its file."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _version_of(package: str) -> Callable[[], str]:
     return lambda: importlib.metadata.version(package)
 
 
-def _devices() -> list[str]:
+def _extra(package: str, extra: str, purpose: str) -> Check:
     try:
-        return list(importlib.import_module("vaekit.devices").available())
-    except Exception:  # noqa: BLE001 (torch does not import: its own check says so)
-        return []
+        return Check(package, True, f"{importlib.metadata.version(package)}, for {purpose}")
+    except importlib.metadata.PackageNotFoundError:
+        needed = f"not installed; for {purpose}: pip install 'vaekit[{extra}]'"
+        return Check(package, None, needed)
 
 
 def _torchvision_match() -> str:
     """A torchvision built for another torch imports badly, or lacks its own operators."""
-    torch, torchvision = (importlib.import_module(name) for name in ("torch", "torchvision"))
-    boxes, scores = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0])
-    torchvision.ops.nms(boxes, scores, 0.5)
-    return f"torchvision {torchvision.__version__} works with torch {torch.__version__}"
+    torch = importlib.import_module("torch")
+    try:
+        torchvision = importlib.import_module("torchvision")
+        boxes, scores = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0])
+        torchvision.ops.nms(boxes, scores, 0.5)
+    except Exception as error:  # noqa: BLE001 (it fails in many ways, all of one cause)
+        versions = [importlib.metadata.version(name) for name in ("torchvision", "torch")]
+        raise RuntimeError(
+            f"torchvision {versions[0]} does not work with torch {versions[1]} "
+            f"({_reason(error)}): {MISMATCH}"
+        ) from None
+    return f"{torchvision.__version__} works with torch {torch.__version__}"
+
+
+def _device_checks() -> Iterator[Check]:
+    """Each device with its name and its memory, and a training step on it."""
+    try:
+        names = _devices()
+    except Exception as error:  # noqa: BLE001 (torch does not import, or a driver is broken)
+        yield Check("devices", False, _reason(error))
+        return
+    for name in names:
+        yield _guarded(name, lambda name=name: _description(name))  # type: ignore[misc]
+        yield _guarded(f"step on {name}", _step_on(name))
+
+
+def _devices() -> list[str]:
+    return list(importlib.import_module("vaekit.devices").available())
+
+
+def _description(name: str) -> str:
+    """What a device is, and how much it can hold."""
+    import torch
+
+    if name.startswith("cuda"):
+        facts = torch.cuda.get_device_properties(torch.device(name))
+        return f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+    chip = _processor() or platform.processor() or platform.machine()
+    if name == "mps":
+        return f"{chip}, {torch.mps.recommended_max_memory() / 2**30:.0f} GiB"
+    threads = torch.get_num_threads()
+    memory = _memory()
+    return ", ".join(
+        [chip, "1 thread" if threads == 1 else f"{threads} threads", *([memory] if memory else [])]
+    )
+
+
+def _processor() -> str:
+    """The processor's own name, where the system tells it."""
+    place = Path("/proc/cpuinfo")
+    lines = place.read_text(errors="replace").splitlines() if place.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "")
+
+
+def _memory() -> str:
+    """The machine's memory, where the system tells it."""
+    names = ("SC_PAGE_SIZE", "SC_PHYS_PAGES")
+    if not hasattr(os, "sysconf") or not set(names) <= os.sysconf_names.keys():
+        return ""
+    page, pages = (os.sysconf(name) for name in names)
+    return f"{page * pages / 2**30:.0f} GiB"
 
 
 def _step_on(device: str) -> Callable[[], str]:
@@ -104,8 +187,10 @@ def _training_step(device: str) -> float:
 def _place(folder: Path) -> str:
     """Whether files can be made there, and how much room is left."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        free = shutil.disk_usage(folder).free
+    with files.naming(folder), tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"\0")
+        file.flush()
+    free = shutil.disk_usage(folder).free
     if free < LITTLE_DISK:
         raise OSError(f"{folder}: only {free / 1e9:.1f} GB are free")
     return f"{folder} can be written, {free / 1e9:,.0f} GB free"

@@ -157,32 +157,6 @@ def test_every_data_set_is_listed(cli: Any) -> None:
     assert json.loads(cli("datasets", "--json").stdout)
 
 
-def test_doctor_looks_at_everything_and_says_so_in_json(vaekit: Any) -> None:
-    done = vaekit("doctor", "--json")
-    record = json.loads(done.stdout)
-    checks = {check["name"]: check for check in record["checks"]}
-    assert record["ok"] is (done.code == 0) is all(c["ok"] for c in checks.values())
-    assert {"vaekit", "torch", "torchvision match", "step on cpu", "cache", "current folder"} <= (
-        checks.keys()
-    )
-    assert checks["step on cpu"]["ok"], checks["step on cpu"]
-    assert checks["torchvision match"]["ok"], checks["torchvision match"]
-
-
-def test_doctor_says_what_is_broken_and_fails(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> str:
-        raise OSError("no room\nat all")
-
-    monkeypatch.setattr("vaekit.installation._torchvision_match", broken)
-    monkeypatch.setattr("vaekit.installation._devices", list)
-    monkeypatch.setattr("vaekit.installation.LITTLE_DISK", 0)
-    done = cli("doctor")
-    assert done.code == 1
-    assert "OSError: no room" in done.stdout
-    assert "FAILED" in done.stdout
-    assert "Traceback" not in done.stderr
-
-
 # The commands as a whole.
 
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 import typer
 
 from vaekit.cli.options import Debug, Json
 from vaekit.cli.tables import show
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from vaekit.installation import Check
+
+WORDS = {True: ("ok", "green"), None: ("absent", "dim"), False: ("FAILED", "bold red")}
 
 
 def command(
@@ -19,11 +27,18 @@ def command(
     from vaekit.installation import check_all
 
     checks = check_all()
+    failed = [check.name for check in checks if check.ok is False]
     if as_json:
-        print(json.dumps({"ok": all(c.ok for c in checks),
-                          "checks": [dataclasses.asdict(c) for c in checks]}))  # fmt: skip
+        listed = [dataclasses.asdict(check) for check in checks]
+        print(json.dumps({"ok": not failed, "checks": listed}))
     else:
-        lines = [("ok" if c.ok else "FAILED", c.name, c.detail) for c in checks]
-        show(("", "check", "what was found"), lines)
-    if not all(c.ok for c in checks):
+        show(("check", "", "what was found"), [_line(check) for check in checks])
+        print(f"\nfailed: {', '.join(failed)}" if failed else "\nvaekit works here")
+    if failed:
         raise typer.Exit(1)
+
+
+def _line(check: Check) -> tuple[str, Text, str]:
+    from rich.text import Text
+
+    return check.name, Text(*WORDS[check.ok]), check.detail
