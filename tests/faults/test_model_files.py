@@ -1,4 +1,4 @@
-"""Rows 36 to 38, as one meets them in training; tests/cli/test_faults_using.py has 27 to 36."""
+"""Rows 32 and 36 to 38, as they are typed; tests/cli/test_faults_using.py has 27 to 36."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from tests.conftest import TINY
-from vaekit.header import sha256
+from vaekit.header import read, sha256
+from vaekit.weights import to_bytes
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +72,29 @@ def test_training_over_the_model_that_is_being_read_leaves_the_reader_whole(
             assert sha256("m.safetensors") != sha256(tiny_model)
         assert reader.read() == tiny_model.read_bytes()
     assert all((old[name] == kept[name]).all() for name in kept)
+
+
+def test_latent_dim_with_statistics_to_match_is_refused_against_the_tensors(
+    cli: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header that contradicts itself is easily refused; this one holds together."""
+    count = 100_000
+    values = read(tiny_model).header.model_dump(mode="json")
+    values["model"]["latent_dim"] = count
+    values["latents"] = {name: [1.0] * count for name in ("mean", "std", "kl")}
+    Path("m.safetensors").write_bytes(to_bytes({"vaekit": values}, load_file(tiny_model)))
+    made: list[int] = []
+    fill = torch.nn.Linear.reset_parameters
+
+    def noted(self: torch.nn.Linear) -> None:
+        made.append(0 if self.weight.is_meta else self.weight.numel())
+        fill(self)
+
+    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", noted)
+    done = cli("sample", "m.safetensors", "-n", "2")
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert done.stderr == (
+        "vaekit: m.safetensors: tensor decoder.0.weight has shape [32, 4], "
+        f"the model needs [32, {count}]\n"
+    )
+    assert max(made, default=0) < count, "nothing of that size was allocated"
