@@ -78,7 +78,7 @@ def test_latent_dim_with_statistics_to_match_is_refused_against_the_tensors(
     cli: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A header that contradicts itself is easily refused; this one holds together."""
-    count = 100_000
+    count = 50_000
     values = read(tiny_model).header.model_dump(mode="json")
     values["model"]["latent_dim"] = count
     values["latents"] = {name: [1.0] * count for name in ("mean", "std", "kl")}
