@@ -31,6 +31,16 @@ def test_every_link_within_the_docs_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_the_docs_name_exists(page: Path) -> None:
+    """A promise whose proof was renamed away is one that nobody can check."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
+    for path, name in named:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^ *def {name}\(", source, flags=re.MULTILINE), f"{path}::{name}"
+    assert named or page.name != "reliability.md"
+
+
 def test_every_page_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for page in (ROOT / "docs").glob("*.md"):
