@@ -27,6 +27,9 @@ FORMAT_VERSION = 1
 LONGEST = 16 * 1024 * 1024
 """Bytes of the largest header that is read: a vaekit header has some tens of thousands."""
 
+MOST_VALUES = 1 << 18
+"""Values in the largest header: read, each may take a hundred times the room it has in the file."""
+
 ITEM_SIZES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
     "F32": 4, "I32": 4, "U32": 4, "F64": 8, "I64": 8, "U64": 8,
@@ -200,6 +203,9 @@ def _header_length(path: Path, start: bytes, size: int) -> int:
 
 def read_json(path: Path, content: bytes | str, what: str) -> dict[str, Any]:
     """A JSON object out of a file's text, or an error that names the file."""
+    text = content if isinstance(content, str) else content.decode("latin-1")
+    if sum(map(text.count, ",[{")) > MOST_VALUES:
+        raise ModelFileError(f"{path}: its {what} holds over {MOST_VALUES:,} values: refused")
     try:
         value = json.loads(content, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -30,6 +31,9 @@ from vaekit.wording import one_line
 
 MAX_EXPANSION = 200
 """An archive of over 1 GiB unpacked must not be this many times smaller packed: no images are."""
+
+LARGE_DIRECTORY = 4 << 20
+"""Bytes of a zip's table of contents, above which it must not be over a third of the file."""
 
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 
@@ -54,6 +58,7 @@ def zip_members(path: Path, where: str | None = None) -> dict[str, zipfile.ZipIn
     """The members of a zip by name, none of them pointing out of it."""
     where = where or one_line(str(path))
     try:
+        _check_directory(path, where)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (*BROKEN, NotImplementedError, ValueError) as error:
@@ -63,6 +68,7 @@ def zip_members(path: Path, where: str | None = None) -> dict[str, zipfile.ZipIn
         if member.flag_bits & 1:
             raise DataError(f"{where}: is encrypted: unpack it and give the folder")
     _check_expansion(sum(m.file_size for m in members), path, where)
+    _check_overlap(members, where)
     return {clean(m.filename): m for m in members if not m.filename.endswith("/")}
 
 
@@ -124,6 +130,29 @@ def check_tar_member(member: tarfile.TarInfo, where: str) -> None:
 def _check_expansion(unpacked: int, path: Path, where: str) -> None:
     if unpacked > 1 << 30 and unpacked > MAX_EXPANSION * path.stat().st_size:
         raise DataError(f"{where}: unpacks to over {MAX_EXPANSION} times its size: refused")
+
+
+def _check_directory(path: Path, where: str) -> None:
+    """Refuse a zip that is mostly table of contents, before it is read: each line takes memory."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - (1 << 16) - 200))
+        tail = file.read()
+    end, large = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    length = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+    if length == 0xFFFFFFFF and large >= 0:
+        length = int.from_bytes(tail[large + 40 : large + 48], "little")
+    if LARGE_DIRECTORY < length <= size and 3 * length > size:
+        raise DataError(f"{where}: is mostly a table of contents, with little in it: refused")
+
+
+def _check_overlap(members: Iterable[zipfile.ZipInfo], where: str) -> None:
+    """Refuse members that share their bytes: so a small file passes for a large one."""
+    places = sorted((m.header_offset, m.header_offset + m.compress_size) for m in members)
+    if any(end > start for (_, end), (start, _) in pairwise(places)) or len(
+        {start for start, _ in places}
+    ) < len(places):
+        raise DataError(f"{where}: its members share their bytes: refused")
 
 
 def clean(name: str) -> str:

@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
 from vaekit.data.imageset import Pixels
+from vaekit.data.png import without_texts
 from vaekit.data.source import Size
 from vaekit.errors import ImageError
 
@@ -81,7 +82,7 @@ def decode(data: bytes, size: Size | None = None, channels: int | None = None) -
     if len(data) > MAX_BYTES:
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
     try:
-        with quietly(), Image.open(io.BytesIO(data), formats=_formats()) as image:
+        with quietly(), Image.open(io.BytesIO(without_texts(data)), formats=_formats()) as image:
             return _decode(image, size, channels)
     except ImageError:
         raise

@@ -18,7 +18,7 @@ from vaekit.data.bad import judged
 from vaekit.data.fill import Wanted
 from vaekit.data.imageset import ImageSet, Integers
 from vaekit.data.once import Once
-from vaekit.data.source import SPLITS, Request, Size, Source
+from vaekit.data.source import SPLITS, Numbered, Picked, Request, Size, Source
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.wording import one_line
@@ -183,10 +183,15 @@ def _select(source: Source, taking: Taking) -> _Selection:
     chosen = [(name, rows) for name, rows in chosen if len(rows)]
     if not chosen:
         raise DataError(f"{one_line(source.name)}: {_why_empty(sizes, split)}")
-    names = [source.parts[name].names[row] for name, rows in chosen for row in rows.tolist()]
+    names = _names(chosen, source)
     labels = _gathered(chosen, {name: part.labels for name, part in source.parts.items()})
     factors = _gathered(chosen, {name: part.factors for name, part in source.parts.items()})
     return _Selection(chosen, names, labels, factors)
+
+
+def _names(chosen: splits.Chosen, source: Source) -> Sequence[str]:
+    picked = [Picked(source.parts[name].names, rows) for name, rows in chosen]
+    return picked[0] if len(picked) == 1 else [name for names in picked for name in names]
 
 
 def _gathered(chosen: splits.Chosen, columns: Mapping[str, Integers | None]) -> Integers | None:
@@ -243,7 +248,14 @@ def _image_set(
         factors=good(selection.factors),
         classes=source.classes,
         factor_names=source.factor_names,
-        names=tuple(n for row, n in enumerate(selection.names) if row not in stored.bad),
+        names=_good_names(selection.names, stored.bad),
         skipped=skipped,
         known_fingerprint=stored.fingerprint,
     )
+
+
+def _good_names(names: Sequence[str], bad: Mapping[int, str]) -> Sequence[str]:
+    """Names of files are held, since a reader wants them all; numbers are made when asked for."""
+    if isinstance(names, Picked) and isinstance(names.names, Numbered) and not bad:
+        return names
+    return tuple(name for row, name in enumerate(names) if row not in bad)

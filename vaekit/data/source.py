@@ -156,6 +156,30 @@ class Numbered(Sequence[str]):
         return str(chosen) if isinstance(chosen, int) else [str(i) for i in chosen]
 
 
+@dataclass(frozen=True, eq=False)
+class Picked(Sequence[str]):
+    """Some of many names, each made when it is asked for: arrays may have millions of rows.
+
+    >>> Picked(Numbered(9), np.array([2, 5]))[1]
+    '5'
+    """
+
+    names: Sequence[str]
+    rows: Integers
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self.names[row] for row in self.rows[index].tolist()]
+        return self.names[int(self.rows[index])]
+
+
 def array_blocks(images: Pixels) -> Callable[[Integers], Iterator[Pixels]]:
     """Blocks of about 16 MB out of an array, for `Rows.blocks`."""
     rows = max(1, (1 << 24) // max(1, images[:1].nbytes))

@@ -133,9 +133,9 @@ def _decoded(
 
 def _good(filled: Filled, allocate: Allocate) -> tuple[Pixels, Integers]:
     """Leave out the rows of bad images; a large array is copied piece by piece."""
-    rows = np.setdiff1d(np.arange(len(filled.images)), np.fromiter(filled.bad, np.int64))
     if not filled.bad:
-        return filled.images, rows
+        return filled.images, np.arange(len(filled.images))
+    rows = np.setdiff1d(np.arange(len(filled.images)), np.fromiter(filled.bad, np.int64))
     images = allocate((len(rows), *filled.images.shape[1:]))
     for start in range(0, len(rows), 1024):
         images[start : start + 1024] = filled.images[rows[start : start + 1024]]
