@@ -19,7 +19,7 @@ def subject(work: str, options: Options) -> Subject:
     model = str(small_model(work, options))
     data = data_for(WORKS[work], options, options.count(IMAGES[work]))
     threads = ["--threads", str(options.threads)] if options.threads else []
-    flags = [*data.flags, "--split", "train", *threads]
+    flags = ["--dataset", str(data.train), "--split", "all", *threads]
     bare = {"work": work, "images": str(data.train), "batch": CHUNK, "threads": options.threads}
     contenders: dict[str, Contender] = {}
     for name in COMMANDS:
