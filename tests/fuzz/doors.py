@@ -1,0 +1,115 @@
+"""Every way a file comes in, called as the commands call it.
+
+Each door takes a path and either returns or raises; what it may raise is the judge's matter.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from vaekit.errors import Interrupted, VaekitError
+
+SHAPE = (8, 8, 1)
+WIDTH = 2
+"""Latent numbers of the models here."""
+
+TOO_MANY = 50
+
+
+def model(path: Path) -> None:
+    """`vaekit sample m`: the header, the weights, and a picture drawn with them."""
+    import vaekit
+    from vaekit.header import read
+
+    read(path)
+    loaded = vaekit.load(path, device="cpu")
+    if max(loaded.network.image) <= TOO_MANY:
+        loaded.sample(1)
+
+
+def info(path: Path) -> None:
+    """`vaekit info m` and `--json`: all that a header says of itself, shown."""
+    from vaekit.cli import run
+
+    for options in ([], ["--json"]):
+        err = io.StringIO()
+        with redirect_stdout(io.StringIO()), redirect_stderr(err):
+            code = run(["info", str(path), *options])
+        if code not in (0, 3):
+            raise AssertionError(f"vaekit info ended with {code}: {err.getvalue()}")
+
+
+def resume(path: Path) -> None:
+    """`vaekit train --resume DIR`, as far as the first step of the run taken up."""
+    from vaekit.training import run
+    from vaekit.training.watching import Unwatched
+
+    class OneStep(Unwatched):
+        def stepped(self, facts: object) -> None:
+            raise Interrupted("one step is enough")
+
+        def epoch_ended(self, record: object) -> None:
+            raise Interrupted("one step is enough")
+
+    folder = path.parent / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "checkpoint").mkdir(parents=True)
+    shutil.copy(path, folder / "checkpoint" / "step-00000001.safetensors")
+    run.resume(folder, {"device": "cpu"}, OneStep())
+
+
+def config(path: Path) -> None:
+    """`vaekit train --config`: the file, and the config written out again."""
+    from vaekit.config import as_yaml, resolve
+
+    as_yaml(resolve({}, environ={}, config=path), "again")
+
+
+def dataset(path: Path) -> None:
+    """`vaekit train --dataset`: all images, with labels and factors."""
+    import vaekit
+
+    images = vaekit.load_dataset(path, "all")
+    images.fingerprint  # noqa: B018
+    len(images.names)
+
+
+def embed(path: Path) -> None:
+    """`vaekit embed m PATH`: the images in the model's shape, one chunk after another."""
+    from vaekit.data.incoming import open_images
+
+    with open_images([str(path)], shape=SHAPE) as stream:
+        for chunk in stream:
+            chunk.words(stream.classes)
+
+
+def pipe(path: Path) -> None:
+    """`vaekit embed m -`: the same bytes down a pipe."""
+    from vaekit.data.incoming import open_images
+
+    with path.open("rb") as file, open_images(["-"], shape=SHAPE, stdin=file) as stream:
+        for chunk in stream:
+            chunk.words(stream.classes)
+
+
+def latents(path: Path) -> None:
+    """`vaekit decode m PATH`: the latents, one chunk after another."""
+    from vaekit.latents import read_latents
+
+    with read_latents(path, width=WIDTH) as stream:
+        for _ in stream:
+            pass
+
+
+DOORS: dict[str, Callable[[Path], None]] = {
+    door.__name__: door for door in (model, info, resume, config, dataset, embed, pipe, latents)
+}
+
+
+def refusal(error: BaseException) -> str | None:
+    """The message of the project's own error; None for any other."""
+    return str(error) if isinstance(error, VaekitError) else None
