@@ -15,7 +15,7 @@ from typing import IO, Any
 import pytest
 
 import vaekit as package
-from vaekit.errors import VaekitError
+from vaekit.errors import Diverged, VaekitError
 from vaekit.header import read, sha256
 from vaekit.training import checkpoint as checkpoints
 from vaekit.training import run as runs
@@ -128,14 +128,14 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
 
 
-@pytest.mark.parametrize("room", [0, 1, 5000])
 @pytest.mark.parametrize(
-    ("word", "named"),
-    [("step-00000008", "run/checkpoint/step-00000008.safetensors"),
-     ("model.safetensors", "run/model.safetensors"),
-     ("epoch-002.png", "run/samples/epoch-002.png"),
-     ("loss.png", "run/loss.png"),
-     ("interpolation", "run/interpolation.png")],
+    ("word", "named", "room"),
+    [("step-00000008", "run/checkpoint/step-00000008.safetensors", 0),
+     ("step-00000008", "run/checkpoint/step-00000008.safetensors", 5000),
+     ("model.safetensors", "run/model.safetensors", 5000),
+     ("epoch-002.png", "run/samples/epoch-002.png", 1),
+     ("loss.png", "run/loss.png", 1000),
+     ("interpolation", "run/interpolation.png", 0)],
 )  # fmt: skip
 def test_whatever_does_not_fit_the_run_goes_on_when_there_is_room(
     disk: Disk, straight: str, word: str, named: str, room: int
@@ -170,6 +170,25 @@ def test_a_save_that_does_not_fit_leaves_the_old_checkpoint_and_the_old_model(di
     disk.word = ""
     longer = runs.resume(Path("run"), {"epochs": 5}).model
     assert sha256(longer) == sha256(package.train(**{**OPTIONS, "epochs": 5}, output="straight"))
+
+
+def test_a_run_that_diverged_says_so_on_a_full_disk_too(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge() -> None:
+        disk.word = "model.safetensors"
+        monkeypatch.setattr("vaekit.training.loop.Trainer.step", raise_diverged)
+
+    def raise_diverged(*_: object) -> None:
+        raise Diverged("the loss is nan")
+
+    with pytest.raises(Diverged) as caught:
+        package.train(**OPTIONS, output="run", watcher=Filler(6, diverge))
+    assert str(caught.value) == (
+        "the loss is nan; the best weights could not be saved: "
+        "run/model.safetensors: No space left on device"
+    )
+    assert not leftovers(Path("run"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

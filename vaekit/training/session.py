@@ -109,7 +109,10 @@ class Session:
         """Keep what was good before it went wrong, and say where."""
         if self.trainer.best_state is None:
             return ""
-        self._write_model()
+        try:
+            self._write_model()
+        except OSError as error:  # what ended the run is still what must be said
+            return f"; the best weights could not be saved: {error.filename}: {error.strerror}"
         best = self.trainer.progress.best_epoch
         return f"; the weights of epoch {best}, the best so far, are in {self.folder.model}"
 
