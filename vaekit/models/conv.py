@@ -12,6 +12,7 @@ from torch import nn
 from vaekit.likelihoods import Likelihood
 from vaekit.models.base import VAE
 from vaekit.models.layers import Posterior, activate, normalise
+from vaekit.models.product import Linear
 from vaekit.models.settings import Image, stage_widths
 
 Size = tuple[int, int]
@@ -49,7 +50,7 @@ class Conv(VAE):
         self.encoder = nn.Sequential(*self._down(), nn.Flatten())
         self.posterior = Posterior(features, latent_dim)
         unflatten = nn.Unflatten(1, (channels[-1], *self.sizes[-1]))
-        self.decoder = nn.Sequential(nn.Linear(latent_dim, features), unflatten, *self._up())
+        self.decoder = nn.Sequential(Linear(latent_dim, features), unflatten, *self._up())
         self.output = _doubling(channels[0], self.output_channels, self.sizes[0])
 
     @classmethod

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.gaussian import Normal, soft_bound
+from vaekit.models.product import Linear
 from vaekit.models.settings import ACTIVATIONS
 
 LOGVAR_LIMIT = 20.0
@@ -24,8 +25,8 @@ class Posterior(nn.Module):
 
     def __init__(self, features: int, latent_dim: int) -> None:
         super().__init__()
-        self.mean = nn.Linear(features, latent_dim)
-        self.logvar = nn.Linear(features, latent_dim)
+        self.mean = Linear(features, latent_dim)
+        self.logvar = Linear(features, latent_dim)
 
     def forward(self, h: Tensor) -> Normal:
         """The posterior, from an encoder's features (N, features)."""

@@ -12,6 +12,7 @@ from torch import nn
 from vaekit.likelihoods import Likelihood
 from vaekit.models.base import VAE
 from vaekit.models.layers import Posterior, activate
+from vaekit.models.product import Linear
 from vaekit.models.settings import Image
 
 
@@ -45,7 +46,7 @@ class MLP(VAE):
         self.encoder = nn.Sequential(nn.Flatten(), *_linears(down, activation))
         self.posterior = Posterior(down[-1], latent_dim)
         self.decoder = nn.Sequential(*_linears(up, activation))
-        self.output = nn.Linear(up[-1], likelihood.parameters_per_value * values)
+        self.output = Linear(up[-1], likelihood.parameters_per_value * values)
 
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:
@@ -59,5 +60,5 @@ class MLP(VAE):
 
 
 def _linears(widths: Sequence[int], activation: str) -> list[nn.Module]:
-    steps = [[nn.Linear(a, b), activate(activation)] for a, b in pairwise(widths)]
+    steps = [[Linear(a, b), activate(activation)] for a, b in pairwise(widths)]
     return [layer for step in steps for layer in step]

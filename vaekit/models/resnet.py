@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vaekit.likelihoods import Likelihood
 from vaekit.models.base import VAE
 from vaekit.models.layers import Posterior, Resize, activate, normalise
+from vaekit.models.product import Linear
 from vaekit.models.settings import Image, stage_widths
 
 Size = tuple[int, int]
@@ -53,7 +54,7 @@ class ResNet(VAE):
         self.encoder = nn.Sequential(*self._down(), *self._ready(channels[-1]), nn.Flatten())
         self.posterior = Posterior(features, latent_dim)
         unflatten = nn.Unflatten(1, (channels[-1], *self.sizes[-1]))
-        self.decoder = nn.Sequential(nn.Linear(latent_dim, features), unflatten, *self._up())
+        self.decoder = nn.Sequential(Linear(latent_dim, features), unflatten, *self._up())
         self.output = nn.Conv2d(channels[0], self.output_channels, 3, padding=1)
         # Normalised features are large enough to drown the bias that `start_at` sets.
         nn.init.normal_(self.output.weight, std=0.1 / math.sqrt(9 * channels[0]))
