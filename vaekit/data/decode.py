@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
 from vaekit.data.imageset import Pixels
-from vaekit.data.png import without_texts
+from vaekit.data.png import refuse_hollow, without_texts
 from vaekit.data.source import Size
 from vaekit.errors import ImageError
 
@@ -83,6 +83,9 @@ def decode(data: bytes, size: Size | None = None, channels: int | None = None) -
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
     try:
         with quietly(), Image.open(io.BytesIO(without_texts(data)), formats=_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(_too_many())
+            refuse_hollow(data)
             return _decode(image, size, channels)
     except ImageError:
         raise
@@ -141,8 +144,6 @@ _quiet = _Quiet()
 
 
 def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Picture:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(_too_many())
     if image.width == 0 or image.height == 0:
         raise ImageError("has no pixels")
     animated, turn, own = _is_animated(image), _turn(image), (image.height, image.width)

@@ -58,7 +58,7 @@ def read_parquet(file: IO[bytes], where: str) -> Found:
         names = table.schema_arrow.names
         columns = ["z"] if "z" in names else numbered(names, where)
         return table.metadata.num_rows, _batches(table, columns, where)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{where}: is not Parquet that can be read ({_brief(error)})") from None
 
 
