@@ -41,6 +41,13 @@ def texts() -> bytes:
     return joined([*parts[:1], *added, *parts[1:]])
 
 
+def hollow() -> bytes:
+    """A PNG of 64 pixels whose header claims sixteen million."""
+    parts = chunks(picture("LA", "PNG"))
+    claimed = struct.pack(">II", 8, 2_097_160) + parts[0][1][8:]
+    return joined([(b"IHDR", claimed), *parts[1:]])
+
+
 def rows_of_one_pixel() -> bytes:
     """An .npz of many images that are as small as can be."""
     header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2000000, 1, 1), }"
@@ -59,6 +66,7 @@ FOUND: dict[str, tuple[str, bytes]] = {
     "a member without a name": ("zip", zipped({"": b"", "a.png": picture("L", "PNG")})),
     "members that share their bytes": ("zip", shared_members(300)),
     "texts in a PNG": ("png", texts()),
+    "a PNG that claims what is not there": ("png", hollow()),
     "a number of 5,000 digits": ("config", b"lr: 0x" + b"f" * 5000),
     "a seed of 5,000 digits": ("config", b"seed: 0x" + b"f" * 5000),
     "a config of 400 kB": ("config", b"hidden: [" + b"1," * 200_000 + b"1]"),
