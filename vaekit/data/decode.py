@@ -83,9 +83,7 @@ def decode(data: bytes, size: Size | None = None, channels: int | None = None) -
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
     try:
         with quietly(), Image.open(io.BytesIO(without_texts(data)), formats=_formats()) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(_too_many())
-            refuse_hollow(data)
+            _check_size(image, data)
             return _decode(image, size, channels)
     except ImageError:
         raise
@@ -141,6 +139,13 @@ class _Quiet:
 
 _quiet_lock = threading.Lock()
 _quiet = _Quiet()
+
+
+def _check_size(image: Image.Image, data: bytes) -> None:
+    """Refuse what has too many pixels, or claims many and does not have them."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(_too_many())
+    refuse_hollow(data)
 
 
 def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Picture:
