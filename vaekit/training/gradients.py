@@ -7,6 +7,7 @@ matter in how many parts a batch is worked through, and a run can be taken up at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,10 +96,25 @@ class Gradients:
         return norm
 
 
-def objective_of(config: RunConfig) -> Callable[..., dict[str, Tensor]]:
+Objective = Callable[..., dict[str, Tensor]]
+
+
+def objective_of(config: RunConfig) -> Objective:
     """What is maximised, compiled if that was asked for."""
-    objective: Callable[..., dict[str, Tensor]] = registry.resolve("objective", config.objective)
-    return torch.compile(objective) if config.compile == "on" else objective
+    objective: Objective = registry.resolve("objective", config.objective)
+    if config.compile != "on":
+        return objective
+    return _for_whole_batches(objective, config.micro_batch or config.batch_size)
+
+
+def _for_whole_batches(objective: Objective, size: int) -> Objective:
+    """Compiled for one size of batch; the last one of an epoch is not worth compiling again for."""
+    compiled = torch.compile(objective, dynamic=False)
+
+    def either(model: VAE, x: Tensor, *args: Any, **options: Any) -> dict[str, Tensor]:
+        return (compiled if len(x) == size else objective)(model, x, *args, **options)
+
+    return either
 
 
 def _moments(means: Tensor) -> Tensor:
