@@ -12,7 +12,7 @@ from tests.training.test_loop import epoch, trainer, weights
 
 
 def test_only_whole_batches_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """50 images are three batches of 16 and one of 2, for which a minute of compiling is too much."""
+    """50 images are three batches of 16 and one of 2, which is not worth a minute of compiling."""
     sizes: list[int] = []
 
     def noting(function: Any, **options: Any) -> Any:
