@@ -38,6 +38,18 @@ def test_what_answers_at_once_imports_nothing_heavy(arguments: list[str]) -> Non
     assert imported(f"from vaekit.cli import run; run({arguments!r})") == set()
 
 
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """Each would bring its flags, and they what checks their values: twice the time to answer."""
+    code = (
+        "import sys; from vaekit.cli import run; run(['--help']); "
+        "rooms = {name for name in sys.modules if name.startswith('vaekit.')}; "
+        "print(rooms | {'pydantic', 'yaml'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert found == {"vaekit.errors", "vaekit.cli", "vaekit.cli.app", "vaekit.registry"}
+
+
 def test_info_imports_nothing_heavy(tiny_model: Path) -> None:
     for options in ([], ["--json"]):
         arguments = ["info", str(tiny_model), *options]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from vaekit.cli.app import COMMANDS
+from vaekit.cli.app import COMMANDS, load
 from vaekit.config import recipe_names, resolve
 from vaekit.header import read, sha256
 from vaekit.registry import DATASETS, MODELS
@@ -167,6 +167,12 @@ def test_every_command_explains_itself(cli: Any, name: str) -> None:
         assert (done.code, done.stderr) == (0, "")
         assert f"vaekit {name}" in done.stdout
     assert name in cli("--help").stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_itself(name: str) -> None:
+    """The list has its own copy of the words, so that it need not import the command."""
+    assert COMMANDS[name] == " ".join(load(name).help.split("\n\n")[0].split())
 
 
 def test_a_command_that_is_misspelt_is_answered_with_the_right_one(cli: Any) -> None:

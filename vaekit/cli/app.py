@@ -6,30 +6,40 @@ import importlib
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from vaekit import __version__
 from vaekit.errors import UsageError
 from vaekit.registry import near_miss
 
-COMMANDS = (
-    "train",
-    "sample",
-    "reconstruct",
-    "interpolate",
-    "traverse",
-    "embed",
-    "decode",
-    "evaluate",
-    "score",
-    "compare",
-    "info",
-    "datasets",
-    "models",
-    "recipes",
-    "doctor",
-)
-"""In the order of the help; each is a module of this package with a function of its name."""
+COMMANDS = {
+    "train": "Train a model on images; prints the path of the model file.",
+    "sample": "Draw images from a model: a grid, a folder of images, or an array.",
+    "reconstruct": (
+        "Reconstruct images: originals above reconstructions, or the reconstructions alone."
+    ),
+    "interpolate": "Interpolate from one image to the next: a strip, an animation or an array.",
+    "traverse": "Traverse the latent dimensions, the most informative first, a labelled row each.",
+    "embed": "Embed images: the posterior mean of each, with its path and label.",
+    "decode": "Decode latents to images; takes all that `embed` gives.",
+    "evaluate": (
+        "Evaluate a model: likelihood, reconstructions, latents; samples and disentanglement if "
+        "asked."
+    ),
+    "score": "Score images one by one: a JSON line each, in the order they came, as they come.",
+    "compare": (
+        "Compare models on the same images, with the same seed: the best of each row in bold."
+    ),
+    "info": "Say what a model file is, what it was trained on and how well it did.",
+    "datasets": "List the named data sets; `--dataset` takes a path to your own images as well.",
+    "models": "List the networks, with the options that shape each.",
+    "recipes": "List the recipes, or print one as YAML.",
+    "doctor": (
+        "Check the installation: versions, devices, a training step on each, disk, permissions."
+    ),
+}
+"""In the order of the help. Each is a module of this package with a function `command`, whose
+docstring begins with the same words: they are here so that the list of commands imports none."""
 
 
 class Commands(TyperGroup):
@@ -42,11 +52,26 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name."""
         if cmd_name not in COMMANDS:
-            raise UsageError(f"unknown command {cmd_name!r}: {near_miss(cmd_name, COMMANDS)}")
-        module = importlib.import_module(f"vaekit.cli.{cmd_name}")
-        single = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        single.command(cmd_name)(module.command)
-        return typer.main.get_command(single)
+            raise UsageError(
+                f"unknown command {cmd_name!r}: {near_miss(cmd_name, tuple(COMMANDS))}"
+            )
+        return Named(cmd_name, help=COMMANDS[cmd_name])
+
+
+class Named(TyperCommand):
+    """A command as a list shows it. Its module is imported when its arguments are to be read."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        """The context of the command itself, which then takes this one's place."""
+        return load(str(self.name)).make_context(info_name, args, parent=parent, **extra)
+
+
+def load(name: str) -> Any:
+    """The command itself, with all its flags."""
+    module = importlib.import_module(f"vaekit.cli.{name}")
+    single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    single.command(name)(module.command)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(

@@ -18,8 +18,6 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from vaekit.config import recipe_names
-
 IMAGES, RUNNING = "Images", "Running"
 """Panels of the help, for options that several commands share."""
 
@@ -32,6 +30,13 @@ def option(*names: str, metavar: str, **facts: Any) -> Any:
 def switch(*names: str, **facts: Any) -> Any:
     """An option that is on or off; some versions of Typer print a type beside it unless told."""
     return option(*names, metavar="", **facts)
+
+
+def _recipes() -> list[str]:
+    """What completes --recipe."""
+    from vaekit.config import recipe_names  # pydantic, which no other option stands on
+
+    return list(recipe_names())
 
 
 ModelFile = Annotated[
@@ -57,7 +62,7 @@ Recipe = Annotated[
         "--recipe",
         metavar="NAME",
         help="a named set of options: see `vaekit recipes`",
-        autocompletion=lambda: list(recipe_names()),
+        autocompletion=_recipes,
     ),
 ]
 
