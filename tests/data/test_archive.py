@@ -122,7 +122,7 @@ def test_a_member_whose_bytes_are_damaged_is_skipped(tmp_path, picture):
 
 def test_a_member_that_claims_to_be_huge_is_not_read(tmp_path, picture, monkeypatch):
     path = pack(tmp_path / "big.zip", {"1.png": picture(), "2.png": b"\0" * 50_000})
-    monkeypatch.setattr("vaekit.data.archive.MAX_BYTES", 20_000)
+    monkeypatch.setattr("vaekit.data.zips.MAX_BYTES", 20_000)
     assert load_dataset(path, "all").skipped[0].startswith("2.png: is larger than")
 
 

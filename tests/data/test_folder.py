@@ -162,15 +162,15 @@ def test_fault_16_an_empty_folder_lists_what_it_takes(tmp_path):
 
 def test_fault_18_a_file_gone_during_the_read_is_named(fill_folder, picture, heard, monkeypatch):
     folder = fill_folder({f"{n}.png": picture(n) for n in range(3)})
-    from vaekit.data.folder import FolderReader
+    from vaekit.data import folder as module
 
-    make = FolderReader._loader
+    read = module.read_file
 
-    def vanishing(self, index):
+    def vanishing(path):
         (folder / "1.png").unlink(missing_ok=True)
-        return make(self, index)
+        return read(path)
 
-    monkeypatch.setattr(FolderReader, "_loader", vanishing)
+    monkeypatch.setattr(module, "read_file", vanishing)
     data = load_dataset(folder, "all", reporter=heard)
     assert data.skipped == ("1.png: cannot be read (No such file or directory)",)
 

@@ -14,26 +14,23 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from vaekit.data.apart import Apart, Read
 from vaekit.data.decode import MAX_BYTES
 from vaekit.data.imageset import Integers
-from vaekit.data.source import Files, Held, Listing, Loader, Request, Source
+from vaekit.data.members import check_expansion, check_member, clean, why
+from vaekit.data.source import Files, Held, Listing, Loader, Reading, Request, Source
 from vaekit.data.tree import grow
+from vaekit.data.zips import in_zip, zip_members
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line
-
-MAX_EXPANSION = 200
-"""An archive of over 1 GiB unpacked must not be this many times smaller packed: no images are."""
-
-LARGE_DIRECTORY = 4 << 20
-"""Bytes of a zip's table of contents, above which it must not be over a third of the file."""
 
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 
@@ -51,25 +48,7 @@ def open_tar(path: Path, request: Request) -> Source:
 def list_zip(path: Path, where: str | None = None) -> Listing:
     """The files in a zip; `where` names it in messages."""
     members = zip_members(path, where)
-    return Listing(members, lambda names: ZipReader(path, [members[n] for n in names]).reading)
-
-
-def zip_members(path: Path, where: str | None = None) -> dict[str, zipfile.ZipInfo]:
-    """The members of a zip by name, none of them pointing out of it."""
-    where = where or one_line(str(path))
-    try:
-        _check_directory(path, where)
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (*BROKEN, NotImplementedError, ValueError) as error:
-        raise DataError(f"{where}: is not a zip that can be read ({why(error)})") from None
-    for member in members:
-        check_member(member.filename, where)
-        if member.flag_bits & 1:
-            raise DataError(f"{where}: is encrypted: unpack it and give the folder")
-    _check_expansion(sum(m.file_size for m in members), path, where)
-    _check_overlap(members, where)
-    return {clean(m.filename): m for m in members if not m.filename.endswith("/")}
+    return Listing(members, lambda names: in_zip(path, [members[name] for name in names]))
 
 
 def list_tar(path: Path, reporter: Reporter) -> Listing:
@@ -82,7 +61,7 @@ def list_tar(path: Path, reporter: Reporter) -> Listing:
             for member in archive:
                 check_tar_member(member, where)
                 total += member.size
-                _check_expansion(total, path, where)
+                check_expansion(total, path, where)
                 links += member.issym() or member.islnk()
                 if member.isreg():
                     found[clean(member.name)] = member
@@ -90,8 +69,12 @@ def list_tar(path: Path, reporter: Reporter) -> Listing:
         raise DataError(f"{where}: is not a tar that can be read ({why(error)})") from None
     if links:
         reporter.note(f"{where}: {links:,} links in it are left alone")
-    reader = _PackedTarReader if packed else _TarReader
-    return Listing(found, lambda names: reader(path, [found[n] for n in names]).reading)
+
+    def reading(names: Sequence[str]) -> Reading:
+        chosen = [found[name] for name in names]
+        return _PackedTarReader(path, chosen).reading if packed else in_plain_tar(path, chosen)
+
+    return Listing(found, reading)
 
 
 class Member(tarfile.TarInfo):
@@ -108,13 +91,6 @@ class Member(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from None
 
 
-def check_member(name: str, where: str) -> None:
-    """Refuse an archive with a member whose name leads out of it."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
-        raise DataError(f"{where}: member {one_line(name)!r} points outside the archive: refused")
-
-
 def check_tar_member(member: tarfile.TarInfo, where: str) -> None:
     """Refuse an archive with a member or a link that leads out of it."""
     check_member(member.name, where)
@@ -125,39 +101,6 @@ def check_tar_member(member: tarfile.TarInfo, where: str) -> None:
             raise DataError(
                 f"{where}: link {one_line(member.name)!r} points outside the archive: refused"
             )
-
-
-def _check_expansion(unpacked: int, path: Path, where: str) -> None:
-    if unpacked > 1 << 30 and unpacked > MAX_EXPANSION * path.stat().st_size:
-        raise DataError(f"{where}: unpacks to over {MAX_EXPANSION} times its size: refused")
-
-
-def _check_directory(path: Path, where: str) -> None:
-    """Refuse a zip that is mostly table of contents, before it is read: each line takes memory."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - (1 << 16) - 200))
-        tail = file.read()
-    end, large = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
-    length = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
-    if length == 0xFFFFFFFF and large >= 0:
-        length = int.from_bytes(tail[large + 40 : large + 48], "little")
-    if LARGE_DIRECTORY < length <= size and 3 * length > size:
-        raise DataError(f"{where}: is mostly a table of contents, with little in it: refused")
-
-
-def _check_overlap(members: Iterable[zipfile.ZipInfo], where: str) -> None:
-    """Refuse members that share their bytes: so a small file passes for a large one."""
-    places = sorted((m.header_offset, m.header_offset + m.compress_size) for m in members)
-    if any(end > start for (_, end), (start, _) in pairwise(places)) or len(
-        {start for start, _ in places}
-    ) < len(places):
-        raise DataError(f"{where}: its members share their bytes: refused")
-
-
-def clean(name: str) -> str:
-    """`./a//b.png`, as some programs write, is `a/b.png`."""
-    return str(PurePosixPath(name.replace("\\", "/")))
 
 
 def _source(path: Path, listing: Listing, request: Request) -> Source:
@@ -175,60 +118,27 @@ def file_identity(path: Path) -> str:
     return f"file\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
 
 
-@dataclass(frozen=True)
-class ZipReader:
-    """Members of a zip in any order; `zipfile` lets threads share one open archive."""
-
-    path: Path
-    members: list[zipfile.ZipInfo]
-
-    @contextmanager
-    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
-        """Opens the archive once for all."""
-        with zipfile.ZipFile(self.path) as archive:
-            yield (
-                (place, _zip_loader(archive, self.members[index]))
-                for place, index in enumerate(indices.tolist())
-            )
-
-
-def _zip_loader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Loader:
-    def load() -> bytes:
-        _check_size(member.file_size)
-        try:
-            with archive.open(member) as file:
-                return file.read(MAX_BYTES)
-        except (*BROKEN, NotImplementedError, RuntimeError) as error:
-            raise ImageError(f"cannot be unpacked ({why(error)})") from None
-
-    return load
-
-
-@dataclass(frozen=True)
-class _TarReader:
+def in_plain_tar(path: Path, members: Sequence[tarfile.TarInfo]) -> Apart:
     """Members of an uncompressed tar in any order: their bytes lie in the file as they are."""
+    return Apart("tar", str(path), [(m.offset_data, m.size, m.issparse()) for m in members])
 
-    path: Path
-    members: list[tarfile.TarInfo]
 
-    @contextmanager
-    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
-        yield ((place, self._loader(index)) for place, index in enumerate(indices.tolist()))
+@contextmanager
+def reading_plain_tar(path: str) -> Iterator[Read]:
+    """Opens the file for each member, as threads cannot share one that has a place in it."""
+    yield partial(_from_plain_tar, Path(path))
 
-    def _loader(self, index: int) -> Loader:
-        def load() -> bytes:
-            member = self.members[index]
-            _check_size(member.size)
-            if member.issparse():
-                raise ImageError("is stored with holes, which no image needs")
-            with self.path.open("rb") as file:
-                file.seek(member.offset_data)
-                data = file.read(member.size)
-            if len(data) < member.size:
-                raise ImageError("is truncated")
-            return data
 
-        return load
+def _from_plain_tar(path: Path, start: int, size: int, sparse: int) -> bytes:
+    _check_size(size)
+    if sparse:
+        raise ImageError("is stored with holes, which no image needs")
+    with path.open("rb") as file:
+        file.seek(start)
+        data = file.read(size)
+    if len(data) < size:
+        raise ImageError("is truncated")
+    return data
 
 
 @dataclass(frozen=True)
@@ -275,11 +185,3 @@ def _check_size(size: int) -> None:
 
 def _too_large() -> bytes:
     raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
-
-
-def why(error: BaseException) -> str:
-    """What is wrong with an archive, in few words."""
-    text = " ".join(str(error).split())
-    if not text or "could not be opened successfully" in text:  # a list of all that was tried
-        return "its format is not known" if text else type(error).__name__
-    return text[:100]

@@ -13,8 +13,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -57,11 +57,12 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+_TURNING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+"""Where Pillow finds the orientation of a JPEG."""
 _SIDEWAYS = {_UPRIGHT[5], _UPRIGHT[6], _UPRIGHT[7], _UPRIGHT[8]}
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """One decoded image."""
 
     pixels: Pixels
@@ -77,12 +78,18 @@ def decode(data: bytes, size: Size | None = None, channels: int | None = None) -
 
     Raises ImageError with the reason alone; whoever knows the file's name puts it before.
     """
+    with quietly():
+        return decode_within(data, size, channels)
+
+
+def decode_within(data: bytes, size: Size | None = None, channels: int | None = None) -> Picture:
+    """The same within `quietly()`, which whoever decodes many enters once for all."""
     if not data:
         raise ImageError("is empty")
     if len(data) > MAX_BYTES:
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
     try:
-        with quietly(), Image.open(io.BytesIO(without_texts(data)), formats=_formats()) as image:
+        with Image.open(io.BytesIO(without_texts(data)), formats=_formats()) as image:
             _check_size(image, data)
             return _decode(image, size, channels)
     except ImageError:
@@ -168,7 +175,7 @@ def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Pict
 
 def _is_animated(image: Image.Image) -> bool:
     """Whether there are more frames; damage in a later one does not matter."""
-    if image.format == "MPO":  # a photograph with a preview of itself
+    if image.format in ("JPEG", "MPO"):  # the second is a photograph with a preview of itself
         return False
     try:
         return bool(getattr(image, "is_animated", False))
@@ -180,6 +187,8 @@ def _is_animated(image: Image.Image) -> bool:
 
 def _turn(image: Image.Image) -> Transpose | None:
     """What makes the image upright; EXIF that cannot be read says nothing."""
+    if image.format == "JPEG" and not _TURNING & image.info.keys():
+        return None  # at once, since looking for it takes a tenth of a small image's time
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001  decoders raise what they like on bad bytes
@@ -244,7 +253,7 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
 
 
 def _array(image: Image.Image, channels: int | None) -> Pixels:
-    pixels = np.array(image)
+    pixels = np.asarray(image)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return np.repeat(pixels, 3, axis=2) if channels == 3 and pixels.shape[2] == 1 else pixels

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from vaekit.data.changes import Changes
-from vaekit.data.decode import Picture, decode, fit, quietly
+from vaekit.data.decode import Picture, decode_within, fit, quietly
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Files, Loader, Part, Rows, Size, batched
 from vaekit.data.threads import in_order
@@ -115,7 +115,7 @@ def _first(pieces: Pieces) -> Picture | None:
         with part.reading(indices) as items:
             for _, load in items:
                 try:
-                    return decode(load())
+                    return decode_within(load())
                 except (OSError, ImageError):
                     continue
     return None
@@ -154,7 +154,7 @@ class _Filling:
         channels = self.form.channels if self.form.forced else None
         for row, load in chunk:
             try:
-                self._place(row, decode(load(), size, channels))
+                self._place(row, decode_within(load(), size, channels))
             except OSError as error:
                 self.lasting = False
                 self._leave_out(row, unreadable(error))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from vaekit.data.apart import Apart, Read
 from vaekit.data.decode import MAX_BYTES
-from vaekit.data.imageset import Integers
-from vaekit.data.source import Files, Listing, Loader, Reading, Request, Source
+from vaekit.data.source import Files, Listing, Request, Source
 from vaekit.data.tree import grow, is_hidden, is_image
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
@@ -24,7 +23,7 @@ def open_folder(path: Path, request: Request) -> Source:
     where = one_line(str(path))
     tree = grow(found, where, request.reporter.note)
     parts = {
-        split: Files(branch.names, FolderReader(path, branch.names).reading, branch.labels)
+        split: Files(branch.names, in_folder(path, branch.names), branch.labels)
         for split, branch in tree.branches.items()
     }
     name = path.resolve().name if path.name in ("", "..") else path.name
@@ -33,11 +32,8 @@ def open_folder(path: Path, request: Request) -> Source:
 
 def list_folder(path: Path, reporter: Reporter) -> Listing:
     """The files of a folder, at any depth."""
-
-    def reading(names: Sequence[str]) -> Reading:
-        return FolderReader(path, tuple(names)).reading
-
-    return Listing([name for name, _ in _walk(path, "", (), reporter)], reading)
+    found = [name for name, _ in _walk(path, "", (), reporter)]
+    return Listing(found, lambda names: in_folder(path, names))
 
 
 def _walk(
@@ -95,20 +91,16 @@ def _identity(path: Path, found: dict[str, str]) -> str:
     return f"folder\0{path.resolve()}\0{files}"
 
 
-@dataclass(frozen=True)
-class FolderReader:
-    """Reads the files of one split."""
+def in_folder(root: Path, names: Sequence[str]) -> Apart:
+    """How to read some files of a folder: one by one, by whichever thread decodes them."""
+    return Apart("folder", str(root), [(name,) for name in names])
 
-    root: Path
-    names: tuple[str, ...]
 
-    @contextmanager
-    def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
-        """Files are opened one by one, by whichever thread decodes them."""
-        yield ((place, self._loader(index)) for place, index in enumerate(indices.tolist()))
-
-    def _loader(self, index: int) -> Loader:
-        return lambda: read_file(self.root / self.names[index])
+@contextmanager
+def reading_files(root: str) -> Iterator[Read]:
+    """There is nothing to open."""
+    folder = Path(root)
+    yield lambda name: read_file(folder / name)
 
 
 def read_file(path: Path) -> bytes:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from vaekit.data import arrays
-from vaekit.data.archive import ZipReader, file_identity, zip_members
+from vaekit.data.archive import file_identity
 from vaekit.data.download import Remote, fetch, unpack_tar
-from vaekit.data.folder import FolderReader
+from vaekit.data.folder import in_folder
 from vaekit.data.idx import datasets_dir
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import SPLITS, Files, Numbered, Request, Rows, Source, array_blocks
+from vaekit.data.zips import in_zip, zip_members
 from vaekit.errors import DataError
 from vaekit.wording import one_line
 
@@ -122,13 +123,13 @@ def open_celeba(request: Request) -> Source:
     for number, split in enumerate(SPLITS):
         names = tuple(row[0] for row in rows if row[1:] == [str(number)])
         if archive is None:
-            parts[split] = Files(names, FolderReader(folder, names).reading)
+            parts[split] = Files(names, in_folder(folder, names))
         else:
             missing = [name for name in names if f"img_align_celeba/{name}" not in members]
             if missing:
                 raise DataError(f"{one_line(str(archive))}: lacks {one_line(missing[0])}")
             chosen = [members[f"img_align_celeba/{name}"] for name in names]
-            parts[split] = Files(names, ZipReader(archive, chosen).reading)
+            parts[split] = Files(names, in_zip(archive, chosen))
     identity = f"celeba\n{file_identity(listing)}\n{file_identity(archive or folder)}"
     return Source("celeba", parts, identity, usual_size=(64, 64))
 

@@ -31,6 +31,7 @@ from vaekit.data.inputs import (
     from_listing,
     same_shape,
 )
+from vaekit.data.members import clean, why
 from vaekit.data.paths import HEAD, recognise
 from vaekit.data.source import Held, Request
 from vaekit.data.tree import is_hidden, is_image, no_image, others_note
@@ -167,7 +168,7 @@ def _tar_items(
                 pass
     except archive.BROKEN as error:
         what = "is damaged" if seen.any else "is not a tar that can be read"
-        raise DataError(f"{where}: {what} ({archive.why(error)})") from None
+        raise DataError(f"{where}: {what} ({why(error)})") from None
     if seen.links:
         reporter.note(f"{where}: {seen.links:,} links in it are left alone")
     if seen.others:
@@ -194,7 +195,7 @@ def _members(unpacked: IO[bytes], where: str, seen: _Seen) -> Iterator[Item]:
         for member in members:
             members.members = []  # type: ignore[attr-defined]  # or it remembers every one
             archive.check_tar_member(member, where)
-            seen.any, name = True, archive.clean(member.name)
+            seen.any, name = True, clean(member.name)
             if is_hidden(name) or member.isdir():
                 continue
             if not member.isreg():

@@ -14,7 +14,7 @@ import numpy as np
 
 from vaekit.data.bad import judged, summary
 from vaekit.data.changes import Changes
-from vaekit.data.decode import Picture, decode, quietly
+from vaekit.data.decode import Picture, decode_within, quietly
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.inputs import Block, Input, Item, Label, Shape
 from vaekit.data.source import Loader, batched
@@ -179,7 +179,7 @@ class ImageStream:
             if self._stop.is_set() or (bad and self._strict):
                 break
             try:
-                good.append((item, decode(item.load(), self._shape[:2], self._shape[2])))
+                good.append((item, decode_within(item.load(), self._shape[:2], self._shape[2])))
             except OSError as error:
                 bad.append(f"{shown(item.name)}: {unreadable(error)}")
             except ImageError as error:
