@@ -7,25 +7,25 @@ it starts the work again with what is now known: at most twice, and in mixed set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field
 
+from vaekit.data import crew
+from vaekit.data.apart import Apart
+from vaekit.data.attempt import USUAL_SIZE, Form, Outcome, attempt
 from vaekit.data.changes import Changes
+from vaekit.data.crew import Crew, Unavailable
 from vaekit.data.decode import Picture, decode_within, fit, quietly
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Files, Loader, Part, Rows, Size, batched
 from vaekit.data.threads import in_order
 from vaekit.errors import ImageError
-from vaekit.reporting import Reporter, Task
-from vaekit.wording import unreadable
+from vaekit.reporting import Reporter
 
-USUAL_SIZE = (64, 64)
 LARGEST_NATIVE = 256
 """Images are kept at their own size up to this many pixels a side."""
 
-T = TypeVar("T")
 Pieces = Sequence[tuple[Part, Integers]]
 Allocate = Callable[[tuple[int, int, int, int]], Pixels]
 
@@ -62,51 +62,60 @@ def fill(
     """Decode, resize and colour every chosen image; stop at the first bad one if `strict`."""
     if isinstance(pieces[0][0], Rows):
         return _fill_rows(pieces, wanted, allocate, reporter)
-    with quietly():
-        form = _guess(pieces, wanted)
-        while True:
-            try:
-                return _Filling(pieces, form, allocate, strict).run(reporter)
-            except _Differs as found:
-                form = found.form
+    try:
+        with quietly(), _crew(pieces) as crew:
+            return _fill_files(pieces, wanted, allocate, reporter, strict=strict, crew=crew)
+    except Unavailable:
+        with quietly():
+            return _fill_files(pieces, wanted, allocate, reporter, strict=strict, crew=None)
 
 
-@dataclass(frozen=True)
-class _Form:
-    """What the images are believed to be, or made to be."""
+def _crew(pieces: Pieces) -> AbstractContextManager[Crew | None]:
+    """Processes for large sets of images that lie apart; None where threads will do."""
+    total = sum(len(indices) for _, indices in pieces)
+    apart = all(isinstance(part, Files) and isinstance(part.reading, Apart) for part, _ in pieces)
+    return Crew() if apart and total >= crew.FEW and crew.available() else nullcontext()
 
-    size: Size
-    channels: int
-    native: bool = False
-    """All images seen so far have this size by themselves."""
-    chosen: bool = True
-    """The user chose the size."""
-    forced: bool = False
-    """The user chose the channels."""
+
+def _fill_files(
+    pieces: Pieces,
+    wanted: Wanted,
+    allocate: Allocate,
+    reporter: Reporter,
+    *,
+    strict: bool,
+    crew: Crew | None,
+) -> Filled:
+    form = _guess(pieces, wanted)
+    while True:
+        try:
+            return _Filling(pieces, form, allocate, strict, crew).run(reporter)
+        except _Differs as found:
+            form = found.form
 
 
 class _Differs(Exception):
     """An image contradicts what was believed; `form` is what to believe now."""
 
-    def __init__(self, form: _Form) -> None:
+    def __init__(self, form: Form) -> None:
         super().__init__()
         self.form = form
 
 
-def _guess(pieces: Pieces, wanted: Wanted) -> _Form:
+def _guess(pieces: Pieces, wanted: Wanted) -> Form:
     """Believe the first image that can be decoded."""
     forced, chosen = wanted.channels is not None, wanted.size is not None
     usual = wanted.size or wanted.usual_size or USUAL_SIZE
     if wanted.size and wanted.channels:
-        return _Form(wanted.size, wanted.channels, forced=True)
+        return Form(wanted.size, wanted.channels, forced=True)
     first = _first(pieces)
     if first is None:
-        return _Form(usual, wanted.channels or 1, chosen=chosen, forced=forced)
+        return Form(usual, wanted.channels or 1, chosen=chosen, forced=forced)
     height, width, colours = first.pixels.shape
     native = not wanted.size and not wanted.usual_size and max(height, width) <= LARGEST_NATIVE
     size = (height, width) if native else usual
     chosen = chosen or wanted.usual_size is not None
-    return _Form(size, wanted.channels or colours, native=native, chosen=chosen, forced=forced)
+    return Form(size, wanted.channels or colours, native=native, chosen=chosen, forced=forced)
 
 
 def _first(pieces: Pieces) -> Picture | None:
@@ -124,8 +133,15 @@ def _first(pieces: Pieces) -> Picture | None:
 class _Filling:
     """One attempt to decode everything under one belief."""
 
-    def __init__(self, pieces: Pieces, form: _Form, allocate: Allocate, strict: bool) -> None:
-        self.pieces, self.form, self.strict = pieces, form, strict
+    def __init__(
+        self,
+        pieces: Pieces,
+        form: Form,
+        allocate: Allocate,
+        strict: bool,
+        crew: Crew | None,
+    ) -> None:
+        self.pieces, self.form, self.strict, self.crew = pieces, form, strict, crew
         self.total = sum(len(indices) for _, indices in pieces)
         self.images = allocate((self.total, *form.size, form.channels))
         self.bad: dict[int, str] = {}
@@ -137,11 +153,14 @@ class _Filling:
             start = 0
             for part, indices in self.pieces:
                 assert isinstance(part, Files)
-                try:
-                    with part.reading(indices) as items:
-                        shifted = ((start + place, load) for place, load in items)
-                        _in_parallel(self._decode_chunk, batched(shifted, _loader), task)
-                except _Bad:
+                rows = self.images[start : start + len(indices)]
+                with closing(self._outcomes(part, indices, rows)) as outcomes:
+                    for outcome in outcomes:
+                        self._take(outcome, start)
+                        task.advance(outcome.tried)
+                        if self.strict and self.bad:
+                            break
+                if self.strict and self.bad:
                     self.lasting = False
                     break
                 start += len(indices)
@@ -149,32 +168,32 @@ class _Filling:
         notes, changes = tuple(self._notes()), tuple(self._asked())
         return Filled(self.images, bad, notes, changes, self.lasting)
 
-    def _decode_chunk(self, chunk: list[tuple[int, Loader]]) -> int:
-        size = None if self.form.native else self.form.size
-        channels = self.form.channels if self.form.forced else None
-        for row, load in chunk:
-            try:
-                self._place(row, decode_within(load(), size, channels))
-            except OSError as error:
-                self.lasting = False
-                self._leave_out(row, unreadable(error))
-            except ImageError as error:
-                self._leave_out(row, str(error))
-        return len(chunk)
+    def _outcomes(
+        self, part: Files, indices: Integers, rows: Pixels
+    ) -> Generator[Outcome, None, None]:
+        """By processes where there are any, else by threads; in order, and bounded ahead."""
+        if self.crew is not None and isinstance(part.reading, Apart):
+            decoded = self.crew.decode(rows, part.reading, indices, self.form, strict=self.strict)
+            with closing(decoded):
+                yield from decoded
+            return
 
-    def _place(self, row: int, picture: Picture) -> None:
-        height, width, colours = picture.pixels.shape
-        if (height, width) != self.form.size:
-            raise _Differs(replace(self.form, size=USUAL_SIZE, native=False))
-        if colours > self.form.channels:
-            raise _Differs(replace(self.form, channels=colours))
-        self.changes.count(picture.own, animated=picture.animated)
-        self.images[row] = picture.pixels
+        def work(chunk: list[tuple[int, Loader]]) -> Outcome:
+            return attempt(rows, chunk, self.form, tried=len(chunk), strict=self.strict)
 
-    def _leave_out(self, row: int, reason: str) -> None:
-        self.bad[row] = reason
-        if self.strict:
-            raise _Bad
+        with (
+            part.reading(indices) as items,
+            closing(in_order(work, batched(items, _loader))) as outcomes,
+        ):
+            yield from outcomes
+
+    def _take(self, outcome: Outcome, start: int) -> None:
+        self.lasting = self.lasting and outcome.lasting
+        self.bad.update((start + row, reason) for row, reason in outcome.bad)
+        for (height, width, colours, animated), times in outcome.seen.items():
+            self.changes.count((height, width, colours), animated=animated, times=times)
+        if outcome.differs:
+            raise _Differs(outcome.differs)
 
     def _notes(self) -> Iterator[str]:
         if not self.form.native and not self.form.chosen:
@@ -193,10 +212,6 @@ class _Filling:
 
 def _loader(item: tuple[int, Loader]) -> Loader:
     return item[1]
-
-
-class _Bad(Exception):
-    """A bad image, where one is too many."""
 
 
 def _fill_rows(pieces: Pieces, wanted: Wanted, allocate: Allocate, reporter: Reporter) -> Filled:
@@ -239,17 +254,8 @@ def _copy(block: Pixels, target: Pixels) -> None:
             target[row] = fit(block[row], (height, width), channels)
         return len(rows)
 
-    _in_parallel(one, batched(range(len(block)), int), None)
-
-
-def _in_parallel(
-    work: Callable[[list[T]], int], chunks: Iterable[list[T]], task: Task | None
-) -> None:
-    """Do the chunks in threads; the first failure ends them all."""
-    with closing(in_order(work, chunks)) as counts:
-        for done in counts:
-            if task is not None:
-                task.advance(done)
+    for _ in in_order(one, batched(range(len(block)), int)):
+        pass
 
 
 def size_note(size: Size, why: str) -> str:

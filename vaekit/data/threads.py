@@ -1,8 +1,7 @@
 """Work in threads, its results in the order it was given.
 
-Threads, not processes: Pillow lets go of the interpreter while it decodes and resizes, so large
-images use every core; small ones are bound by Python at well over ten thousand a second, where
-processes gain little and need a guarded main module in the user's script.
+Pillow lets go of the interpreter while it decodes and resizes, so large images use every core.
+Small ones are bound by Python: sets of thousands of them are decoded by `vaekit.data.crew`.
 """
 
 from __future__ import annotations
