@@ -99,6 +99,28 @@ def test_no_batch_size_changes_a_number(
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize(("kind", "encoded"), [("bce", 1), ("gaussian", 1), ("dynamic", 2)])
+def test_an_image_is_encoded_once_and_in_black_and_white_once_for_each_version(
+    trained: dict[str, Model], digits: ImageSet, monkeypatch: Any, kind: str, encoded: int
+) -> None:
+    network, seen = trained[kind].network, {"encode": 0, "decode": 0}
+
+    def counting(name: str) -> Any:
+        usual = getattr(network, name)
+
+        def counted(rows: torch.Tensor) -> Any:
+            seen[name] += len(rows)
+            return usual(rows)
+
+        return counted
+
+    for name in seen:
+        monkeypatch.setattr(network, name, counting(name))
+    evaluate(trained[kind], digits)
+    padded = -(-len(digits) // 64) * 64
+    assert seen == {"encode": encoded * padded, "decode": 2 * padded}
+
+
 def test_evaluating_twice_gives_the_same_and_another_seed_another(
     trained: dict[str, Model], digits: ImageSet
 ) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,15 @@ ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its posterior mean varies more than this (Burda et al., 2016)."""
 
 Objective = Callable[..., dict[str, Tensor]]
+
+
+class Encoder(Protocol):
+    """A network, as far as this needs it; an objective needs more."""
+
+    @property
+    def latent_dim(self) -> int:
+        """How many numbers describe an image."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class ElboReport:
         return sum(std * std > ACTIVE_VARIANCE for std in self.latent_std)
 
 
-class _Moments:
+class Moments:
     """Sums and sums of squares in float64, by name."""
 
     def __init__(self) -> None:
@@ -55,6 +64,7 @@ class _Moments:
         self.second: dict[str, Tensor] = {}
 
     def add(self, terms: dict[str, Tensor]) -> None:
+        """The terms of some more images."""
         self.n += len(next(iter(terms.values())))
         for name, term in terms.items():
             exact = term.cpu().double()  # not every device has float64
@@ -62,16 +72,31 @@ class _Moments:
             self.second[name] = self.second.get(name, 0) + exact.square().sum(0)
 
     def mean(self, name: str) -> Tensor:
+        """The mean over all images."""
         return self.first[name] / self.n
 
     def variance(self, name: str) -> Tensor:
+        """The variance over all images."""
         spread = self.second[name] / self.n - self.mean(name).square()
         return spread.clamp_min(0.0)
 
     def stderr(self, name: str) -> float:
+        """How far the mean of other such images may be from this one."""
         if self.n < 2:
             return math.nan
         return math.sqrt(float(self.variance(name)) / (self.n - 1))
+
+    def report(self) -> ElboReport:
+        """The report over all that was added."""
+        means: dict[str, Any] = {name: float(self.mean(name)) for name in TERMS}
+        return ElboReport(
+            n=self.n,
+            **means,
+            stderr={name: self.stderr(name) for name in TERMS},
+            kl_per_dim=self.mean("kl_per_dim").tolist(),
+            latent_mean=self.mean("mean").tolist(),
+            latent_std=self.variance("mean").sqrt().tolist(),
+        )
 
 
 TERMS = ("neg_elbo", "reconstruction", "kl")
@@ -83,11 +108,11 @@ def evaluate_elbo(
     network: VAE, objective: Objective, batches: Iterable[tuple[Tensor, Tensor]], *, seed: int
 ) -> ElboReport:
     """The plain ELBO over batches of (indices, images), each batch a run of neighbours."""
-    moments = _Moments()
+    moments = Moments()
     with evaluating(network):
         for indices, x in batches:
-            moments.add(_terms(network, objective, x, int(indices[0]), seed))
-    return _report(moments)
+            moments.add(terms_of(network, objective, x, int(indices[0]), seed))
+    return moments.report()
 
 
 @torch.no_grad()
@@ -103,34 +128,15 @@ def image_terms(
     for first in range(0, len(x), CHUNK):
         part = x[first : first + CHUNK]
         padding = part.new_zeros(CHUNK - len(part), *part.shape[1:])
-        terms = _terms(network, objective, torch.cat([part, padding]), start + first, seed)
+        terms = terms_of(network, objective, torch.cat([part, padding]), start + first, seed)
         parts.append({name: values[: len(part)] for name, values in terms.items()})
     return {name: torch.cat([part[name] for part in parts]) for name in WATCHED}
 
 
-def summary(chunks: Iterable[dict[str, Tensor]]) -> ElboReport:
-    """The report over what `image_terms` gave, part after part."""
-    moments = _Moments()
-    for terms in chunks:
-        moments.add(terms)
-    return _report(moments)
-
-
-def _terms(
-    network: VAE, objective: Objective, x: Tensor, start: int, seed: int
+def terms_of(
+    network: Encoder, objective: Objective, x: Tensor, start: int, seed: int
 ) -> dict[str, Tensor]:
+    """What is watched of a chunk of images, image number `start` first."""
     noise = normal_rows(start, start + len(x), network.latent_dim, seed, "evaluate")
     terms = objective(network, x, noise.to(x.device))
     return {name: terms[name] for name in WATCHED}
-
-
-def _report(moments: _Moments) -> ElboReport:
-    means: dict[str, Any] = {name: float(moments.mean(name)) for name in TERMS}
-    return ElboReport(
-        n=moments.n,
-        **means,
-        stderr={name: moments.stderr(name) for name in TERMS},
-        kl_per_dim=moments.mean("kl_per_dim").tolist(),
-        latent_mean=moments.mean("mean").tolist(),
-        latent_std=moments.variance("mean").sqrt().tolist(),
-    )

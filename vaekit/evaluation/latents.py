@@ -76,20 +76,39 @@ class Aggregate:
 
 def aggregate(posteriors: Iterable[Normal]) -> Aggregate:
     """The moments of q(z), from the posteriors of all images in any number of parts."""
-    n, first, variance = 0, np.zeros(0), np.zeros(0)
-    second = np.zeros((0, 0))
+    gathering = Gathering()
     for q in posteriors:
+        gathering.add(q)
+    return gathering.aggregate()
+
+
+class Gathering:
+    """Sums over posteriors, from which the moments of q(z) are made."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._first: Floats = np.zeros(0)
+        self._second: Floats = np.zeros((0, 0))
+        self._variance: Floats = np.zeros(0)
+
+    def add(self, q: Normal) -> None:
+        """The posteriors of some more images."""
         means = q.mean.cpu().double().numpy()
-        if not n:
+        if not self._n:
             width = means.shape[1]
-            first, variance, second = np.zeros(width), np.zeros(width), np.zeros((width, width))
-        n += len(means)
-        first += means.sum(0)
-        second += means.T @ means
-        variance += q.logvar.cpu().double().exp().sum(0).numpy()
-    mean = first / n
-    between = second / n - np.outer(mean, mean)
-    return Aggregate(n, mean, between + np.diag(variance / n), np.clip(np.diag(between), 0, None))
+            self._first, self._variance = np.zeros(width), np.zeros(width)
+            self._second = np.zeros((width, width))
+        self._n += len(means)
+        self._first += means.sum(0)
+        self._second += means.T @ means
+        self._variance += q.logvar.cpu().double().exp().sum(0).numpy()
+
+    def aggregate(self) -> Aggregate:
+        """The moments over all that was added."""
+        mean = self._first / self._n
+        between = self._second / self._n - np.outer(mean, mean)
+        covariance = between + np.diag(self._variance / self._n)
+        return Aggregate(self._n, mean, covariance, np.clip(np.diag(between), 0, None))
 
 
 def _log_det(matrix: Floats) -> float:

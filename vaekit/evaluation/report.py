@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from vaekit import __version__, registry
+from vaekit import __version__
 from vaekit.data import ImageSet
 from vaekit.errors import VaekitError
-from vaekit.evaluation import images as quality
-from vaekit.evaluation.elbo import ElboReport, image_terms, summary
+from vaekit.evaluation.elbo import ElboReport
 from vaekit.evaluation.factors import factor_scores
 from vaekit.evaluation.features import Extractor, FeaturesMissing, extractor
-from vaekit.evaluation.latents import Aggregate, Health, aggregate, diagnosis
+from vaekit.evaluation.latents import Aggregate, Health, diagnosis
+from vaekit.evaluation.look import Look, look
 from vaekit.evaluation.metrics import SAMPLES, Wanted
 from vaekit.evaluation.nll import log_likelihood
 from vaekit.evaluation.samples import (
@@ -33,7 +33,7 @@ from vaekit.evaluation.samples import (
 from vaekit.evaluation.subject import Subject, unit_variance
 from vaekit.evaluation.unfit import NOT_A_LIKELIHOOD, refuse_unfit, why_no_bits
 from vaekit.header import sha256
-from vaekit.inference import CHUNK, Model
+from vaekit.inference import Model
 from vaekit.reporting import SILENT, Reporter
 
 Record = dict[str, Any]
@@ -68,9 +68,10 @@ def evaluate(
     absent = refuse_unfit(model, images, wanted, points)
     extract = _extractor(subject, wanted, absent)
     record = _whose(subject)
-    record |= _bound(subject, absent)
+    seen = look(subject)
+    record |= _bound(subject, seen.bound, absent)
     record |= _log_likelihood(subject, wanted)
-    record |= _latents_and_images(subject, wanted, record)
+    record |= _latents_and_images(subject, wanted, seen)
     record |= _samples(subject, wanted, extract, absent)
     record |= factor_scores(subject, points or images, wanted, absent)
     record |= _circumstances(subject, wanted, absent)
@@ -100,15 +101,9 @@ def _whose(subject: Subject) -> Record:
     }
 
 
-def _bound(subject: Subject, absent: dict[str, str]) -> Record:
+def _bound(subject: Subject, report: ElboReport, absent: dict[str, str]) -> Record:
     """The ELBO and its parts, and bits where they mean something."""
     network = subject.model.network
-    objective = registry.resolve("objective", "elbo")
-    report: ElboReport = summary(
-        image_terms(network, objective, part, start=start + CHUNK * i, seed=subject.seed)
-        for start, x in subject.watched("bound")
-        for i, part in enumerate(x.split(CHUNK))
-    )
     record: Record = {}
     for name in ("neg_elbo", "reconstruction", "kl"):
         record[name] = getattr(report, name)
@@ -139,28 +134,22 @@ def _log_likelihood(subject: Subject, wanted: Wanted) -> Record:
     return {"nll": float(values.mean()), "nll_stderr": stderr, "nll_samples": samples}
 
 
-def _latents_and_images(subject: Subject, wanted: Wanted, record: Record) -> Record:
+def _latents_and_images(subject: Subject, wanted: Wanted, seen: Look) -> Record:
     """Active units and the like, the quality of reconstructions, and the diagnosis of both."""
-    if not math.isfinite(record["kl"]):
+    bound, latents = seen.bound, seen.latents
+    if not math.isfinite(bound.kl):
         return BROKEN
-    latents = aggregate(subject.posteriors())
-    errors, ratios, likenesses = zip(
-        *((quality.mse(a, b), quality.psnr(a, b), quality.ssim(a, b)) for a, b in subject.pairs()),
-        strict=True,
-    )
-    error, variance = _mean(errors), unit_variance(subject.images)
-    explained = 1 - error / variance if variance > 0 else math.nan
-    verdict, sentence = _diagnose(record["kl"], latents, explained)
+    variance = unit_variance(subject.images)
+    explained = 1 - seen.quality["mse"] / variance if variance > 0 else math.nan
+    verdict, sentence = _diagnose(bound.kl, latents, explained)
     correlation = {"total_correlation": latents.total_correlation}
     return {
-        "rate": record["kl"],
-        "distortion": record["reconstruction"],
+        "rate": bound.kl,
+        "distortion": bound.reconstruction,
         "active_units": latents.active_units,
         "aggregate_kl": latents.aggregate_kl,
         **(correlation if "total_correlation" in wanted.metrics else {}),
-        "mse": error,
-        "psnr": _mean(ratios),
-        "ssim": _mean(likenesses),
+        **seen.quality,
         "explained_variance": explained,
         "verdict": verdict,
         "diagnosis": sentence,
@@ -173,11 +162,6 @@ def _diagnose(kl: float, latents: Aggregate, explained: float) -> tuple[str, str
     return diagnosis(
         Health(latents.n, kl, latents.active_units, width, known, latents.aggregate_kl)
     )
-
-
-def _mean(parts: tuple[torch.Tensor, ...]) -> float:
-    """The mean over images, of values that came in parts."""
-    return float(torch.cat(parts).mean())
 
 
 def _samples(

@@ -74,15 +74,6 @@ class Subject:
             for part in x.split(inference.CHUNK):
                 yield inference.encode(self.model.network, part)
 
-    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Originals and reconstructions in [0, 1], as `vaekit reconstruct` shows them."""
-        network = self.model.network
-        with self.reporter.task("reconstructions", len(self.images)) as task:
-            for _, x in self.batches.in_order(inference.CHUNK):
-                z = inference.encode(network, x).mean
-                yield x.cpu(), inference.decode(network, z).clamp(0, 1)
-                task.advance(len(x))
-
     def codes(self) -> npt.NDArray[np.float32]:
         """The posterior means of all images, (N, D)."""
         return np.concatenate([q.mean.numpy() for q in self.posteriors()])
