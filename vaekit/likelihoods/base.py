@@ -1,0 +1,62 @@
+"""What every p(x|z) has, and what several of them need."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+LEVELS = 256
+"""The grey levels of an 8-bit image: level k stands at k / 255."""
+
+TYPICAL_SIGMA = 0.25
+"""How far a decoder that knows only the mean image is off: a sound place to start from."""
+
+
+class Likelihood(nn.Module):
+    """The contract of every p(x|z). It may own state, such as a learned sigma."""
+
+    name: ClassVar[str]
+    discrete: ClassVar[bool] = False
+    """Probabilities of values, rather than a density: bits per dimension mean something."""
+    normalised: ClassVar[bool] = True
+    """It sums or integrates to one over all images; where not, its nats are no log-likelihood."""
+    binary: ClassVar[bool] = False
+    """It expects images of zeros and ones."""
+    parameters_per_value: ClassVar[int] = 1
+
+    @property
+    def settings(self) -> dict[str, float | str]:
+        """What `build_likelihood(name, **settings)` needs to make this one again."""
+        return {}
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """The log-probability of each image in nats, summed over all its values: shape (N,)."""
+        return self.log_prob_per_value(wide(params), x).flatten(1).sum(1)
+
+    def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
+        """The log-probability of each value of each image, in nats: the shape of x."""
+        raise NotImplementedError
+
+    def mean(self, params: Tensor) -> Tensor:
+        """The mean image, (N, C, H, W)."""
+        raise NotImplementedError
+
+    def sample(self, params: Tensor, uniform: Tensor) -> Tensor:
+        """Turn uniform noise in [0, 1), of an image's shape, into images drawn from p(x|z)."""
+        raise NotImplementedError
+
+    def unmean(self, mean: Tensor) -> Tensor:
+        """Parameters whose mean is this image: where a decoder should start."""
+        raise NotImplementedError
+
+
+def wide(params: Tensor) -> Tensor:
+    """At least float32: half precision cannot tell 256 grey levels apart."""
+    return params.to(torch.promote_types(params.dtype, torch.float32))
+
+
+def inside(uniform: Tensor) -> Tensor:
+    """Keep [0, 1) off both ends, where an inverse distribution function is infinite."""
+    return uniform.clamp(2.0**-25, 1 - 2.0**-24)
