@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -26,7 +26,7 @@ from vaekit.data.decode import MAX_BYTES
 from vaekit.data.imageset import Integers
 from vaekit.data.members import check_expansion, check_member, clean, why
 from vaekit.data.source import Files, Held, Listing, Loader, Reading, Request, Source
-from vaekit.data.tree import grow
+from vaekit.data.tree import Note, grow
 from vaekit.data.zips import in_zip, zip_members
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
@@ -36,13 +36,24 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFE
 
 
 def open_zip(path: Path, request: Request) -> Source:
-    """The images of a zip."""
-    return _source(path, list_zip(path), request)
+    """The images of a zip; its table is read once, whichever splits are asked for."""
+    source, notes = _zip_source(path, file_identity(path))
+    for note in notes:
+        request.reporter.note(note)
+    return source
+
+
+@lru_cache(maxsize=1)
+def _zip_source(path: Path, identity: str) -> tuple[Source, Sequence[str]]:
+    """A zip as it is while its `identity` lasts, and what is to be said of it."""
+    notes: list[str] = []
+    return _source(path, list_zip(path), notes.append, identity), notes
 
 
 def open_tar(path: Path, request: Request) -> Source:
     """The images of a tar, compressed or not."""
-    return _source(path, list_tar(path, request.reporter), request)
+    listing = list_tar(path, request.reporter)
+    return _source(path, listing, request.reporter.note, file_identity(path))
 
 
 def list_zip(path: Path, where: str | None = None) -> Listing:
@@ -103,13 +114,13 @@ def check_tar_member(member: tarfile.TarInfo, where: str) -> None:
             )
 
 
-def _source(path: Path, listing: Listing, request: Request) -> Source:
-    tree = grow(listing.names, one_line(str(path)), request.reporter.note)
+def _source(path: Path, listing: Listing, note: Note, identity: str) -> Source:
+    tree = grow(listing.names, one_line(str(path)), note)
     parts = {
         split: Files(branch.names, listing.reading(branch.names), branch.labels)
         for split, branch in tree.branches.items()
     }
-    return Source(path.name, parts, file_identity(path), tree.classes)
+    return Source(path.name, parts, identity, tree.classes)
 
 
 def file_identity(path: Path) -> str:
