@@ -51,6 +51,16 @@ def test_nats_are_per_image_and_know_no_neighbour(likelihood: Likelihood) -> Non
     torch.testing.assert_close(together, alone)
 
 
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_nats_of_many_draws_are_those_of_each(likelihood: Likelihood, scale: float) -> None:
+    x, draws = images(likelihood), 3
+    params = torch.stack([make_params(likelihood, scale) * (k - 1) for k in range(draws)], 1)
+    one_by_one = [likelihood.log_prob(params[:, k], x) for k in range(draws)]
+    torch.testing.assert_close(
+        likelihood.log_prob_of_draws(params, x), torch.stack(one_by_one, 1), rtol=1e-5, atol=1e-3
+    )
+
+
 def test_the_size_of_the_image_divides_nothing(likelihood: Likelihood) -> None:
     params, x = make_params(likelihood), images(likelihood)
     once = likelihood.log_prob(params, x)

@@ -87,12 +87,12 @@ def _running_bound(network: VAE, x: Tensor, q: Normal, noises: Iterator[Tensor])
 def log_weights(network: VAE, x: Tensor, q: Normal, noise: Tensor) -> Tensor:
     """Log p(x|z) + log p(z) − log q(z|x) for draws z = mean + std · noise: (N, K, D) to (N, K)."""
     count, draws, width = noise.shape
-    each = Normal(q.mean.repeat_interleave(draws, 0), q.logvar.repeat_interleave(draws, 0))
-    z = each.sample(noise.reshape(count * draws, width))
+    each = Normal(q.mean[:, None], q.logvar[:, None])
+    z = each.sample(noise)
     log_ratio = network.prior.log_prob(z) - each.log_prob(z)
-    seen = x.repeat_interleave(draws, 0)
-    log_px = network.likelihood.log_prob(network.decode(z), seen)
-    return (log_px + log_ratio).reshape(count, draws)
+    params = network.decode(z.reshape(count * draws, width))
+    log_px = network.likelihood.log_prob_of_draws(params.unflatten(0, (count, draws)), x)
+    return log_px + log_ratio
 
 
 def _noises(images: range, samples: int, together: int, width: int, seed: int) -> Iterator[Tensor]:

@@ -35,6 +35,12 @@ class Likelihood(nn.Module):
         """The log-probability of each image in nats, summed over all its values: shape (N,)."""
         return self.log_prob_per_value(wide(params), x).flatten(1).sum(1)
 
+    def log_prob_of_draws(self, params: Tensor, x: Tensor) -> Tensor:
+        """Of each image (N, ...) given each of K latents' parameters (N, K, ...): shape (N, K)."""
+        draws = params.shape[1]
+        seen = x.repeat_interleave(draws, 0)
+        return self.log_prob(params.flatten(0, 1), seen).reshape(len(x), draws)
+
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
         """The log-probability of each value of each image, in nats: the shape of x."""
         raise NotImplementedError

@@ -26,6 +26,12 @@ class Bernoulli(Likelihood):
         """As for any, but negated after the sum: training would pass all values once more."""
         return -self._nats(wide(params), x).flatten(1).sum(1)
 
+    def log_prob_of_draws(self, params: Tensor, x: Tensor) -> Tensor:
+        """The image, which all draws share, as a factor: Σ x · logit − Σ log(1 + e^logit)."""
+        logits = wide(params).flatten(2)
+        agreed = torch.bmm(logits, x.to(logits.dtype).flatten(1)[:, :, None])[:, :, 0]
+        return agreed - F.softplus(logits).sum(2)
+
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
         """The logarithm of the probability of each coin's side."""
         return -self._nats(params, x)
