@@ -175,16 +175,17 @@ class _Process:
 
     def ask(self, order: dict[str, Any], pixels: Pixels) -> Outcome:
         """Have some images decoded into `pixels`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        orders, answers = self.process.stdin, self.process.stdout
+        assert orders is not None
+        assert answers is not None
         self._wait_until_ready()
         try:
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            orders.write(json.dumps(order).encode() + b"\n")
+            orders.flush()
+            line = answers.readline()
             view = pixels.data.cast("B")
             while line and len(view):
-                if not (got := self.process.stdout.readinto(view)):  # type: ignore[attr-defined]
+                if not (got := answers.readinto(view)):  # type: ignore[attr-defined]
                     line = b""
                 view = view[got:]
         except (OSError, ValueError):  # ended, or closed by `end`
@@ -196,12 +197,13 @@ class _Process:
     def _wait_until_ready(self) -> None:
         if self.is_ready:
             return
-        assert self.process.stdout is not None
+        answers = self.process.stdout
+        assert answers is not None
         alarm = threading.Timer(_PATIENCE, self.process.kill)
         alarm.daemon = True
         alarm.start()
         with suppress(OSError, ValueError):
-            self.is_ready = self.process.stdout.readline() == READY
+            self.is_ready = answers.readline() == READY
         alarm.cancel()
         if not self.is_ready:
             raise Unavailable
