@@ -55,7 +55,7 @@ class Batches:
         Colour comes out in memory format channels_last, which convolutions like best.
         """
         if self._resident is not None:
-            taken = self._resident[sent(indices, self.device)]
+            taken = self._resident.index_select(0, sent(indices, self.device))
         else:
             taken = sent(torch.from_numpy(self._source[indices.cpu().numpy()]), self.device)
         return _channels_first(taken).to(torch.float32).div_(self._top)

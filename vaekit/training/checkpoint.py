@@ -187,8 +187,8 @@ def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
     if trainer.best_state is not None:
         tensors |= _prefixed("best", trainer.best_state)
     for name, parameter in trainer.network.named_parameters():
-        for kind, value in trainer.optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{kind}.{name}"] = torch.as_tensor(value)
+        for kind, value in trainer.optimizer.state[parameter].items():
+            tensors[f"optimizer.{kind}.{name}"] = value
     return tensors
 
 
@@ -214,15 +214,7 @@ def _restore_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
     parameters = dict(trainer.network.named_parameters())
     for full_name, tensor in tensors.items():
         kind, _, name = full_name.partition(".")
-        parameter = parameters[name]
-        trainer.optimizer.state[parameter][kind] = _beside(parameter, tensor)
-
-
-def _beside(parameter: Tensor, saved: Tensor) -> Tensor:
-    """A saved tensor where the optimizer wants it: one value for each weight lies as they lie."""
-    if saved.shape != parameter.shape:
-        return saved.to(parameter.device)
-    return torch.empty_like(parameter).copy_(saved)
+        trainer.optimizer.state[parameters[name]][kind].copy_(tensor)
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -76,7 +76,10 @@ class RunFolder:
         return records[-1]
 
     def cut_metrics(self, epoch: int) -> None:
-        """Forget the lines of epochs that will be made again."""
+        """Forget the lines of epochs that will be made again, and what a power cut left of one."""
+        if not self.metrics.exists():  # a new run, which should not wait for the disk
+            self.metrics.touch()
+            return
         kept = [record for record in self.records() if record["epoch"] <= epoch]
         text = "".join(json.dumps(record) + "\n" for record in kept)
         files.write_text(self.metrics, text)

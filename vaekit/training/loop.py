@@ -24,6 +24,7 @@ from vaekit.evaluation.observing import observe
 from vaekit.inference import CHUNK
 from vaekit.models.base import VAE
 from vaekit.reporting import SILENT, Reporter
+from vaekit.training.adam import Adam
 from vaekit.training.averaging import WeightAverage
 from vaekit.training.gradients import Gradients
 from vaekit.training.ledger import Ledger, fault
@@ -61,7 +62,12 @@ class Trainer:
     ) -> None:
         self.config, self.network, self.train, self.val = config, network, train, val
         self.gradients = Gradients(config, network, train, reporter)
-        self.optimizer = _optimizer(config, network)
+        self.optimizer = Adam(
+            network.parameters(),
+            eps=config.adam_eps,
+            weight_decay=config.weight_decay,
+            decoupled=config.optimizer == "adamw",
+        )
         self.average = WeightAverage(network, config.ema) if config.ema else None
         self.progress = Progress()
         self.ledger = Ledger(train.device)
@@ -119,11 +125,8 @@ class Trainer:
 
     def _update(self) -> None:
         now = self.progress
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(now.step)
-        if self.ledger.together > 1:  # the fused kernel holds its update back where this is 1
-            self.optimizer.found_inf = self.ledger.blocked  # type: ignore[attr-defined]
-        self.optimizer.step()
+        blocked = self.ledger.blocked if self.ledger.together > 1 else None
+        self.optimizer.step(self._learning_rate(now.step), blocked)
         if self.average:
             self.average.update(self.network, now.step)
 
@@ -264,19 +267,6 @@ def steps_in(images: int, size: int) -> int:
     count = -(-images // size)
     alone = images - (count - 1) * size == 1
     return count - 1 if alone and count > 1 else count
-
-
-def _optimizer(config: RunConfig, network: VAE) -> torch.optim.Optimizer:
-    """Adam or AdamW, in the fused form: one pass over each weight in place of a dozen."""
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    fused = next(network.parameters()).device.type in ("cpu", "cuda")
-    return kind(
-        network.parameters(),
-        lr=config.lr,
-        eps=config.adam_eps,
-        weight_decay=config.weight_decay,
-        fused=fused,
-    )
 
 
 def _copied(network: VAE) -> dict[str, Tensor]:

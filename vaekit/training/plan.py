@@ -133,6 +133,15 @@ def network_of(
     )
 
 
+def outline(config: RunConfig, image: tuple[int, int, int]) -> VAE:
+    """The network without its weights, which takes no memory; what none can be made of is refused.
+
+    To build it is quick. To run it is not: torch spends a second on imports for that.
+    """
+    with torch.device("meta"):
+        return network_of(config, image)
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What a run will ask of the machine, in bytes but for the first."""
@@ -153,8 +162,7 @@ def footprint(config: RunConfig, image: tuple[int, int, int]) -> Footprint:
     Each weight is kept four times (value, gradient, and Adam's two moments; five with an average),
     each layer's output for the backward pass once for every image of a batch.
     """
-    with torch.device("meta"):
-        network = network_of(config, image)
+    network = outline(config, image)
     parameters = sum(p.numel() for p in network.parameters())
     copies = 5 if config.ema else 4
     outputs = _outputs(network, image) * config.batch_size

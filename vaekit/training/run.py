@@ -26,7 +26,7 @@ from vaekit.training.checkpoint import Checkpoint, Checkpoints
 from vaekit.training.folder import RunFolder
 from vaekit.training.loop import Trainer
 from vaekit.training.pictures import RunPictures
-from vaekit.training.plan import Footprint, footprint, network_of, settle
+from vaekit.training.plan import Footprint, footprint, network_of, outline, settle
 from vaekit.training.session import Session
 from vaekit.training.watching import Unwatched, Watcher
 
@@ -111,7 +111,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
         )
     val = load(config, "val", reporter, like=train_set) if config.val_split > 0 else None
     config = settle(config, train_set.image_shape, config.dataset, len(train_set))
-    footprint(config, train_set.image_shape)  # what no network can be made of is refused here
+    outline(config, train_set.image_shape)  # what no network can be made of is refused here
     if config.batch_size > len(train_set):
         reporter.note(
             f"--batch-size {config.batch_size}: there are {len(train_set)} images, "
