@@ -118,7 +118,12 @@ class RunConfig(BaseModel):
     micro_batch: Count | None = _option(
         None, "Run", "images at a time, to save memory", shown="the whole batch"
     )
-    lr: Positive = _option(2e-3, "Run", "learning rate, the highest of its schedule")
+    lr: Positive | None = _option(
+        None,
+        "Run",
+        "learning rate, the highest of its schedule",
+        shown="0.005 for bce and bernoulli with many images, else 0.002",
+    )
     schedule: Literal["constant", "cosine", "one-cycle", "steps"] = _option(
         "one-cycle", "Run", "how the learning rate changes"
     )
@@ -138,7 +143,7 @@ class RunConfig(BaseModel):
         "float32", "Run", "arithmetic inside the network"
     )
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(switch)] = _option(
-        "auto", "Run", "torch.compile; auto is off until it pays", local=True
+        "auto", "Run", "torch.compile; auto is off, where it hardly pays", local=True
     )
     seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "everything random comes from it")
     device: str = _option("auto", "Run", "auto, cpu, cuda, cuda:N or mps", local=True)

@@ -41,6 +41,10 @@ class Normal:
         squares = (z - self.mean).square() * torch.exp(-self.logvar)
         return -0.5 * (squares + self.logvar + LOG_TWO_PI).sum(-1)
 
+    def log_prob_of_noise(self, noise: Tensor) -> Tensor:
+        """The log density of `sample(noise)`, without the way back from the draw to the noise."""
+        return -0.5 * (noise.square().sum(-1) + (self.logvar + LOG_TWO_PI).sum(-1))
+
     def kl_to_standard(self) -> Tensor:
         """KL(self ‖ N(0, 1)) of each dimension, in nats: shape (N, D).
 

@@ -41,7 +41,7 @@ def test_a_healthy_run_is_not_alarmed(watcher: Any) -> None:
 def test_a_verdict_needs_both_some_kl_and_some_active_dimension(
     change: dict[str, float], warned: bool
 ) -> None:
-    message = collapse(RunConfig(latent_dim=4), {**DEAD, **change})
+    message = collapse(RunConfig(latent_dim=4, lr=2e-3), {**DEAD, **change})
     assert (message is not None) is warned
 
 
@@ -53,7 +53,7 @@ def test_what_was_tried_already_is_not_proposed_again() -> None:
 
 
 def test_nobody_is_alarmed_before_the_latents_had_their_time(watcher: Any) -> None:
-    watch = CollapseWatch(RunConfig(latent_dim=4, kl_warmup=2.0), steps_per_epoch=100)
+    watch = CollapseWatch(RunConfig(latent_dim=4, kl_warmup=2.0, lr=2e-3), steps_per_epoch=100)
     due = SETTLED_STEPS + 200
     watch.look({**DEAD, "step": due - 1}, watcher, last=False)
     assert watcher.warnings == []

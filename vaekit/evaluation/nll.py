@@ -85,11 +85,14 @@ def _running_bound(network: VAE, x: Tensor, q: Normal, noises: Iterator[Tensor])
 
 
 def log_weights(network: VAE, x: Tensor, q: Normal, noise: Tensor) -> Tensor:
-    """Log p(x|z) + log p(z) − log q(z|x) for draws z = mean + std · noise: (N, K, D) to (N, K)."""
+    """Log p(x|z) + log p(z) − log q(z|x) for draws z = mean + std · noise: (N, K, D) to (N, K).
+
+    log q(z|x) needs no z: −½ Σ noise² + logvar + log 2π.
+    """
     count, draws, width = noise.shape
     each = Normal(q.mean[:, None], q.logvar[:, None])
     z = each.sample(noise)
-    log_ratio = network.prior.log_prob(z) - each.log_prob(z)
+    log_ratio = network.prior.log_prob(z) - each.log_prob_of_noise(noise)
     params = network.decode(z.reshape(count * draws, width))
     log_px = network.likelihood.log_prob_of_draws(params.unflatten(0, (count, draws)), x)
     return log_px + log_ratio

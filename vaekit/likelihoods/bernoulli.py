@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaekit.likelihoods import coins
 from vaekit.likelihoods.base import Likelihood, wide
 
 
@@ -27,10 +28,10 @@ class Bernoulli(Likelihood):
         return -self._nats(wide(params), x).flatten(1).sum(1)
 
     def log_prob_of_draws(self, params: Tensor, x: Tensor) -> Tensor:
-        """The image, which all draws share, as a factor: Σ x · logit − Σ log(1 + e^logit)."""
+        """The image, which all draws share, as a factor: `vaekit.likelihoods.coins`."""
         logits = wide(params).flatten(2)
-        agreed = torch.bmm(logits, x.to(logits.dtype).flatten(1)[:, :, None])[:, :, 0]
-        return agreed - F.softplus(logits).sum(2)
+        seen = x.to(logits.dtype).flatten(1)
+        return torch.stack([coins.log_prob(*both) for both in zip(logits, seen, strict=True)])
 
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
         """The logarithm of the probability of each coin's side."""

@@ -26,8 +26,8 @@ class Adam:
     >>> optimizer = Adam([weight])
     >>> (weight**2).sum().backward()
     >>> optimizer.step(lr=0.1)  # the first step moves each weight by the rate, against its gradient
-    >>> weight.tolist()
-    [0.8999999761581421, -0.8999999761581421]
+    >>> weight.detach()
+    tensor([ 0.9000, -0.9000])
     """
 
     def __init__(

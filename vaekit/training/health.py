@@ -47,6 +47,7 @@ def collapse(config: RunConfig, record: Mapping[str, float]) -> str | None:
 
 def _remedy(config: RunConfig) -> str:
     """What has not been tried yet, the gentlest first."""
+    assert config.lr is not None
     remedies = []
     if config.beta > 1:
         remedies.append("--beta 1")

@@ -194,6 +194,7 @@ class Trainer:
         return self.best_state if self.best_state is not None else self.shown.state_dict()
 
     def _learning_rate(self, step: int) -> float:
+        assert self.config.lr is not None
         total = self.epochs * self.steps_per_epoch
         return learning_rate(self.config.schedule, self.config.lr, step, total)
 

@@ -29,6 +29,13 @@ USUAL_EPOCHS = 50
 FEWEST_STEPS = 1000
 """Steps that a run makes at least, however few images an epoch has."""
 
+USUAL_RATE = 2e-3
+HIGH_RATE = 5e-3
+"""For coins: their loss bears it, and gets further in few epochs; see docs/defaults.md."""
+
+MANY_IMAGES = 10_000
+USUAL_BATCH = 128
+
 PICTURES_IN_A_RUN = 10
 NETWORK_OPTIONS = ("hidden", "channels", "depth", "activation", "norm")
 ONLY_WITH = {"sigma": "gaussian", "binarize": "bernoulli"}
@@ -47,6 +54,7 @@ def settle(
         latent_dim=config.latent_dim or _latent_dim(dataset, channels),
         likelihood=likelihood,
         epochs=epochs,
+        lr=config.lr or _rate(config, likelihood, n or 0),
         pictures_every=config.pictures_every or max(1, epochs // PICTURES_IN_A_RUN),
         **_network_options(config, model, image),
         **_likelihood_options(config, likelihood),
@@ -67,6 +75,19 @@ def _epochs(n: int | None, batch_size: int) -> int:
     """
     steps = math.ceil(n / batch_size) if n else FEWEST_STEPS
     return max(USUAL_EPOCHS, math.ceil(FEWEST_STEPS / steps))
+
+
+def _rate(config: RunConfig, likelihood: str, n: int) -> float:
+    """The highest rate of the schedule: lower for small batches, whose gradients are noisier.
+
+    >>> many, one_cycle = 60_000, RunConfig(batch_size=32)
+    >>> _rate(one_cycle, "bce", many), _rate(one_cycle, "logistic", many)
+    (0.0025, 0.002)
+    """
+    bearable = likelihood in ("bce", "bernoulli") and config.schedule == "one-cycle"
+    if not bearable or n < MANY_IMAGES:
+        return USUAL_RATE
+    return max(USUAL_RATE, HIGH_RATE * min(1.0, math.sqrt(config.batch_size / USUAL_BATCH)))
 
 
 def _likelihood(dataset: str, channels: int) -> str:
