@@ -85,6 +85,7 @@ def load(
     # Assigned, not copied: `to_empty` would import half a second's worth of torch first.
     placed = {name: state[name].to(device, t.dtype) for name, t in network.state_dict().items()}
     network.load_state_dict(placed, strict=True, assign=True)
+    network = network.to(memory_format=torch.channels_last)  # as in training: convolutions like it
     return file, network.eval().requires_grad_(False)
 
 

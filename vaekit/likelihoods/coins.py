@@ -2,8 +2,8 @@
 
     log p(x) = Σ x·l − log(1 + e^l) = Σ (x − ½)·l − ½|l| + log σ(|l|),   l the logit of p(x = 1)
 
-Every σ(|l|) lies in [½, 1], so that 16 of them can be multiplied before the logarithm is taken. On a
-CPU logarithms are most of the work: this takes three quarters of the time, and errs as little.
+Every σ(|l|) lies in [½, 1], so that 16 of them can be multiplied before the logarithm is taken.
+On a CPU logarithms are most of the work: this takes three quarters of the time, and errs as little.
 """
 
 from __future__ import annotations
