@@ -35,7 +35,7 @@ def main() -> None:
         options = _options(asked, Path(folder))
         subject = _subject(asked.name, options)
         rounds = asked.rounds or (1 if asked.quick else subject.rounds)
-        runs = interleave(subject.contenders, rounds)
+        runs = interleave(subject.contenders, rounds, warm_up=subject.warm_up)
     report.show(subject, runs)
     if asked.json:
         settings = {key: value for key, value in asdict(options).items() if key != "folder"}

@@ -32,6 +32,8 @@ class Subject:
     rounds: int = 3
     images: Mapping[str, str | int] = field(default_factory=dict)
     """Which they are, how many, and for how many epochs."""
+    warm_up: bool = True
+    """A round that does not count comes first; not where a round takes half an hour."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,15 @@ class Ratio:
 
 
 def interleave(
-    contenders: Mapping[str, Contender], rounds: int, told: Told = print
+    contenders: Mapping[str, Contender],
+    rounds: int,
+    told: Told = print,
+    *,
+    warm_up: bool = True,
 ) -> dict[str, list[Measurement]]:
     """Run all once to warm up, which does not count, then so many rounds in the same order."""
     runs: dict[str, list[Measurement]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         for name, contender in contenders.items():
             measurement = contender()
             told(f"{f'round {number}' if number else 'warm-up'}: {name}: {_text(measurement)}")

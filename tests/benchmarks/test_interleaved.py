@@ -24,6 +24,8 @@ def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
     runs = interleave(contenders, 2, lambda _: None)
     assert order == ["a", "b", "a", "b", "a", "b"]
     assert {name: values(series) for name, series in runs.items()} == {"a": [3, 5], "b": [4, 6]}
+    cold = interleave(contenders, 1, lambda _: None, warm_up=False)
+    assert {name: values(series) for name, series in cold.items()} == {"a": [7], "b": [8]}
 
 
 def test_ratios_are_of_medians_and_of_pairs() -> None:
