@@ -24,6 +24,7 @@ from vaekit.errors import DataError
 from vaekit.wording import one_line
 
 _SPLIT_NAMES = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}
+_DIGITS = str.maketrans("123456789", "000000000")
 _CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
 Note = Callable[[str], None]
 
@@ -79,6 +80,24 @@ def natural(name: str) -> tuple[object, ...]:
     return (*keyed, name)
 
 
+def in_natural_order(names: list[str]) -> list[str]:
+    """The names sorted by `natural`, without its keys where plain order is the same.
+
+    It is where names that begin alike, up to their first digit, have their digits in the same
+    places, as programs number files.
+
+    >>> in_natural_order(["b/02.png", "b/01.png", "a/3.png"])
+    ['a/3.png', 'b/01.png', 'b/02.png']
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.translate(_DIGITS), []).append(name)
+    beginnings = {form.split("0")[0]: form for form in alike}
+    if len(beginnings) < len(alike):
+        return sorted(names, key=natural)
+    return [name for _, form in sorted(beginnings.items()) for name in sorted(alike[form])]
+
+
 def grow(files: Iterable[str], where: str, note: Note) -> Tree:
     """Read splits and classes off the paths of a source; say what is not taken."""
     images = _images(files, where, note)
@@ -121,7 +140,7 @@ def others_note(where: str, count: int) -> str:
 
 def _images(files: Iterable[str], where: str, note: Note) -> list[str]:
     seen = [name for name in files if not is_hidden(name)]
-    images = sorted((name for name in seen if is_image(name)), key=natural)
+    images = in_natural_order([name for name in seen if is_image(name)])
     if len(images) < len(seen):
         note(others_note(where, len(seen) - len(images)))
     if not images:
