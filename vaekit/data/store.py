@@ -18,8 +18,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,6 +53,21 @@ class Stored:
     """What was done to them so that they have the shape asked for."""
     fingerprint: str | None
     """None where it was not worth computing yet."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Images before their fingerprint is taken."""
+
+    stored: Stored
+    labels: Integers | None
+    """Of the good ones."""
+    lasting: bool
+    """Whether it is worth keeping them."""
+
+    def marked(self) -> Stored:
+        """With their fingerprint."""
+        return replace(self.stored, fingerprint=fingerprint(self.stored.images, self.labels))
 
 
 @dataclass(frozen=True)
@@ -98,17 +114,17 @@ def _make(order: Order, entry: Path, reporter: Reporter, *, strict: bool) -> Sto
             workshop = Path(stack.enter_context(_workshop(entry)))
         except OSError as error:
             _warn_unwritable(entry, error, reporter)
-            return _decoded(order, _scratch, reporter, strict=strict)[0]
+            return _decoded(order, _scratch, reporter, strict=strict).marked()
         if (found := _load(entry, order.labels)) is not None:  # another process has made it
             return found
-        stored, lasting = _decoded(order, _Mapped(workshop), reporter, strict=strict)
-        if not lasting or not len(stored.images):
-            return stored
+        decoded = _decoded(order, _Mapped(workshop), reporter, strict=strict)
+        if not decoded.lasting or not len(decoded.stored.images):
+            return decoded.marked()
         try:
-            return _kept(stored, workshop, entry, order.labels)
+            return _kept(decoded, workshop, entry, order.labels)
         except OSError as error:
             _warn_unwritable(entry, error, reporter)
-            return stored
+            return decoded.marked()
 
 
 def _warn_unwritable(entry: Path, error: OSError, reporter: Reporter) -> None:
@@ -118,17 +134,15 @@ def _warn_unwritable(entry: Path, error: OSError, reporter: Reporter) -> None:
     )
 
 
-def _decoded(
-    order: Order, allocate: Allocate, reporter: Reporter, *, strict: bool
-) -> tuple[Stored, bool]:
-    """The good images, and whether it is worth keeping them."""
+def _decoded(order: Order, allocate: Allocate, reporter: Reporter, *, strict: bool) -> _Decoded:
+    """The good images."""
     filled = fill(order.pieces, order.wanted, allocate, reporter, strict=strict)
     images, good = _good(filled, allocate)
     if isinstance(images, np.memmap):
         images.flags.writeable = False
     labels = None if order.labels is None else order.labels[good]
-    content = fingerprint(images, labels)
-    return Stored(images, filled.bad, filled.notes, filled.changes, content), filled.lasting
+    stored = Stored(images, filled.bad, filled.notes, filled.changes, None)
+    return _Decoded(stored, labels, filled.lasting)
 
 
 def _good(filled: Filled, allocate: Allocate) -> tuple[Pixels, Integers]:
@@ -175,16 +189,14 @@ def _load(entry: Path, labels: Integers | None) -> Stored | None:
     return stored if whole else None
 
 
-def _kept(stored: Stored, workshop: Path, entry: Path, labels: Integers | None) -> Stored:
+def _kept(decoded: _Decoded, workshop: Path, entry: Path, labels: Integers | None) -> Stored:
     """Put the finished entry in its place, whole, by one rename."""
     target = workshop / "entry"
     target.mkdir()
-    if isinstance(stored.images, np.memmap):
-        stored.images.flush()
-        Path(str(stored.images.filename)).replace(target / "images.npy")
-    else:
-        with files.replacing(target / "images.npy") as file:
-            np.save(file, stored.images, allow_pickle=False)
+    with ThreadPoolExecutor(1) as aside:  # the fingerprint, while the disk is written
+        marked = aside.submit(decoded.marked)
+        _write(decoded.stored.images, target / "images.npy")
+    stored = marked.result()
     meta = {
         "shape": list(stored.images.shape),
         "bad": list(stored.bad.items()),
@@ -199,6 +211,16 @@ def _kept(stored: Stored, workshop: Path, entry: Path, labels: Integers | None) 
     if not isinstance(stored.images, np.memmap):
         return stored
     return _load(entry, labels) or stored
+
+
+def _write(images: Pixels, path: Path) -> None:
+    """To a file; those that are one already are moved."""
+    if isinstance(images, np.memmap):
+        images.flush()
+        Path(str(images.filename)).replace(path)
+        return
+    with files.replacing(path) as file:
+        np.save(file, images, allow_pickle=False)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from vaekit.wording import one_line
 
 _SPLIT_NAMES = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}
 _DIGITS = str.maketrans("123456789", "000000000")
-_CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
+_HIDDEN = re.compile(r"(?:^|/)(?:\.|(?:__macosx|thumbs\.db|desktop\.ini)(?:/|\Z))")
 Note = Callable[[str], None]
 
 
@@ -57,8 +57,12 @@ class Gathered:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path is clutter that its owner does not mean: dot files and the like."""
-    return any(part.startswith(".") or part.lower() in _CLUTTER for part in name.split("/"))
+    """Whether a path is clutter that its owner does not mean: dot files and the like.
+
+    >>> [is_hidden(name) for name in ("a/.b/c", "__MACOSX/a.png", "a/Thumbs.db", "a/b.thumbs.db")]
+    [True, True, True, False]
+    """
+    return _HIDDEN.search(name.lower()) is not None
 
 
 def is_image(name: str) -> bool:
