@@ -11,7 +11,7 @@ from tests.benchmarks.process import VAEKIT, contender, run
 from tests.benchmarks.works import WORKS, Data, Options, data_for
 
 RECIPE_EPOCHS = {"mlp": 20, "conv": 15}
-OUR_EPOCHS = {"mlp": 8, "conv": 8}
+OUR_EPOCHS = {"mlp": 7, "conv": 8}
 
 
 def subject(work: str, options: Options) -> Subject:

@@ -89,7 +89,7 @@ class Gradients:
     def _norm(self) -> Tensor:
         """The norm of the gradient, which is then cut down to --grad-clip."""
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self._config.grad_clip is not None:
             scale = (self._config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_(gradients, scale)

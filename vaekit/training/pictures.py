@@ -1,9 +1,12 @@
 """What a run draws of itself: the same images and the same latents again and again.
 
-Every picture goes out through `vaekit.output`, so all of them look alike.
+Every picture goes out through `vaekit.output`, so all of them look alike. Plots are imported where
+they are drawn: a run need not wait half a second for them before its first step.
 """
 
 from __future__ import annotations
+
+import time
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +15,7 @@ from vaekit import inference
 from vaekit.config import RunConfig
 from vaekit.data import ImageSet
 from vaekit.models.base import VAE
-from vaekit.output import pictures, plots, projection
+from vaekit.output import pictures, projection
 from vaekit.seeds import normal_rows, numpy_generator
 from vaekit.training.folder import RunFolder
 
@@ -22,6 +25,8 @@ PATHS = 8
 STEPS = 12
 MOST_POINTS = {"pca": 5000, "tsne": 2000}
 FEW_POINTS = 500
+CURVES_EVERY = 20.0
+"""Seconds between two drawings of the loss: one takes longer than some epochs."""
 
 
 class RunPictures:
@@ -34,6 +39,7 @@ class RunPictures:
         self._held = val if val is not None else train
         self._all = self._held if len(self._held) >= FEW_POINTS else train
         assert config.latent_dim is not None
+        self._curves_drawn = time.monotonic()
         self._latents = normal_rows(0, SAMPLES, config.latent_dim, config.seed, "sample")
 
     def due(self, epoch: int, last: bool) -> bool:
@@ -50,13 +56,18 @@ class RunPictures:
         picture = pictures.rows(pairs, ["original", "reconstruction"])
         pictures.save_picture(self.folder.picture("reconstructions", epoch), picture)
 
-    def curves(self) -> None:
-        """The losses so far, from the run's own metrics."""
+    def curves(self, *, last: bool) -> None:
+        """The losses so far, from the run's own metrics; the last time for certain."""
+        if not last and time.monotonic() - self._curves_drawn < CURVES_EVERY:
+            return
+        from vaekit.output import plots
+
         plots.loss_curves(
             self.folder.records(),
             self.folder.path / "loss.png",
             title=f"{self._held.name}, {self.config.model}, {self._loss()}",
         )
+        self._curves_drawn = time.monotonic()
 
     def finish(self, network: VAE) -> None:
         """The latent space in two dimensions, and ways through it."""
@@ -71,6 +82,8 @@ class RunPictures:
         return inference.as_floats(np.asarray(self._held.images[indices]))
 
     def _latent_space(self, network: VAE) -> None:
+        from vaekit.output import plots
+
         indices = self._choice(self._all, MOST_POINTS[self.config.project])
         x = inference.as_floats(np.asarray(self._all.images[indices]))
         z = inference.encode(network, x).mean.numpy()

@@ -96,9 +96,10 @@ class Session:
 
     def _draw(self) -> None:
         epoch = self.trainer.progress.epoch
-        if self.pictures.due(epoch, last=self.trainer.finished):
+        last = self.trainer.finished
+        if self.pictures.due(epoch, last=last):
             self.pictures.draw(self.trainer.shown, epoch)
-            self.pictures.curves()
+            self.pictures.curves(last=last)
 
     def _write_model(self) -> None:
         self.trainer.shown.load_state_dict(self.trainer.kept_state())
