@@ -18,7 +18,7 @@ from vaekit.models.base import VAE, build
 
 
 def network(work: Work) -> VAE:
-    """The network that `vaekit train` builds."""
+    """The network that `vaekit train` builds, its weights in the order that convolutions like."""
     made = build(
         work.model,
         image=work.image,
@@ -26,7 +26,7 @@ def network(work: Work) -> VAE:
         likelihood=build_likelihood("bce"),
         settings=work.settings,
     )
-    return made.to(device())
+    return made.to(device()).to(memory_format=torch.channels_last)
 
 
 def floats(path: str) -> Tensor:
