@@ -91,3 +91,10 @@ def test_a_soft_bound_holds_and_its_gradient_fades_slowly() -> None:
     assert raw.grad[2] == 1
     assert raw.grad[1] == raw.grad[3] > 0.005
     assert raw.grad.isfinite().all()
+
+
+def test_the_density_of_a_draw_is_known_from_its_noise() -> None:
+    q = Normal(torch.randn(4, 3), torch.randn(4, 3))
+    noise = torch.randn(4, 3)
+    exact = torch.distributions.Normal(q.mean, q.std).log_prob(q.sample(noise)).sum(1)
+    torch.testing.assert_close(q.log_prob_of_noise(noise), exact, rtol=1e-4, atol=1e-4)

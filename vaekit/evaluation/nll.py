@@ -87,7 +87,7 @@ def _running_bound(network: VAE, x: Tensor, q: Normal, noises: Iterator[Tensor])
 def log_weights(network: VAE, x: Tensor, q: Normal, noise: Tensor) -> Tensor:
     """Log p(x|z) + log p(z) − log q(z|x) for draws z = mean + std · noise: (N, K, D) to (N, K).
 
-    log q(z|x) needs no z: −½ Σ noise² + logvar + log 2π.
+    log q(z|x) needs no z: it is −½ Σ (noise² + logvar + log 2π).
     """
     count, draws, width = noise.shape
     each = Normal(q.mean[:, None], q.logvar[:, None])

@@ -30,8 +30,7 @@ class Bernoulli(Likelihood):
     def log_prob_of_draws(self, params: Tensor, x: Tensor) -> Tensor:
         """The image, which all draws share, as a factor: `vaekit.likelihoods.coins`."""
         logits = wide(params).flatten(2)
-        seen = x.to(logits.dtype).flatten(1)
-        return torch.stack([coins.log_prob(*both) for both in zip(logits, seen, strict=True)])
+        return coins.log_prob(logits, x.to(logits.dtype).flatten(1))
 
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
         """The logarithm of the probability of each coin's side."""

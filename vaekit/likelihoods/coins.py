@@ -20,19 +20,28 @@ next."""
 
 
 def log_prob(logits: Tensor, x: Tensor) -> Tensor:
-    """The log-probability of one image's values (V,) under each row of logits (K, V): shape (K,).
+    """The log-probability of images (N, V), each under K rows of its logits (N, K, V): (N, K).
 
-    >>> log_prob(torch.zeros(2, 3), torch.tensor([0.0, 1.0, 1.0]))  # 3 log ½
-    tensor([-2.0794, -2.0794])
+    >>> log_prob(torch.zeros(1, 2, 3), torch.tensor([[0.0, 1.0, 1.0]]))  # 3 log ½
+    tensor([[-2.0794, -2.0794]])
     """
-    rows, side = max(1, TOGETHER // max(1, len(x))), x - 0.5
-    return torch.cat([_of_piece(piece, side) for piece in logits.split(rows)])
+    rows = max(1, TOGETHER // max(1, x.shape[1]))
+    sure = torch.cat([_surety(piece) for piece in logits.flatten(0, 1).split(rows)])
+    return _agreement(logits, x - 0.5).add_(sure.view(logits.shape[:2]))
 
 
-def _of_piece(logits: Tensor, side: Tensor) -> Tensor:
+def _agreement(logits: Tensor, side: Tensor) -> Tensor:
+    """Σ (x − ½)·l; a single image by the product that is faster for one."""
+    if len(side) == 1:
+        return torch.mv(logits[0], side[0])[None]
+    return torch.bmm(logits, side[:, :, None])[:, :, 0]
+
+
+def _surety(logits: Tensor) -> Tensor:
+    """Σ log σ(|l|) − ½|l|, of each row."""
     size = logits.abs()
-    agreed = torch.mv(logits, side).sub_(size.sum(1), alpha=0.5)
-    return agreed.add_(_multiplied(size.sigmoid_()).log_().sum(1))
+    half = size.sum(1).mul_(0.5)
+    return _multiplied(size.sigmoid_()).log_().sum(1).sub_(half)
 
 
 def _multiplied(factors: Tensor) -> Tensor:
