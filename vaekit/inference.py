@@ -20,12 +20,12 @@ from vaekit.errors import DataError, UsageError
 from vaekit.gaussian import Normal
 from vaekit.header import ModelHeader
 from vaekit.models.base import VAE, evaluating
-from vaekit.seeds import BLOCK, normal_rows
+from vaekit.seeds import normal_rows
 
 Images = np.ndarray[Any, Any] | Tensor
 
-CHUNK = BLOCK
-"""As many rows as have noise drawn under one key."""
+HELD = 1024
+"""Images held at a time, unless more or fewer are asked for."""
 
 
 def load(
@@ -66,6 +66,11 @@ class Model:
         return self.network.latent_dim
 
     @property
+    def chunk(self) -> int:
+        """Rows that the network takes at once, whoever asks for how many."""
+        return self.network.chunk
+
+    @property
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
@@ -101,7 +106,7 @@ class Model:
 
     def posterior(self, images: Images) -> Normal:
         """Means and log-variances of q(z|x)."""
-        found = [encode(self.network, self._batch(part)) for part in _pieces(images)]
+        found = [encode(self.network, self._batch(part)) for part in self._pieces(images)]
         mean = torch.cat([q.mean for q in found])
         return Normal(mean, torch.cat([q.logvar for q in found]))
 
@@ -147,6 +152,15 @@ class Model:
         order = informative(self.header.latents.kl) if dims is None else dims
         return torch.stack([self.decode(traversal(base, dim, steps, reach)) for dim in order])
 
+    def held(self, batch_size: int | None = None) -> int:
+        """How many images to hold at a time: whole chunks, as near as can be to what was asked."""
+        return self.chunk * max(1, (batch_size or HELD) // self.chunk)
+
+    def _pieces(self, images: Any) -> Iterator[Any]:
+        """Some whole chunks at a time, so that many bytes are never all floats at once."""
+        for start in range(0, max(1, len(images)), self.held()):
+            yield images[start : start + self.held()]
+
     def _batch(self, images: Images) -> Tensor:
         x = as_floats(images)
         height, width, channels = self.network.image
@@ -162,19 +176,13 @@ def as_floats(images: Any) -> Tensor:
     if x.ndim != 4:
         raise DataError(f"images have shape {list(x.shape)}: four dimensions are needed")
     if x.dtype == torch.uint8:
-        return x.permute(0, 3, 1, 2).float().div(255)
+        return x.permute(0, 3, 1, 2).float().div_(255)
     if not x.is_floating_point():
         raise DataError(f"images are {x.dtype}: uint8, or floats in [0, 1]")
     x = x.float()
     if x.numel() and not bool(((x >= 0) & (x <= 1)).all()):
         raise DataError("images hold values outside [0, 1]")
     return x
-
-
-def _pieces(images: Any) -> Iterator[Any]:
-    """Some whole chunks at a time, so that a large array of bytes is never all floats at once."""
-    for start in range(0, max(1, len(images)), held(None)):
-        yield images[start : start + held(None)]
 
 
 def _one(image: Any) -> Tensor:
@@ -207,27 +215,22 @@ def decode(network: VAE, z: Tensor) -> Tensor:
     return _latents(network, z, network.mean)
 
 
-def held(batch_size: int | None) -> int:
-    """How many images to hold at a time: whole chunks, as many as were asked for, 16 else."""
-    return CHUNK * max(1, (batch_size or 16 * CHUNK) // CHUNK)
-
-
-def rechunked(parts: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Rows that come in parts of any size, in parts of CHUNK rows, the last one smaller.
+def rechunked(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Rows that come in parts of any size, in parts of one size, the last one smaller.
 
     What streams through `encode` and `decode` in these parts gets the bits that it would get all
     at once, since every row stands at the same place of its chunk.
 
-    >>> [len(part) for part in rechunked([torch.zeros(100, 2), torch.zeros(30, 2)])]
+    >>> [len(part) for part in rechunked([torch.zeros(100, 2), torch.zeros(30, 2)], 64)]
     [64, 64, 2]
     """
     held: list[Tensor] = []
     for part in parts:
         held.append(part)
-        while sum(map(len, held)) >= CHUNK:
+        while sum(map(len, held)) >= size:
             whole = torch.cat(held)
-            yield whole[:CHUNK]
-            held = [whole[CHUNK:]]
+            yield whole[:size]
+            held = [whole[size:]]
     rest = torch.cat(held) if held else None
     if rest is not None and len(rest):
         yield rest
@@ -241,11 +244,24 @@ def _latents(network: VAE, z: Tensor, function: Callable[[Tensor], Tensor]) -> T
 
 
 def _padded(network: VAE, rows: Tensor) -> Iterator[Tensor]:
-    """Chunks of exactly CHUNK rows, the last padded by zeros, on the network's device."""
+    """Whole chunks on the network's device."""
     device = next(network.parameters()).device
-    for chunk in torch.split(rows, CHUNK):
-        padding = chunk.new_zeros(CHUNK - len(chunk), *chunk.shape[1:])
-        yield torch.cat([chunk, padding]).to(device)
+    for chunk in torch.split(rows, network.chunk):
+        yield filled(chunk, network.chunk).to(device)
+
+
+def filled(rows: Tensor, size: int) -> Tensor:
+    """Exactly `size` rows, zeros where there are no more, in one order of memory.
+
+    That of images is channels last: networks give other last bits in another.
+    """
+    if len(rows) < size:
+        rows = torch.cat([rows, rows.new_zeros(size - len(rows), *rows.shape[1:])])
+    if rows.ndim != 4:
+        return rows.contiguous()
+    batch, channels, height, width = rows.shape
+    flat = rows.permute(0, 2, 3, 1).reshape(-1)
+    return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def check_path(steps: int, method: str) -> None:

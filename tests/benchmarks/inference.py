@@ -8,7 +8,6 @@ from tests.benchmarks.interleaved import Claim, Contender, Subject
 from tests.benchmarks.process import contender
 from tests.benchmarks.startup import small_model
 from tests.benchmarks.works import WORKS, Options, data_for
-from vaekit.inference import CHUNK
 
 COMMANDS = ("embed", "reconstruct", "evaluate")
 IMAGES = {"mlp": 60_000, "conv": 12_000}
@@ -16,11 +15,18 @@ IMAGES = {"mlp": 60_000, "conv": 12_000}
 
 def subject(work: str, options: Options) -> Subject:
     """The whole command, reading and writing included, but for starting Python."""
+    from vaekit import load
+
     model = str(small_model(work, options))
     data = data_for(WORKS[work], options, options.count(IMAGES[work]))
     threads = ["--threads", str(options.threads)] if options.threads else []
     flags = ["--dataset", str(data.train), "--split", "all", *threads]
-    bare = {"work": work, "images": str(data.train), "batch": CHUNK, "threads": options.threads}
+    bare = {
+        "work": work,
+        "images": str(data.train),
+        "batch": load(model).chunk,
+        "threads": options.threads,
+    }
     contenders: dict[str, Contender] = {}
     for name in COMMANDS:
         settings = {"command": name, "model": model, "flags": flags, "count": data.count}

@@ -8,7 +8,7 @@ from tests.benchmarks.interleaved import Claim, Subject
 from tests.benchmarks.process import contender
 from tests.benchmarks.startup import small_model
 from tests.benchmarks.works import WORKS, Options, data_for
-from vaekit.evaluation.nll import ROWS
+from vaekit.evaluation.nll import CHUNKS
 
 IMAGES = {"mlp": 500, "conv": 60}
 SAMPLES = 512
@@ -16,13 +16,16 @@ SAMPLES = 512
 
 def subject(work: str, options: Options) -> Subject:
     """Draws a second; the decodes come in chunks as long as those of the bound."""
+    from vaekit import load
+
     model = str(small_model(work, options))
+    rows = CHUNKS * load(model).chunk
     count = options.images or (8 if options.quick else IMAGES[work])
     data = data_for(WORKS[work], options, count)
     settings = {"images": str(data.train), "samples": SAMPLES, "threads": options.threads}
     contenders = {
         "decodes alone": partial(
-            contender, "rivals.bare_forward", work=work, command="decode", batch=ROWS, **settings
+            contender, "rivals.bare_forward", work=work, command="decode", batch=rows, **settings
         ),
         "importance weighting": partial(contender, "ours", kind="nll", model=model, **settings),
     }

@@ -68,11 +68,14 @@ def use(command: str, model: str, flags: Sequence[str], count: int, **_: Any) ->
     from vaekit.cli import run
 
     with tempfile.TemporaryDirectory() as folder:
-        output = [] if command == "evaluate" else ["-o", str(Path(folder) / "out.npy")]
-        arguments = [command, model, *flags, *output]
-        _succeed(run(arguments))
+        asked = [command, model, *flags]
+        once, again = [
+            [] if command == "evaluate" else ["-o", str(Path(folder) / name)]
+            for name in ("once.npy", "again.npy")
+        ]
+        _succeed(run([*asked, *once]))
         began = time.perf_counter()
-        _succeed(run(arguments))
+        _succeed(run([*asked, *again]))
         return {"value": count / (time.perf_counter() - began)}
 
 

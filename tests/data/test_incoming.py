@@ -190,12 +190,25 @@ def test_fault_18_a_file_gone_during_the_read_is_named(fill_folder, picture):
 # How many bad ones are survived.
 
 
-def test_many_images_come_in_order_in_chunks_of_what_a_model_takes(give, picture):
-    from vaekit import inference
-
+def test_many_images_come_in_order(give, picture):
     got = give({f"{n:03}.png": picture(n) for n in range(150)})
     assert [int(name[-7:-4]) for name in got.names] == list(range(150))
-    assert CHUNK == inference.CHUNK
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 256])
+def test_chunks_are_as_large_as_was_asked(tmp_path, chunk):
+    """Files come in sixteens and arrays in thousands, whatever a model takes at once."""
+    pixels = np.arange(40, dtype=np.uint8).repeat(16).reshape(40, 4, 4, 1)
+    np.savez(tmp_path / "x.npz", x=pixels, y=np.arange(40) % 3)
+    for row in range(40):
+        Image.fromarray(pixels[row, ..., 0]).save(tmp_path / f"{row:02}.png")
+    files = [str(tmp_path / f"{row:02}.png") for row in range(40)]
+    shape = (4, 4, 1)
+    with open_images([str(tmp_path / "x.npz"), *files], shape=shape, chunk=chunk) as stream:
+        chunks = list(stream)
+    assert {len(part) for part in chunks[:-1]} <= {chunk}
+    assert np.array_equal(np.concatenate([part.images for part in chunks])[40:], pixels)
+    assert [name for part in chunks for name in part.names][40:] == files
 
 
 def test_too_many_bad_ones_are_an_error_when_all_good_ones_have_come(fill_folder, picture):

@@ -117,7 +117,7 @@ def test_an_image_is_encoded_once_and_in_black_and_white_once_for_each_version(
     for name in seen:
         monkeypatch.setattr(network, name, counting(name))
     evaluate(trained[kind], digits)
-    padded = -(-len(digits) // 64) * 64
+    padded = -(-len(digits) // network.chunk) * network.chunk
     assert seen == {"encode": encoded * padded, "decode": 2 * padded}
 
 

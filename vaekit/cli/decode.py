@@ -53,7 +53,7 @@ def command(
         ) as out,
         terminal.task("decoding", stream.count) as task,
     ):
-        for z in _chunks(stream):
+        for z in _chunks(stream, opened.chunk):
             out.write(opened.decode(z))
             count += len(z)
             task.advance(len(z))
@@ -68,10 +68,10 @@ def _stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _chunks(stream: LatentStream) -> Iterator[Tensor]:
+def _chunks(stream: LatentStream, size: int) -> Iterator[Tensor]:
     """Latents in the chunks that `embed` had them in, whatever parts they arrive in."""
     import torch
 
     from vaekit.inference import rechunked
 
-    yield from rechunked(torch.from_numpy(part) for part in stream)
+    yield from rechunked((torch.from_numpy(part) for part in stream), size)

@@ -32,10 +32,9 @@ def command(
     target = choose(where.output, where.form, TAKES, "png", "samples.png")
     terminal = begin(model, target, use)
     opened = open_model(model, use, terminal)
-    from vaekit.inference import held
     from vaekit.output.images import open_images
 
-    size = held(use.batch_size)
+    size = opened.held(use.batch_size)
     with (
         open_images(
             target, opened.header.image, count=n, as_bytes=as_bytes, reporter=terminal

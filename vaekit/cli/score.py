@@ -76,13 +76,13 @@ def _chunks(model: Model, source: Source, use: Use, terminal: Terminal) -> Itera
             yield ((chunk, chunk.words(stream.classes)) for chunk in chunks)
         return
     images = images_for(model, source, use, terminal)
-    from vaekit.data.incoming import CHUNK, Chunk
+    from vaekit.data.incoming import Chunk
 
     with terminal.task("scoring", len(images)) as task:
 
         def parts() -> Chunks:
-            for start in range(0, len(images), CHUNK):
-                part = slice(start, start + CHUNK)
+            for start in range(0, len(images), model.chunk):
+                part = slice(start, start + model.chunk)
                 labels = None if images.labels is None else images.labels[part]
                 chunk = Chunk(images.images[part], tuple(images.names[part]), labels)
                 yield chunk, chunk.words(images.classes)

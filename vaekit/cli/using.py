@@ -84,6 +84,7 @@ def open_images(source: Source, model: Model, use: Use, terminal: Terminal) -> I
             null_separated=source.null,
             stdin=None if sys.stdin is None else sys.stdin.buffer,
             strict=source.strict,
+            chunk=model.chunk,
             reporter=terminal,
         )
     return incoming.open_dataset(
@@ -95,6 +96,7 @@ def open_images(source: Source, model: Model, use: Use, terminal: Terminal) -> I
         val_split=val_split_of(model),
         data_dir=source.data_dir,
         strict=source.strict,
+        chunk=model.chunk,
         reporter=terminal,
     )
 

@@ -41,6 +41,7 @@ def open_images(
     null_separated: bool = False,
     stdin: BinaryIO | None = None,
     strict: bool = False,
+    chunk: int = CHUNK,
     reporter: Reporter = SILENT,
 ) -> ImageStream:
     """The images that are named: by `inputs`, then by the list `files_from`; `-` is stdin.
@@ -71,7 +72,12 @@ def open_images(
             file = _list_file(files_from, where, stdin, resources)
             opened.append(open_list(file, where, reporter, null=null_separated))
         return ImageStream(
-            opened, shape, strict=strict, reporter=reporter, resources=resources.pop_all()
+            opened,
+            shape,
+            chunk=chunk,
+            strict=strict,
+            reporter=reporter,
+            resources=resources.pop_all(),
         )
 
 
@@ -85,6 +91,7 @@ def open_dataset(
     val_split: float = 0.1,
     data_dir: str | os.PathLike[str] | None = None,
     strict: bool = False,
+    chunk: int = CHUNK,
     reporter: Reporter = SILENT,
 ) -> ImageStream:
     """One split of a data set in the model's shape, by way of the cache of decoded images.
@@ -107,14 +114,16 @@ def open_dataset(
     found = Input(
         one_line(data.name), lambda: nullcontext(blocks), len(data), data.classes, certain=True
     )
-    return ImageStream([found], shape, strict=strict, reporter=reporter, skipped=data.skipped)
+    return ImageStream(
+        [found], shape, chunk=chunk, strict=strict, reporter=reporter, skipped=data.skipped
+    )
 
 
 def _blocks(data: ImageSet) -> Iterator[Block]:
-    for start in range(0, len(data), CHUNK):
-        pixels = data.images[start : start + CHUNK]
-        labels = named.labels_of(data.labels, data.classes, start, len(pixels))
-        yield Block(data.names[start : start + CHUNK], labels, pixels)
+    for start in range(0, len(data), named.ROWS):
+        part = slice(start, start + named.ROWS)
+        labels = None if data.labels is None else data.labels[part]
+        yield Block(data.names[part], labels, data.images[part])
 
 
 def _check(inputs: Sequence[str], files_from: str | None, *, null_separated: bool) -> None:

@@ -28,8 +28,10 @@ from vaekit.data.source import Listing, Loader, Request, Rows, Source
 from vaekit.data.tree import gather
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import Reporter
-from vaekit.seeds import BLOCK
 from vaekit.wording import one_line
+
+ROWS = 1024
+"""Rows of an array that travel together."""
 
 Shape = tuple[int, int, int]
 Label = str | int | None
@@ -50,7 +52,8 @@ class Block:
     """Some images that are pixels already, in the model's shape."""
 
     names: Sequence[str]
-    labels: Sequence[Label]
+    labels: Integers | None
+    """Places among the classes of the input, or numbers where those have no names."""
     pixels: Pixels
 
 
@@ -149,25 +152,23 @@ def from_arrays(source: Source, where: str, prefix: str, shape: Shape) -> Input:
 
     def reading() -> AbstractContextManager[Iterator[Block]]:
         pixels = rows.blocks(np.arange(len(rows.names)))
-        return nullcontext(blocks_of(pixels, prefix, rows.labels, source.classes))
+        return nullcontext(blocks_of(pixels, prefix, rows.labels))
 
     return Input(where, reading, len(rows.names), source.classes, certain=True)
 
 
 def blocks_of(
-    pieces: Iterable[Pixels],
-    prefix: str = "",
-    labels: Integers | None = None,
-    classes: Sequence[str] | None = None,
+    pieces: Iterable[Pixels], prefix: str = "", labels: Integers | None = None
 ) -> Iterator[Block]:
     """Rows that come in pieces of any size, each named by its number after `prefix`."""
     start = 0
     for piece in pieces:
-        for at in range(0, len(piece), BLOCK):
-            pixels = piece[at : at + BLOCK]
-            names = [f"{prefix}{start + row}" for row in range(len(pixels))]
-            yield Block(names, labels_of(labels, classes, start, len(pixels)), pixels)
-            start += len(pixels)
+        for at in range(0, len(piece), ROWS):
+            pixels = piece[at : at + ROWS]
+            stop = start + len(pixels)
+            names = [f"{prefix}{row}" for row in range(start, stop)]
+            yield Block(names, None if labels is None else labels[start:stop], pixels)
+            start = stop
 
 
 def same_shape(own_shape: Shape, where: str, shape: Shape) -> None:
@@ -178,18 +179,3 @@ def same_shape(own_shape: Shape, where: str, shape: Shape) -> None:
             f"{where}: its images are {own}, the model's are {wanted}: arrays are taken as they "
             "are (image files would be resized)"
         )
-
-
-def labels_of(
-    labels: Integers | None,
-    classes: Sequence[str] | None,
-    start: int,
-    count: int,
-) -> list[Label]:
-    """The labels of some rows: by name where classes have names."""
-    if labels is None:
-        return [None] * count
-    numbers = [int(label) for label in labels[start : start + count]]
-    if classes is None:
-        return [*numbers]
-    return [classes[number] for number in numbers]

@@ -176,7 +176,12 @@ class Picked(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
-            return [self.names[row] for row in self.rows[index].tolist()]
+            rows = self.rows[index].tolist()
+            return (
+                [*map(str, rows)]
+                if isinstance(self.names, Numbered)
+                else [self.names[row] for row in rows]
+            )
         return self.names[int(self.rows[index])]
 
 

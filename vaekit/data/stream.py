@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import TracebackType
 from typing import Self
@@ -25,7 +25,7 @@ from vaekit.seeds import BLOCK
 from vaekit.wording import shown, unreadable
 
 CHUNK = BLOCK
-"""Images in a chunk: as many as a model takes at once, and as have noise drawn under one key."""
+"""Images in a chunk, where nothing else is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,9 @@ class Chunk:
 class _Done:
     """What became of a batch."""
 
-    names: list[str]
-    labels: list[Label]
+    names: tuple[str, ...]
+    labels: Sequence[Label] | Integers
+    """Of a block the places among the classes of its input; else what is known of each image."""
     images: Pixels
     pictures: Sequence[Picture] = ()
     bad: Sequence[str] = ()
@@ -87,13 +88,14 @@ class ImageStream:
         inputs: Sequence[Input],
         shape: Shape,
         *,
+        chunk: int = CHUNK,
         strict: bool = False,
         reporter: Reporter = SILENT,
         resources: ExitStack | None = None,
         skipped: Sequence[str] = (),
     ) -> None:
         self._inputs, self._shape = inputs, (shape[0], shape[1], shape[2])
-        self._strict, self._reporter = strict, reporter
+        self._chunk, self._strict, self._reporter = chunk, strict, reporter
         self._resources = resources or ExitStack()
         sizes = [source.expected for source in inputs if source.expected is not None]
         self.expected = sum(sizes) if len(sizes) == len(inputs) else None
@@ -149,7 +151,7 @@ class ImageStream:
                 work = _batches(self._undamaged(source, parts))
                 with closing(work), closing(in_order(self._decode, work)) as results:
                     try:
-                        yield from results
+                        yield from (self._numbered(done, source.classes) for done in results)
                     except BaseException:  # whoever takes them has gone, or was interrupted
                         self._stop.set()
                         raise
@@ -172,7 +174,9 @@ class ImageStream:
 
     def _decode(self, batch: list[Item] | Block) -> _Done:
         if isinstance(batch, Block):
-            return _Done([*batch.names], [*batch.labels], batch.pixels)
+            unknown = np.full(len(batch.pixels), -1)
+            labels = unknown if batch.labels is None else batch.labels
+            return _Done(tuple(batch.names), labels, batch.pixels)
         good: list[tuple[Item, Picture]] = []
         bad: list[str] = []
         for item in batch:
@@ -187,18 +191,19 @@ class ImageStream:
         images = np.empty((len(good), *self._shape), np.uint8)
         for row, (_, picture) in enumerate(good):
             images[row] = picture.pixels
-        names, labels = [item.name for item, _ in good], [item.label for item, _ in good]
-        return _Done(names, labels, images, [picture for _, picture in good], bad)
+        names = tuple(item.name for item, _ in good)
+        known = [item.label for item, _ in good]
+        return _Done(names, known, images, [picture for _, picture in good], bad)
 
     def _chunks(self, results: Iterator[_Done]) -> Iterator[Chunk]:
         rest: Chunk | None = None
         for done in results:
             self._count(done)
-            numbers = np.array([self._number(label) for label in done.labels], np.int64)
-            rest = _joined(rest, Chunk(done.images, tuple(done.names), numbers))
-            while len(rest) >= CHUNK:
-                yield _settled(rest[:CHUNK])
-                rest = rest[CHUNK:]
+            rest = _joined(rest, Chunk(done.images, done.names, np.asarray(done.labels)))
+            whole = len(rest) // self._chunk * self._chunk
+            for first in range(0, whole, self._chunk):
+                yield _settled(rest[first : first + self._chunk])
+            rest = rest[whole:]
         if rest is not None and len(rest):
             yield _settled(rest)
 
@@ -209,6 +214,16 @@ class ImageStream:
         self.skipped += done.bad
         if done.bad and self._strict:
             raise ImageError(f"{done.bad[0]} (--strict)")
+
+    def _numbered(self, done: _Done, classes: Sequence[str] | None) -> _Done:
+        """Labels as places among the stream's own classes; `classes` are those of its input."""
+        if isinstance(done.labels, np.ndarray) and classes is not None:
+            places = np.array([*map(self._number, classes), -1])
+            return replace(done, labels=places[done.labels])
+        if isinstance(done.labels, np.ndarray) and self.classes is None:
+            return done
+        numbers = [self._number(None if label == -1 else label) for label in done.labels]
+        return replace(done, labels=np.array(numbers, np.int64))
 
     def _number(self, label: Label) -> int:
         if label is None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vaekit.inference import CHUNK
+from vaekit.inference import filled
 from vaekit.models.base import VAE, evaluating
 from vaekit.seeds import normal_rows
 
@@ -124,11 +124,10 @@ def image_terms(
     In chunks of one size, the last one padded, as inference does: what is beside an image then
     changes no bit of its numbers. The network must be in evaluation mode.
     """
-    parts = []
-    for first in range(0, len(x), CHUNK):
-        part = x[first : first + CHUNK]
-        padding = part.new_zeros(CHUNK - len(part), *part.shape[1:])
-        terms = terms_of(network, objective, torch.cat([part, padding]), start + first, seed)
+    parts, size = [], network.chunk
+    for first in range(0, len(x), size):
+        part = x[first : first + size]
+        terms = terms_of(network, objective, filled(part, size), start + first, seed)
         parts.append({name: values[: len(part)] for name, values in terms.items()})
     return {name: torch.cat([part[name] for part in parts]) for name in WATCHED}
 

@@ -7,9 +7,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from vaekit.models.product import linear
 
 WINDOW, SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
@@ -19,7 +23,7 @@ BANDED = 128
 
 def mse(a: Tensor, b: Tensor) -> Tensor:
     """The mean squared difference of each image's values: (N, C, H, W) twice to float64 (N,)."""
-    return _mse(_shown(a), _shown(b))
+    return _mean((_shown(a) - _shown(b)).square_())
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
@@ -40,41 +44,74 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     c2 = 0.03², values in [0, 1]; no downsampling beforehand. An image with a side under 11 gets
     the largest odd window that fits it, with the same sigma.
     """
-    return _ssim(_shown(a), _shown(b))
+    a, b = _shown(a), _shown(b)
+    difference = a - b
+    return _ssim(a, b, difference, difference.square())
 
 
 def measured(a: Tensor, b: Tensor) -> dict[str, Tensor]:
-    """All three by name, for less than one by one: images are made float64 once."""
+    """All three by name, for less than one by one."""
     a, b = _shown(a), _shown(b)
-    error = _mse(a, b)
-    return {"mse": error, "psnr": _psnr(error), "ssim": _ssim(a, b)}
+    difference = a - b
+    squares = difference.square()
+    error = _mean(squares)
+    return {"mse": error, "psnr": _psnr(error), "ssim": _ssim(a, b, difference, squares)}
 
 
-def _mse(a: Tensor, b: Tensor) -> Tensor:
-    return (a - b).square_().flatten(1).mean(1)
+def _mean(values: Tensor) -> Tensor:
+    """Of each image, summed in float64."""
+    return values.flatten(1).sum(1, dtype=torch.float64) / values[0].numel()
 
 
 def _psnr(error: Tensor) -> Tensor:
     return 10 * torch.log10(1 / error)
 
 
-def _ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Of the variances only the sum is needed, so that four images are blurred and not five."""
-    together = torch.stack([a, b, torch.addcmul(a * a, b, b), a * b])
-    mean_a, mean_b, squares, product = _blurred(together)
-    of_means = mean_a * mean_b
-    of_squares = mean_a.square_().add_(mean_b.square_())
-    covariance, variances = product.sub_(of_means), squares.sub_(of_squares)
-    c1, c2 = K1**2, K2**2
-    above = of_means.mul_(2).add_(c1).mul_(covariance.mul_(2).add_(c2))
-    below = of_squares.add_(c1).mul_(variances.add_(c2))
-    likeness: Tensor = above.div_(below).flatten(1).mean(1)
-    return likeness
+def _ssim(a: Tensor, b: Tensor, difference: Tensor, squares: Tensor) -> Tensor:
+    """By the images' difference d = a − b, which loses nothing where they are near each other.
+
+        (1 − μd² / (μa² + μb² + c1)) (1 − σd² / (σa² + σb² + c2))
+
+    is the same number. Variances are those of values around 1/2, which are half as large: float32
+    is then within 1e-5 of the exact number on every image, and within 1e-6 on most.
+    """
+    a, b = a - 0.5, b - 0.5
+    maps = torch.stack([a, difference, squares, a.square().addcmul_(b, b)])
+    mean_a, mean_d, squares_d, squares_ab = _blurred(maps)
+    mean_b = mean_a - mean_d
+    variances = squares_ab.addcmul_(mean_a, mean_a, value=-1).addcmul_(mean_b, mean_b, value=-1)
+    of_means = (mean_a + 0.5).square_().add_(mean_b.add_(0.5).square_())
+    means_d = mean_d.square_()
+    unlike = squares_d.sub_(means_d).div_(variances.add_(K2**2))
+    return _mean((1 - unlike).mul_(1 - means_d.div_(of_means.add_(K1**2))))
 
 
 def _shown(x: Tensor) -> Tensor:
     """As a picture shows it: a mean that leaves [0, 1] is clamped."""
-    return x.cpu().contiguous().double().clamp(0, 1)
+    return x.cpu().float().contiguous().clamp(0, 1)
+
+
+def _blurred(maps: Tensor) -> Tensor:
+    """The last two axes under the window, at every place where it fits: one after the other.
+
+    Small images by products with banded matrices, which is faster though most of a band is zero.
+    """
+    height, width = maps.shape[-2:]
+    size = min(WINDOW, *(side - (side + 1) % 2 for side in (height, width)))
+    if max(height, width) <= BANDED:
+        return _banded(_banded(maps, size), size)
+    window, channels = _window(size).float(), maps.shape[-3]
+    down = window[None, None, :, None].expand(channels, -1, -1, -1)
+    along = window[None, None, None, :].expand(channels, -1, -1, -1)
+    blurred = F.conv2d(F.conv2d(maps.flatten(0, -4), down, groups=channels), along, groups=channels)
+    return blurred.reshape(*maps.shape[:-2], *blurred.shape[-2:])
+
+
+def _banded(maps: Tensor, size: int) -> Tensor:
+    """The last axis under the window, and the last two axes in each other's place."""
+    side = maps.shape[-1]
+    rows = maps.reshape(-1, side)
+    return linear(rows, _band(size, side)).view(*maps.shape[:-1], -1).transpose(-1, -2)
 
 
 def _window(size: int) -> Tensor:
@@ -84,27 +121,11 @@ def _window(size: int) -> Tensor:
     return bell / bell.sum()
 
 
-def _blurred(x: Tensor) -> Tensor:
-    """The last two axes under the window, at every place where it fits: one after the other.
-
-    Small images by products with banded matrices, which is faster though most of a band is zero.
-    """
-    height, width = x.shape[-2:]
-    window = _window(min(WINDOW, *(side - (side + 1) % 2 for side in (height, width))))
-    if max(height, width) <= BANDED:
-        across: Tensor = x @ _band(window, width)
-        return _band(window, height).T @ across
-    images, channels = x.flatten(0, -4), x.shape[-3]
-    down = window[None, None, :, None].expand(channels, -1, -1, -1)
-    along = window[None, None, None, :].expand(channels, -1, -1, -1)
-    blurred = F.conv2d(F.conv2d(images, down, groups=channels), along, groups=channels)
-    return blurred.reshape(*x.shape[:-2], *blurred.shape[-2:])
-
-
-def _band(window: Tensor, side: int) -> Tensor:
-    """The window at every place where it fits, a column each: (side, places)."""
-    places = side - len(window) + 1
+@functools.cache
+def _band(size: int, side: int) -> Tensor:
+    """The window at every place where it fits, a row each: (places, side)."""
+    window, places = _window(size), side - size + 1
     band = window.new_zeros(places, side)
     for place in range(places):
-        band[place, place : place + len(window)] = window
-    return band.T
+        band[place, place : place + size] = window
+    return band.float()

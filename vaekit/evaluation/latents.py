@@ -93,14 +93,14 @@ class Gathering:
 
     def add(self, q: Normal) -> None:
         """The posteriors of some more images."""
-        means = q.mean.cpu().double().numpy()
+        means = q.mean.cpu().double()
         if not self._n:
             width = means.shape[1]
             self._first, self._variance = np.zeros(width), np.zeros(width)
             self._second = np.zeros((width, width))
         self._n += len(means)
-        self._first += means.sum(0)
-        self._second += means.T @ means
+        self._first += means.sum(0).numpy()
+        self._second += (means.T @ means).numpy()  # numpy's threads would spin beside torch's
         self._variance += q.logvar.cpu().double().exp().sum(0).numpy()
 
     def aggregate(self) -> Aggregate:

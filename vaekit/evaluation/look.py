@@ -19,7 +19,7 @@ from vaekit.evaluation.latents import Aggregate, Gathering
 from vaekit.evaluation.observing import observe
 from vaekit.evaluation.subject import Subject
 from vaekit.gaussian import Normal
-from vaekit.inference import CHUNK
+from vaekit.inference import filled
 from vaekit.models.base import VAE, evaluating
 
 
@@ -47,8 +47,8 @@ def look(subject: Subject) -> Look:
     ):
         for indices, shown in subject.batches.in_order(subject.held):
             x = observe(shown, indices, subject.binarization, subject.seed)
-            for first in range(0, len(x), CHUNK):
-                rows = slice(first, first + CHUNK)
+            for first in range(0, len(x), subject.model.chunk):
+                rows = slice(first, first + subject.model.chunk)
                 terms, q, qualities = _seen(subject, x[rows], shown[rows], int(indices[first]))
                 moments.add(terms)
                 gathering.add(q)
@@ -63,26 +63,17 @@ def _seen(
 ) -> tuple[dict[str, Tensor], Normal, dict[str, Tensor]]:
     """One chunk, as the model sees it and as it is shown: terms, posteriors, qualities."""
     network, count = subject.model.network, len(x)
-    whole = _whole(x)
+    whole = filled(x, network.chunk)
     q = network.encode(whole)
     objective = registry.resolve("objective", "elbo")
     terms = terms_of(Encoded(network, q), objective, whole, start, subject.seed)
-    mean = q.mean if subject.binarization is None else network.encode(_whole(shown)).mean
-    drawn = network.mean(_whole(mean[:count]))[:count].cpu()
+    grey = q if subject.binarization is None else network.encode(filled(shown, network.chunk))
+    drawn = network.mean(filled(grey.mean[:count], network.chunk))[:count].cpu()
     return (
         {name: values[:count] for name, values in terms.items()},
         q[:count].to("cpu"),
         quality.measured(shown.cpu(), drawn),
     )
-
-
-def _whole(x: Tensor) -> Tensor:
-    """A chunk of full size, zero where there is no image.
-
-    A full one is copied as well, which brings its values into one order of memory: networks give
-    other last bits in another.
-    """
-    return torch.cat([x, x.new_zeros(CHUNK - len(x), *x.shape[1:])])
 
 
 class Encoded:

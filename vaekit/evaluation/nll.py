@@ -22,8 +22,8 @@ from vaekit.models.base import VAE
 from vaekit.reporting import Task
 from vaekit.seeds import BLOCK, normal_rows
 
-ROWS = 512
-"""Latents decoded at once on a CPU: as many as stay in its caches."""
+CHUNKS = 4
+"""Chunks of latents decoded at once on a CPU: what comes of them stays in its caches."""
 ROWS_ON_ACCELERATOR = 16384
 MOST_VALUES = 2**22
 """Values of decoded images held at once, whatever the number of rows."""
@@ -70,7 +70,8 @@ def _parted(network: VAE, samples: int) -> tuple[int, int]:
     height, width, _ = network.image
     cpu = next(network.parameters()).device.type == "cpu"
     fitting = MOST_VALUES // (height * width * network.output_channels)
-    rows = max(BLOCK, min(ROWS if cpu else ROWS_ON_ACCELERATOR, fitting) // BLOCK * BLOCK)
+    most = CHUNKS * network.chunk if cpu else ROWS_ON_ACCELERATOR
+    rows = max(BLOCK, min(most, fitting) // BLOCK * BLOCK)
     together = min(samples, rows)
     return together, max(1, rows // together)
 

@@ -49,7 +49,7 @@ class Subject:
     @property
     def held(self) -> int:
         """Images held at a time."""
-        return inference.held(self.batch_size)
+        return self.model.held(self.batch_size)
 
     @cached_property
     def batches(self) -> Batches:
@@ -71,7 +71,7 @@ class Subject:
     def posteriors(self) -> Iterator[Normal]:
         """q(z|x) of the images as the model sees them."""
         for _, x in self.watched("latents"):
-            for part in x.split(inference.CHUNK):
+            for part in x.split(self.model.chunk):
                 yield inference.encode(self.model.network, part)
 
     def codes(self) -> npt.NDArray[np.float32]:

@@ -24,7 +24,7 @@ from vaekit.likelihoods import Likelihood
 from vaekit.models.layers import Posterior, full_precision
 from vaekit.models.settings import Image, check_image, check_latent_dim, resolve_settings
 from vaekit.registry import resolve
-from vaekit.seeds import key
+from vaekit.seeds import BLOCK, key
 
 
 class VAE(nn.Module):
@@ -64,6 +64,14 @@ class VAE(nn.Module):
     def settings(self) -> dict[str, Any]:
         """The network's own settings, in values JSON can hold."""
         raise NotImplementedError
+
+    @property
+    def chunk(self) -> int:
+        """Rows that inference hands over at once: some whole blocks of noise.
+
+        More than one block where that pays, which it does not where the network convolves.
+        """
+        return BLOCK
 
     @property
     def output_channels(self) -> int:

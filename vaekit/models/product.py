@@ -42,6 +42,12 @@ class Linear(nn.Linear):
         return _product(input.contiguous(), self.weight, self.bias)
 
 
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """The product of (N, inputs) and (outputs, inputs), by whichever is faster; no gradients."""
+    better = _better_by_onednn(x, weight)
+    return _product(x, weight, None) if better else nn.functional.linear(x, weight)
+
+
 class _Product(torch.autograd.Function):
     """The product and its gradients; oneDNN's operator has none of its own."""
 

@@ -51,9 +51,16 @@ class Block:
     """Some records."""
 
     names: Sequence[str]
-    labels: list[Label]
+    numbers: NDArray[np.int64]
+    """The places of labels among the classes, below zero where none is known."""
+    classes: Sequence[str] | None
     z: Floats
     logvar: Floats | None
+
+    @property
+    def labels(self) -> list[Label]:
+        """What a form that holds labels says of each."""
+        return [_label(number, self.classes) for number in self.numbers.tolist()]
 
 
 class _Form(Protocol):
@@ -77,14 +84,13 @@ class RecordWriter:
         logvar: Any = None,
     ) -> None:
         """Some more records: names, latents (n, D), class indices (below zero: none known)."""
-        numbers = [-1] * len(names) if labels is None else [int(label) for label in labels]
+        numbers = np.full(len(names), -1) if labels is None else np.asarray(labels, np.int64)
         rows = self._checked(z, len(names))
         spread = self._checked(logvar, len(names)) if self._layout.logvar else None
         for start in range(0, len(names), BLOCK):
             part = slice(start, start + BLOCK)
-            known = [_label(number, self._layout.classes) for number in numbers[part]]
             here = None if spread is None else spread[part]
-            self._form(Block(names[part], known, rows[part], here))
+            self._form(Block(names[part], numbers[part], self._layout.classes, rows[part], here))
 
     def _checked(self, values: Any, count: int) -> Floats:
         rows = as_numpy(values)
@@ -204,7 +210,7 @@ def _npz(target: Target, layout: Layout) -> Iterator[_Form]:
             z.write(block.z)
             names.write(block.names)
             if layout.classes is None:
-                numbers.write(np.array([-1 if n is None else n for n in block.labels], np.int64))
+                numbers.write(np.maximum(block.numbers, -1))
             else:  # a class out of range is written as its number
                 words.write(["" if label is None else str(label) for label in block.labels])
             if block.logvar is not None:

@@ -21,9 +21,9 @@ from vaekit.data.batches import Batches, order
 from vaekit.errors import Diverged
 from vaekit.evaluation.elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
 from vaekit.evaluation.observing import observe
-from vaekit.inference import CHUNK
 from vaekit.models.base import VAE
 from vaekit.reporting import SILENT, Reporter
+from vaekit.seeds import BLOCK
 from vaekit.training.adam import Adam
 from vaekit.training.averaging import WeightAverage
 from vaekit.training.gradients import Gradients
@@ -177,7 +177,7 @@ class Trainer:
 
     def _glance(self) -> ElboReport:
         """The plain ELBO of some training images, where nothing is held for validation."""
-        some = itertools.islice(observed(self.config, self.train, CHUNK), 1)
+        some = itertools.islice(observed(self.config, self.train, BLOCK), 1)
         objective = registry.resolve("objective", self.config.objective)
         return evaluate_elbo(self.shown, objective, some, seed=self.config.seed)
 
