@@ -60,7 +60,7 @@ def simulated(
     monkeypatch.setattr(checkpoints, "write", disk.write)
     monkeypatch.setattr(checkpoints, "tensors_of", lambda _: {})
     config = resolve({"checkpoint_every": every}, environ={})
-    trainer: Any = SimpleNamespace(progress=Progress(), read_ledger=lambda: None)
+    trainer: Any = SimpleNamespace(progress=Progress(), ensure_sound=lambda: None)
     saving = Checkpoints(folders.at(Path("run")), config, "", torch.device("cpu"))
     waited = longest = 0.0
     for number in range(1, int(hours * 3600 / step) + 1):

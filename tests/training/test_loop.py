@@ -159,7 +159,7 @@ def poisoned(kind: str, at: int) -> Any:
         if next(calls) != at:
             return terms
         if kind == "gradient":
-            nothing = next(model.parameters()).sum() * 0
+            nothing = model.encode(x).mean.sum() * 0
             terms["loss"] = terms["loss"] + nothing.sqrt()  # 0, with a gradient of 0 · inf
         else:
             terms[kind] = terms[kind] * float("inf" if kind == "kl" else "nan")
@@ -183,6 +183,30 @@ def test_what_is_not_finite_stops_the_run_before_the_update(kind: str) -> None:
     assert all(map(torch.equal, before, weights(run)))
     assert all(map(torch.equal, average, run.shown.parameters()))
     assert run.progress.step == 2
+
+
+def test_a_weight_whose_gradient_alone_is_not_finite_is_found_out_before_it_is_saved() -> None:
+    """Only an overflow does that: biases, which are watched, are then still finite."""
+
+    def overflowing(model: Any, x: Tensor, noise: Tensor, **options: Any) -> dict[str, Tensor]:
+        terms = dict(elbo(model, x, noise, **options))
+        nothing = next(model.parameters()).sum() * 0
+        return terms | {"loss": terms["loss"] + nothing.sqrt()}
+
+    for save in (False, True):
+        run = trainer()
+        run.gradients.objective = overflowing
+        first, second, *_ = run.epoch_batches()
+        run.step(first)
+        with pytest.raises(
+            Diverged, match=r"step 1 .*weights after it is nan" if save else "step 2"
+        ):
+            run.ensure_sound() if save else run.step(second)
+
+
+def test_with_a_limit_to_the_gradient_all_of_it_is_watched() -> None:
+    run = trainer(grad_clip=1.0)
+    assert len(run.gradients._watched) == len(list(run.network.parameters()))
 
 
 def test_weights_that_the_last_step_of_an_epoch_broke_are_found_out() -> None:

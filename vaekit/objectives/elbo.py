@@ -72,12 +72,14 @@ def elbo(
     reconstruction = -model.likelihood.log_prob(params, x if target is None else target)
     kl_per_dim = model.prior.kl(q)
     kl = kl_per_dim.sum(1)
+    neg_elbo = reconstruction + kl
     charged = _with_free_bits(kl_per_dim, free_bits).sum(1) if free_bits > 0 else kl
+    plain = beta == 1 and charged is kl
     return {
         "reconstruction": reconstruction,
         "kl": kl,
-        "neg_elbo": reconstruction + kl,
-        "loss": reconstruction + beta * charged,
+        "neg_elbo": neg_elbo,
+        "loss": neg_elbo if plain else reconstruction + beta * charged,
         "kl_per_dim": kl_per_dim.detach(),
         "mean": q.mean.detach(),
     }

@@ -109,7 +109,7 @@ class Checkpoints:
 
     def save(self, trainer: Trainer) -> None:
         """Write one, and forget all but the last two."""
-        trainer.read_ledger()  # a run that has gone wrong leaves no checkpoint of it
+        trainer.ensure_sound()  # a run that has gone wrong leaves no checkpoint of it
         began = time.monotonic()
         path = self._folder / f"step-{trainer.progress.step:08d}.safetensors"
         progress = dataclasses.asdict(trainer.progress)
@@ -180,7 +180,8 @@ def read(path: Path) -> Checkpoint:
 
 def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
     """Every tensor of a run, under a name that says whose it is."""
-    tensors = {"sums": trainer.sums, "latents": trainer.latents}
+    sums = torch.tensor(trainer.sums, dtype=torch.float64)
+    tensors = {"sums": sums, "latents": trainer.latents}
     tensors |= _prefixed("network", trainer.network.state_dict())
     if trainer.average is not None:
         tensors |= _prefixed("average", trainer.average.network.state_dict())
@@ -198,7 +199,7 @@ def restore(trainer: Trainer, tensors: Mapping[str, Tensor], progress: Progress)
         trainer.network.load_state_dict(_under("network", tensors))
         if trainer.average is not None:
             trainer.average.network.load_state_dict(_under("average", tensors))
-        trainer.sums.copy_(tensors["sums"])
+        trainer.sums = tensors["sums"].tolist()
         trainer.latents.copy_(tensors["latents"])
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -32,17 +32,19 @@ class Gradients:
         self.portion.caveat = _caveat(config, network)
         self._config, self._network, self._images = config, network, images
         self._parameters = list(network.parameters())
+        clipped = config.grad_clip is not None
+        self._watched = self._parameters if clipped else _telling(self._parameters)
 
     def of(self, indices: Tensor, step: int, beta: float) -> tuple[Tensor, Tensor]:
         """Leave the gradient of the batch's mean loss in the weights.
 
         Gives the batch's sums of the terms and the loss with the gradient's norm (`ledger.NAMES`),
-        and the sum and the sum of squares of the posterior means, (2, D).
+        and the posterior means.
         """
-        sums, latents = self.portion.attempt(
+        sums, means = self.portion.attempt(
             lambda size: self._in_parts(indices, step, beta, size), len(indices)
         )
-        return torch.cat([sums, self._norm().to(sums).reshape(1)]), latents
+        return torch.cat([sums, self._norm().to(sums).reshape(1)]), means
 
     def _in_parts(
         self, indices: Tensor, step: int, beta: float, size: int
@@ -50,10 +52,10 @@ class Gradients:
         for parameter in self._parameters:
             parameter.grad = None
         parts = self._parts(indices, step, size)
-        sums, latents = zip(
+        sums, means = zip(
             *(self._backward(x, noise, beta, len(indices)) for x, noise in parts), strict=True
         )
-        return sum(sums[1:], sums[0]), sum(latents[1:], latents[0])
+        return sum(sums[1:], sums[0]), torch.cat(means) if len(means) > 1 else means[0]
 
     def _parts(self, indices: Tensor, step: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """What the network sees, and the noise of its latents, part after part."""
@@ -82,18 +84,28 @@ class Gradients:
             terms = self.objective(
                 self._network, x, noise, beta=beta, free_bits=self._config.free_bits
             )
-        (terms["loss"].sum() / whole).backward()
+        loss = terms["loss"]
+        loss.backward(torch.full_like(loss, 1 / whole))  # of the sum over `whole`, for less
         values = torch.stack([terms[name].detach() for name in (*TERMS, "loss")])
-        return values.to(devices.exact(x.device)).sum(1), _moments(terms["mean"])
+        return values.sum(1, dtype=devices.exact(x.device)), terms["mean"]
 
     def _norm(self) -> Tensor:
-        """The norm of the gradient, which is then cut down to --grad-clip."""
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        """The norm of the gradient that is watched; with --grad-clip of all, which is cut down."""
+        gradients = [p.grad for p in self._watched if p.grad is not None]
         norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self._config.grad_clip is not None:
             scale = (self._config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_(gradients, scale)
         return norm
+
+
+def _telling(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+    """Weights whose gradient tells whether all of it is finite: biases, and what else is a vector.
+
+    What is not finite on its way back through a layer is summed up in the layer's bias. To read
+    the gradients of all weights as well takes a small network a twentieth of its step.
+    """
+    return [p for p in parameters if p.ndim < 2] or parameters
 
 
 Objective = Callable[..., dict[str, Tensor]]
@@ -115,12 +127,6 @@ def _for_whole_batches(objective: Objective, size: int) -> Objective:
         return (compiled if len(x) == size else objective)(model, x, *args, **options)
 
     return either
-
-
-def _moments(means: Tensor) -> Tensor:
-    """The sum over a batch and the sum of squares of each latent."""
-    exact = means.to(devices.exact(means.device))
-    return torch.stack([exact.sum(0), exact.square().sum(0)])
 
 
 def _caveat(config: RunConfig, network: nn.Module) -> str:

@@ -18,7 +18,7 @@ from vaekit import devices
 from vaekit.evaluation.elbo import TERMS
 
 NAMES = (*TERMS, "loss", "gradient")
-"""The sums over a step's images, and the norm of its gradient."""
+"""The sums over a step's images, and the norm of its gradient, or of the part that is watched."""
 
 TOGETHER = 50
 """Steps that an accelerator makes between two looks."""
@@ -41,8 +41,7 @@ class Ledger:
     >>> ledger.enter(torch.tensor([3.0, 2.0, math.nan, 3.0, 0.5]), images=8)
     >>> ledger.full, ledger.images, bool(ledger.blocked)
     (True, 16, True)
-    >>> rows = ledger.read()
-    >>> fault(rows), ledger.images
+    >>> fault(ledger.read()), ledger.images
     (Fault(name='kl', value=nan, before=0), 0)
     """
 
@@ -68,19 +67,18 @@ class Ledger:
             bad = torch.isfinite(values).logical_not().any()
             torch.maximum(self.blocked, bad.to(self.blocked.dtype), out=self.blocked)
 
-    def read(self) -> Tensor:
-        """The rows since the last time, on the CPU; then begin anew."""
-        rows = self._rows[: self._filled].to("cpu", torch.float64, copy=True)
+    def read(self) -> list[list[float]]:
+        """The rows since the last time; then begin anew."""
+        rows: list[list[float]] = self._rows[: self._filled].tolist()
         self._filled, self.images = 0, 0
         return rows
 
 
-def fault(rows: Tensor) -> Fault | None:
+def fault(rows: list[list[float]]) -> Fault | None:
     """The first number that is not finite; the terms come before what was made of them."""
-    bad = torch.isfinite(rows).logical_not()
-    if not bad.any():
-        return None
-    row = int(bad.any(1).nonzero()[0])
-    values = dict(zip(NAMES, rows[row].tolist(), strict=True))
-    name = next(n for n in (*TERMS[1:], "loss", "gradient") if not math.isfinite(values[n]))
-    return Fault(name, values[name], len(rows) - 1 - row)
+    for number, row in enumerate(rows):
+        values = dict(zip(NAMES, row, strict=True))
+        for name in (*TERMS[1:], "loss", "gradient"):
+            if not math.isfinite(values[name]):
+                return Fault(name, values[name], len(rows) - 1 - number)
+    return None

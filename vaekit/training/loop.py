@@ -71,7 +71,7 @@ class Trainer:
         self.average = WeightAverage(network, config.ema) if config.ema else None
         self.progress = Progress()
         self.ledger = Ledger(train.device)
-        self.sums = torch.zeros(len(TERMS), dtype=torch.float64)
+        self.sums = [0.0] * len(TERMS)
         kind = devices.exact(train.device)
         self.latents = torch.zeros(2, network.latent_dim, dtype=kind, device=train.device)
         self.best_state: dict[str, Tensor] | None = None
@@ -113,13 +113,13 @@ class Trainer:
         """One update; none is made once a number is not finite."""
         began = time.perf_counter()
         now = self.progress
-        values, latents = self.gradients.of(indices, now.step, self._beta(now.step))
+        values, means = self.gradients.of(indices, now.step, self._beta(now.step))
         self.ledger.enter(values, len(indices))
         if self.ledger.full:
             self.read_ledger(now.step)
         self._update()
         if self.val is None:  # which tells how many latents are active where there is one
-            self.latents += latents
+            self.latents += _moments(means)
         self._count(len(indices), time.perf_counter() - began)
         return self._facts()
 
@@ -137,7 +137,16 @@ class Trainer:
         if wrong is not None:
             last = self.progress.step - 1 if last_step is None else last_step
             raise self._diverged(last - wrong.before, wrong.name, wrong.value)
-        self.sums += rows[:, : len(TERMS)].sum(0)
+        for row in rows:
+            self.sums = [total + value for total, value in zip(self.sums, row, strict=False)]
+
+    def ensure_sound(self) -> None:
+        """Stop if anything is not finite: what the steps gave, or the weights after the last."""
+        self.read_ledger()
+        norms = torch.stack(torch._foreach_norm([*self.network.parameters()]))
+        if not bool(torch.isfinite(norms).all()):
+            last = self.progress.step - 1
+            raise self._diverged(last, "size of the weights after it", float(norms.detach().max()))
 
     def _diverged(self, step: int, name: str, value: float) -> Diverged:
         epoch, rate = step // self.steps_per_epoch + 1, self._learning_rate(step)
@@ -159,7 +168,7 @@ class Trainer:
             self.best_state = _copied(self.shown)
         record = self._record(report)
         now.seen, now.epoch_seconds = 0, 0.0
-        self.sums.zero_()
+        self.sums = [0.0] * len(TERMS)
         self.latents.zero_()
         return record
 
@@ -214,7 +223,7 @@ class Trainer:
     def _facts(self) -> StepFacts:
         now = self.progress
         read = now.seen - self.ledger.images
-        means = (self.sums / read).tolist() if read else [math.nan] * len(TERMS)
+        means = [total / read if read else math.nan for total in self.sums]
         return StepFacts(now.epoch + 1, now.step, now.seen, *means)
 
     def _record(self, report: ElboReport | None) -> dict[str, float]:
@@ -227,7 +236,7 @@ class Trainer:
             "lr": self._learning_rate(now.step - 1),
             "beta": self._beta(now.step - 1),
         }
-        for name, total in zip(TERMS, self.sums.tolist(), strict=True):
+        for name, total in zip(TERMS, self.sums, strict=True):
             record[f"train_{name}"] = total / now.seen
         if report is None:
             return record | {"active_units": self._active_units()}
@@ -238,6 +247,12 @@ class Trainer:
         """Active dimensions as seen in training, where no validation can tell."""
         mean, square = self.latents / self.progress.seen
         return int((square - mean.square() > ACTIVE_VARIANCE).sum())
+
+
+def _moments(means: Tensor) -> Tensor:
+    """The sum over a batch and the sum of squares of each latent, (2, D)."""
+    exact = means.to(devices.exact(means.device))
+    return torch.stack([exact.sum(0), exact.square().sum(0)])
 
 
 def observed(
