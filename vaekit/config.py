@@ -143,7 +143,7 @@ class RunConfig(BaseModel):
         "float32", "Run", "arithmetic inside the network"
     )
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(switch)] = _option(
-        "auto", "Run", "torch.compile; auto is off, where it hardly pays", local=True
+        "auto", "Run", "torch.compile; auto: for long runs that gain by it", local=True
     )
     seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "everything random comes from it")
     device: str = _option("auto", "Run", "auto, cpu, cuda, cuda:N or mps", local=True)

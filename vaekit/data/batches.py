@@ -3,7 +3,7 @@
     uint8 (N, H, W, C)  --gather by index-->  float32 (B, C, H, W) in [0, 1], exactly v / 255
 
 The images lie on the device when they fit there; otherwise they stay where they are, in memory or
-memory-mapped, and each batch is gathered from them.
+memory-mapped, and each batch is gathered from them, on CUDA while the one before is worked on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vaekit import seeds
+from vaekit.data.ahead import Ahead
 from vaekit.data.imageset import ImageSet, Pixels
 
 SHARE = 0.4
@@ -42,6 +43,8 @@ class Batches:
         self.device = torch.device(device)
         self._source = images.images if isinstance(images, ImageSet) else images
         self._resident = _resident(self._source, self.device)
+        far = self.device.type == "cuda" and self._resident is None
+        self._ahead = Ahead(self._gathered, self.device) if far else None
         # Dividing by a number is turned into multiplying by its reciprocal on some devices, which
         # is a bit off v / 255; dividing by a tensor is not.
         self._top = torch.tensor(255.0, device=self.device)
@@ -54,6 +57,14 @@ class Batches:
 
         Colour comes out in memory format channels_last, which convolutions like best.
         """
+        return self._gathered(indices) if self._ahead is None else self._ahead.take(indices)
+
+    def expect(self, indices: Tensor) -> None:
+        """Say which images will be gathered next: where it is far to them, they set out now."""
+        if self._ahead is not None:
+            self._ahead.expect(indices)
+
+    def _gathered(self, indices: Tensor) -> Tensor:
         if self._resident is not None:
             taken = self._resident.index_select(0, sent(indices, self.device))
         else:

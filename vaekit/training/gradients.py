@@ -6,8 +6,7 @@ matter in how many parts a batch is worked through, and a run can be taken up at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from vaekit.data.batches import Batches, dynamic, sent
 from vaekit.evaluation.elbo import TERMS
 from vaekit.models.base import VAE
 from vaekit.reporting import SILENT, Reporter
+from vaekit.training.compiling import Compiled, Objective, pays
 from vaekit.training.memory import Portion
 
 
@@ -27,7 +27,7 @@ class Gradients:
     def __init__(
         self, config: RunConfig, network: VAE, images: Batches, reporter: Reporter = SILENT
     ) -> None:
-        self.objective = objective_of(config)
+        self.objective = objective_of(config, len(images), images.device, reporter)
         self.portion = Portion(config.micro_batch, images.device, "training", reporter)
         self.portion.caveat = _caveat(config, network)
         self._config, self._network, self._images = config, network, images
@@ -66,7 +66,7 @@ class Gradients:
         coins = self._coins(count, step)
         for start in range(0, count, size):
             here = slice(start, start + size)
-            x = self._images.gather(indices[here])
+            x = self._images.gather(indices if size >= count else indices[here])
             if coins is not None:
                 x = dynamic(x, sent(coins[here], device))
             yield x, sent(noise[here], device)
@@ -108,25 +108,15 @@ def _telling(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
     return [p for p in parameters if p.ndim < 2] or parameters
 
 
-Objective = Callable[..., dict[str, Tensor]]
-
-
-def objective_of(config: RunConfig) -> Objective:
-    """What is maximised, compiled if that was asked for."""
+def objective_of(
+    config: RunConfig, images: int, device: torch.device, reporter: Reporter = SILENT
+) -> Objective:
+    """What is maximised, compiled where that pays."""
     objective: Objective = registry.resolve("objective", config.objective)
-    if config.compile != "on":
+    steps = (config.epochs or 0) * -(-images // config.batch_size)
+    if not pays(config, steps, device):
         return objective
-    return _for_whole_batches(objective, config.micro_batch or config.batch_size)
-
-
-def _for_whole_batches(objective: Objective, size: int) -> Objective:
-    """Compiled for one size of batch; the last one of an epoch is not worth compiling again for."""
-    compiled = torch.compile(objective, dynamic=False)
-
-    def either(model: VAE, x: Tensor, *args: Any, **options: Any) -> dict[str, Tensor]:
-        return (compiled if len(x) == size else objective)(model, x, *args, **options)
-
-    return either
+    return Compiled(objective, config, device, reporter)
 
 
 def _caveat(config: RunConfig, network: nn.Module) -> str:

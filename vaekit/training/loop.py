@@ -75,6 +75,7 @@ class Trainer:
         kind = devices.exact(train.device)
         self.latents = torch.zeros(2, network.latent_dim, dtype=kind, device=train.device)
         self.best_state: dict[str, Tensor] | None = None
+        self._later: Tensor | None = None
         self._validation = Portion(None, train.device, "validation", reporter)
 
     @property
@@ -106,14 +107,18 @@ class Trainer:
         """The indices of each batch of this epoch that is still to be made."""
         visit = order(len(self.train), self.config.seed, self.progress.epoch)
         batches = _split(visit, self.config.batch_size)
+        left = batches[self.progress.step - self.progress.epoch * len(batches) :]
         self.network.train()
-        yield from batches[self.progress.step - self.progress.epoch * len(batches) :]
+        for batch, self._later in itertools.zip_longest(left, left[1:]):
+            yield batch
 
     def step(self, indices: Tensor) -> StepFacts:
         """One update; none is made once a number is not finite."""
         began = time.perf_counter()
         now = self.progress
         values, means = self.gradients.of(indices, now.step, self._beta(now.step))
+        if self._later is not None:
+            self.train.expect(self._later)
         self.ledger.enter(values, len(indices))
         if self.ledger.full:
             self.read_ledger(now.step)
