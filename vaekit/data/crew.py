@@ -41,6 +41,8 @@ _LEAST, _MOST = 16, 512
 """Images in an order."""
 _BYTES = 4 << 20
 """Pixels in an order, where images are not so large that one has more."""
+_PIPE = 1 << 20
+"""Bytes that a pipe holds where the system lets it: a decoder then seldom waits for its reader."""
 _DEATHS = 10
 """More images than this must not end a process: then something else is amiss."""
 
@@ -168,6 +170,7 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, **single},
+                pipesize=_PIPE,
             )
         except OSError as error:
             raise Unavailable from error

@@ -177,11 +177,8 @@ class Picked(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             rows = self.rows[index].tolist()
-            return (
-                [*map(str, rows)]
-                if isinstance(self.names, Numbered)
-                else [self.names[row] for row in rows]
-            )
+            numbered = isinstance(self.names, Numbered)  # most are, and need not be asked singly
+            return [*map(str, rows)] if numbered else [self.names[row] for row in rows]
         return self.names[int(self.rows[index])]
 
 
