@@ -73,6 +73,10 @@ class VAE(nn.Module):
         """
         return BLOCK
 
+    def is_light(self, rows: int) -> bool:
+        """Whether training on so many images is light work but for products that say `together`."""
+        return False
+
     @property
     def output_channels(self) -> int:
         """How many channels the decoder gives: the parameters of every channel of an image."""

@@ -12,9 +12,12 @@ from torch import nn
 from vaekit.likelihoods import Likelihood
 from vaekit.models.base import VAE
 from vaekit.models.layers import Posterior, activate
-from vaekit.models.product import Linear
+from vaekit.models.product import Linear, suits
 from vaekit.models.settings import Image
 from vaekit.seeds import BLOCK
+
+LIGHT = 1 << 17
+"""Values over which additions and the like are not worth a second thread (docs/benchmarks.md)."""
 
 MOST_BLOCKS = 4
 CHUNK_VALUES = 1 << 20
@@ -62,6 +65,11 @@ class MLP(VAE):
     def settings(self) -> dict[str, Any]:
         """The widths of the hidden layers and the activation between them."""
         return {"hidden": self.hidden, "activation": self.activation}
+
+    def is_light(self, rows: int) -> bool:
+        """Whether no layer puts out more than `LIGHT` values, and its products call all threads."""
+        widest = max(self.output.weight.shape[0], math.prod(self.image), *self.hidden, 0)
+        return rows * widest <= LIGHT and suits(self.output.weight)
 
     @property
     def chunk(self) -> int:

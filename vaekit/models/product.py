@@ -10,12 +10,15 @@ same bytes.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from vaekit.devices import together
 
 LARGE = 1 << 22
 """Multiplications from which on the faster product makes up for the longer way to it."""
@@ -67,20 +70,24 @@ class _Product(torch.autograd.Function):
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The product of (N, inputs) and (outputs, inputs), and the bias, by oneDNN."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return result
+    by_onednn: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
+    return together(by_onednn, x, weight, bias, "none", [], "")
 
 
 def _better_by_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         len(x) * weight.numel() >= LARGE
         and x.ndim == 2
-        and x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype == torch.float32
+        and suits(weight)
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
-        and _on_amd()
     )
+
+
+def suits(weight: Tensor) -> bool:
+    """Whether large products with these weights go through oneDNN."""
+    return weight.device.type == "cpu" and weight.dtype == torch.float32 and _on_amd()
 
 
 @functools.cache

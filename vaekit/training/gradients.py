@@ -52,10 +52,15 @@ class Gradients:
         for parameter in self._parameters:
             parameter.grad = None
         parts = self._parts(indices, step, size)
-        sums, means = zip(
-            *(self._backward(x, noise, beta, len(indices)) for x, noise in parts), strict=True
-        )
+        with devices.alone(if_light=self._is_light(min(size, len(indices)))):
+            sums, means = zip(
+                *(self._backward(x, noise, beta, len(indices)) for x, noise in parts), strict=True
+            )
         return sum(sums[1:], sums[0]), torch.cat(means) if len(means) > 1 else means[0]
+
+    def _is_light(self, rows: int) -> bool:
+        plain = self._config.precision == "float32" and not isinstance(self.objective, Compiled)
+        return plain and self._network.is_light(rows)
 
     def _parts(self, indices: Tensor, step: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """What the network sees, and the noise of its latents, part after part."""
