@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vaekit.devices import together
+from vaekit.threads import together
 
 LARGE = 1 << 22
 """Multiplications from which on the faster product makes up for the longer way to it."""

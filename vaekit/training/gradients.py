@@ -17,6 +17,7 @@ from vaekit.data.batches import Batches, dynamic, sent
 from vaekit.evaluation.elbo import TERMS
 from vaekit.models.base import VAE
 from vaekit.reporting import SILENT, Reporter
+from vaekit.threads import alone
 from vaekit.training.compiling import Compiled, Objective, pays
 from vaekit.training.memory import Portion
 
@@ -52,7 +53,7 @@ class Gradients:
         for parameter in self._parameters:
             parameter.grad = None
         parts = self._parts(indices, step, size)
-        with devices.alone(if_light=self._is_light(min(size, len(indices)))):
+        with alone(if_light=self._is_light(min(size, len(indices)))):
             sums, means = zip(
                 *(self._backward(x, noise, beta, len(indices)) for x, noise in parts), strict=True
             )

@@ -20,6 +20,7 @@ from vaekit.data import ImageSet, load_dataset, threads
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
+from vaekit.threads import using_threads
 from vaekit.training import folder as folders
 from vaekit.training import resuming, tensorboard
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
@@ -57,7 +58,7 @@ def train(config: RunConfig, watcher: Watcher | None = None, *, force: bool = Fa
     folders.refuse_unfit(config.output, force=force)
     config, data = prepare(config, watcher)
     folder = folders.choose(config.output, f"{folders.plain_name(config.dataset)}-{config.model}")
-    with folders.claimed(folder), deterministic(device), devices.using_threads(config.threads):
+    with folders.claimed(folder), deterministic(device), using_threads(config.threads):
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, None)
 
@@ -74,7 +75,7 @@ def resume(path: Path, options: Mapping[str, Any], watcher: Watcher | None = Non
     resuming.refuse_misfit(found, config)
     config, data = prepare(config, watcher)
     resuming.refuse_misfit(found, config, data.train.image_shape)
-    folder, arithmetic = found.folder, devices.using_threads(config.threads)
+    folder, arithmetic = found.folder, using_threads(config.threads)
     with folders.claimed(folder, fresh=False), deterministic(device), arithmetic:
         found = resuming.find(path)  # whoever held the folder until now has gone on
         resuming.check(found, data.train, device, watcher)

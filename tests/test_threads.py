@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from tests.training.test_loop import trainer
-from vaekit import devices
-from vaekit.devices import alone, together
+from vaekit import threads
 from vaekit.likelihoods import build_likelihood
 from vaekit.models import mlp
 from vaekit.models.base import build
 from vaekit.objectives.elbo import elbo
+from vaekit.threads import alone, together
 
 
 @pytest.fixture(autouse=True)
 def three_threads() -> Iterator[None]:
-    with devices.using_threads(3):
+    with threads.using_threads(3):
         yield
         assert torch.get_num_threads() == 3
 
@@ -39,7 +39,7 @@ def test_work_that_is_not_light_has_all_the_time() -> None:
 
 
 def test_one_thread_needs_no_rest() -> None:
-    with devices.using_threads(1), alone(if_light=True):
+    with threads.using_threads(1), alone(if_light=True):
         assert together(torch.get_num_threads) == 1
 
 
@@ -74,12 +74,12 @@ def test_small_layers_are_light_for_few_images(
 
 
 @pytest.mark.parametrize(
-    ("options", "threads"),
+    ("options", "number"),
     [({}, 1), ({"precision": "bfloat16"}, 3), ({"model": "conv", "hidden": None}, 3)],
     ids=["mlp", "bfloat16", "conv"],
 )
 def test_steps_of_small_networks_are_light(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], threads: int
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], number: int
 ) -> None:
     monkeypatch.setattr(mlp, "suits", lambda _: True)
     run, seen = trainer(**options), set[int]()
@@ -90,4 +90,4 @@ def test_steps_of_small_networks_are_light(
 
     run.gradients.objective = noting
     run.step(next(run.epoch_batches()))
-    assert seen == {threads}
+    assert seen == {number}
