@@ -150,7 +150,6 @@ def test_on_cuda_whole_steps_become_graphs(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "options", [{}, {"model": "conv", "hidden": None, "channels": (4, 8)}], ids=["mlp", "conv"]
 )
