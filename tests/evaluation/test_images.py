@@ -62,6 +62,18 @@ def test_ssim_of_faint_marks_on_plain_paper_is_exact(paper: float, ink: float) -
     assert float(ssim(a, b)) == pytest.approx(direct, abs=1e-5)
 
 
+@pytest.mark.parametrize(("paper", "other"), [(0.36, 1.0), (0.0, 1.0), (0.3, 0.7), (0.5, 0.51)])
+@pytest.mark.parametrize("rows", [40, 64])
+def test_ssim_of_plain_papers_of_different_grey_is_exact(
+    paper: float, other: float, rows: int
+) -> None:
+    """No variance at all, which is the difference of two large numbers."""
+    a, b = torch.full((1, 1, 64, 64), paper), torch.full((1, 1, 64, 64), paper)
+    b[:, :, :rows] = other
+    direct = direct_ssim(a[0, 0].double().numpy(), b[0, 0].double().numpy(), 11)
+    assert float(ssim(a, b)) == pytest.approx(direct, abs=1e-6)
+
+
 def test_ssim_of_large_images_is_that_of_small_ones() -> None:
     """Over 128 pixels another way to blur is taken."""
     a, b = pair(side=126)

@@ -219,14 +219,14 @@ class ImageStream:
         """Labels as places among the stream's own classes; `classes` are those of its input."""
         if isinstance(done.labels, np.ndarray) and classes is not None:
             places = np.array([*map(self._number, classes), -1])
-            return replace(done, labels=places[done.labels])
+            return replace(done, labels=places[np.maximum(done.labels, -1)])
         if isinstance(done.labels, np.ndarray) and self.classes is None:
             return done
-        numbers = [self._number(None if label == -1 else label) for label in done.labels]
+        numbers = [self._number(label) for label in done.labels]
         return replace(done, labels=np.array(numbers, np.int64))
 
     def _number(self, label: Label) -> int:
-        if label is None:
+        if label is None or (not isinstance(label, str) and label < 0):
             return -1
         if self.classes is None:
             return int(label)
