@@ -195,6 +195,16 @@ def test_many_images_come_in_order(give, picture):
     assert [int(name[-7:-4]) for name in got.names] == list(range(150))
 
 
+def test_a_label_below_zero_is_none_alone_and_among_others(tmp_path, picture):
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, *SHAPE), np.uint8), y=np.array([-1, 2, -3, 0]))
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(picture(1))
+    alone = taken(tmp_path / "x.npz")
+    assert alone.words == [None, 2, None, 0]
+    mixed = taken(tmp_path / "x.npz", tmp_path / "cat" / "1.png")
+    assert mixed.words == [None, "2", None, "0", "cat"]
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 256])
 def test_chunks_are_as_large_as_was_asked(tmp_path, chunk):
     """Files come in sixteens and arrays in thousands, whatever a model takes at once."""
