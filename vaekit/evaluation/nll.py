@@ -60,7 +60,9 @@ def log_likelihood(
         numbers = range(start + first, start + first + images)
         noises = _noises(numbers, samples, together, network.latent_dim, seed)
         counted = _counted(noises, count, task)
-        bound = _running_bound(network, _filled(x[part], images), _padded(q[part], images), counted)
+        bound = _running_bound(
+            network, inference.filled(x[part], images), _padded(q[part], images), counted
+        )
         found.append(bound[:count] - math.log(samples))
     return torch.cat(found) if found else torch.empty(0, dtype=torch.float64)
 
@@ -115,11 +117,6 @@ def _counted(noises: Iterator[Tensor], images: int, task: Task | None) -> Iterat
             task.advance(images * noise.shape[1])
 
 
-def _filled(x: Tensor, count: int) -> Tensor:
-    """Black images where there is none."""
-    return torch.cat([x, x.new_zeros(count - len(x), *x.shape[1:])])
-
-
 def _padded(q: Normal, count: int) -> Normal:
     """Rows of the prior where there is no image."""
-    return Normal(_filled(q.mean, count), _filled(q.logvar, count))
+    return Normal(inference.filled(q.mean, count), inference.filled(q.logvar, count))

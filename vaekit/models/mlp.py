@@ -68,7 +68,7 @@ class MLP(VAE):
 
     def is_light(self, rows: int) -> bool:
         """Whether no layer puts out more than `LIGHT` values, and its products call all threads."""
-        widest = max(self.output.weight.shape[0], math.prod(self.image), *self.hidden, 0)
+        widest = max(self.output.weight.shape[0], math.prod(self.image), *self.hidden)
         return rows * widest <= LIGHT and suits(self.output.weight)
 
     @property
