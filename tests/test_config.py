@@ -10,23 +10,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vaekit.config import RECIPES, RunConfig, as_yaml, facts, flag, recipe_names, resolve
+from vaekit.config import RECIPES, RunConfig, as_yaml, facts, flag, recipe_names, resolve_config
 from vaekit.errors import UsageError
-from vaekit.yaml_files import LONGEST, read_yaml, yaml_text
+from vaekit.yaml_files import LONGEST_YAML, read_yaml, yaml_text
 
 GROUPS = {"Data", "Model", "Loss", "Run", "Output"}
 
 
 def settled(text: str = "", /, **options: Any) -> RunConfig:
     Path("run.yaml").write_text(text, encoding="utf-8")
-    return resolve(options, environ={}, config="run.yaml")
+    return resolve_config(options, environ={}, config="run.yaml")
 
 
 def refusal(text: str | bytes = "", /, **options: Any) -> str:
     """The one line that such a YAML file, or such options, are refused with."""
     Path("run.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UsageError) as caught:
-        resolve(options, environ={}, config="run.yaml")
+        resolve_config(options, environ={}, config="run.yaml")
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 600
@@ -43,7 +43,7 @@ LAYERS = ("recipe", "config", "environment", "flag")
 def test_of_two_places_the_nearer_one_wins(weak: int, strong: int) -> None:
     Path("run.yaml").write_text("epochs: 101\n", encoding="utf-8")
     given = {LAYERS[weak], LAYERS[strong]}
-    config = resolve(
+    config = resolve_config(
         {"epochs": 303} if "flag" in given else {},
         environ={"VAEKIT_EPOCHS": "202"} if "environment" in given else {},
         config="run.yaml" if "config" in given else None,
@@ -53,21 +53,21 @@ def test_of_two_places_the_nearer_one_wins(weak: int, strong: int) -> None:
 
 
 def test_what_no_place_says_has_its_default() -> None:
-    assert resolve({}, environ={}) == RunConfig()
+    assert resolve_config({}, environ={}) == RunConfig()
 
 
 def test_a_weaker_place_still_speaks_for_what_the_stronger_leaves_open() -> None:
-    config = resolve({"lr": 0.5}, environ={"VAEKIT_BETA": "2"}, recipe="cifar10-conv-small")
+    config = resolve_config({"lr": 0.5}, environ={"VAEKIT_BETA": "2"}, recipe="cifar10-conv-small")
     assert (config.lr, config.beta, config.epochs, config.norm) == (0.5, 2.0, 15, "none")
 
 
 def test_a_flag_that_was_not_given_hides_nothing() -> None:
-    assert resolve({"epochs": None}, environ={"VAEKIT_EPOCHS": "7"}).epochs == 7
+    assert resolve_config({"epochs": None}, environ={"VAEKIT_EPOCHS": "7"}).epochs == 7
 
 
 def test_environment_counts_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAEKIT_LATENT_DIM", "9")
-    assert resolve({}).latent_dim == 9
+    assert resolve_config({}).latent_dim == 9
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_environment_counts_on_the_command_line(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_variables_are_read_as_flags_are(name: str, text: str, value: object) -> None:
-    config = resolve({}, environ={f"VAEKIT_{name.upper()}": text})
+    config = resolve_config({}, environ={f"VAEKIT_{name.upper()}": text})
     assert getattr(config, name) == value
 
 
 @pytest.mark.parametrize("name", ["epochs", "lr", "grayscale", "image_size", "ema"])
 def test_a_bad_variable_is_named_as_it_was_written(name: str) -> None:
     with pytest.raises(UsageError, match=f"VAEKIT_{name.upper()} = 'pear'"):
-        resolve({}, environ={f"VAEKIT_{name.upper()}": "pear"})
+        resolve_config({}, environ={f"VAEKIT_{name.upper()}": "pear"})
 
 
 # The fields themselves.
@@ -116,7 +116,7 @@ def test_every_option_says_what_it_is(name: str) -> None:
      ([400, 300], (400, 300)), ([], ()), ((5,), (5,))],
 )  # fmt: skip
 def test_layers_are_taken_in_every_form_people_write(given: object, value: object) -> None:
-    assert resolve({"hidden": given}, environ={}).hidden == value
+    assert resolve_config({"hidden": given}, environ={}).hidden == value
 
 
 @pytest.mark.parametrize("text", ["hidden: 400,400", "hidden: [400, 400]", "hidden: '400, 400'"])
@@ -135,7 +135,7 @@ def test_layers_that_are_no_widths_are_refused(given: object) -> None:
      ([48, 64], (48, 64)), ((48, 64), (48, 64))],
 )  # fmt: skip
 def test_image_sizes_are_height_by_width(given: object, value: object) -> None:
-    assert resolve({"image_size": given}, environ={}).image_size == value
+    assert resolve_config({"image_size": given}, environ={}).image_size == value
 
 
 @pytest.mark.parametrize("given", ["0", "x", "64x", "x64", "1x2x3", "-1x4", "6.5", True, [1, 2, 3]])
@@ -145,7 +145,7 @@ def test_image_sizes_that_are_none_are_refused(given: object) -> None:
 
 @pytest.mark.parametrize("given", ["learned", "optimal", "0.5", 0.5, 2])
 def test_sigma_is_a_number_or_one_of_two_words(given: object) -> None:
-    sigma = resolve({"sigma": given}, environ={}).sigma
+    sigma = resolve_config({"sigma": given}, environ={}).sigma
     assert sigma == (given if given in ("learned", "optimal") else float(str(given)))
 
 
@@ -251,15 +251,15 @@ def test_yaml_that_is_no_flat_list_of_options_is_refused_in_a_line(attack: str |
 
 
 def test_a_file_too_large_for_a_config_is_not_read_whole() -> None:
-    assert "larger than" in refusal(b"# " + b"x" * LONGEST)
+    assert "larger than" in refusal(b"# " + b"x" * LONGEST_YAML)
 
 
 def test_a_missing_config_is_named() -> None:
     with pytest.raises(UsageError, match=r"cannot read missing\.yaml: No such file"):
-        resolve({}, environ={}, config="missing.yaml")
+        resolve_config({}, environ={}, config="missing.yaml")
     Path("folder.yaml").mkdir()
     with pytest.raises(UsageError, match=r"cannot read folder\.yaml: Is a directory"):
-        resolve({}, environ={}, config="folder.yaml")
+        resolve_config({}, environ={}, config="folder.yaml")
 
 
 # Row 58: what is misspelt is answered with what was meant.
@@ -288,14 +288,14 @@ def test_an_option_of_python_that_is_misspelt_is_named() -> None:
 @pytest.mark.parametrize("name", ["cifar-conv", "../config", "/etc/passwd", "", "mlp-config.yaml"])
 def test_only_recipes_in_the_list_are_opened(name: str) -> None:
     with pytest.raises(UsageError, match="unknown recipe") as caught:
-        resolve({}, environ={}, recipe=name)
+        resolve_config({}, environ={}, recipe=name)
     assert "cifar10-conv" in str(caught.value)
 
 
 def test_a_name_with_braces_is_repeated_as_it_is() -> None:
     Path("{name}.yaml").write_text("epochs: no\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"epochs in \{name\}\.yaml = False"):
-        resolve({}, environ={}, config="{name}.yaml")
+        resolve_config({}, environ={}, config="{name}.yaml")
 
 
 # as_yaml and --config are each other's inverse.
@@ -337,7 +337,7 @@ CONFIGS = st.fixed_dictionaries(
 def test_a_config_that_is_written_out_is_read_back_the_same(values: dict[str, Any]) -> None:
     config = RunConfig(**values)
     Path("again.yaml").write_text(as_yaml(config, "heading"), encoding="utf-8")
-    assert resolve({}, environ={}, config="again.yaml") == config
+    assert resolve_config({}, environ={}, config="again.yaml") == config
 
 
 @given(st.one_of(TEXTS, st.booleans(), st.integers(), st.floats(-1e300, 1e300), st.none()))

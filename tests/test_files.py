@@ -181,7 +181,7 @@ def test_the_cache_is_where_the_platform_keeps_caches(
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
 def test_a_write_that_fails_says_for_which_file() -> None:
     """The system names none, and the temporary name means nothing to anyone."""
-    mine = files.naming(Path("mine.bin"))
+    mine = files.errors_naming_file(Path("mine.bin"))
     with pytest.raises(OSError, match="No space left") as caught, mine, FULL.open("wb") as file:
         file.write(b"content")
     assert caught.value.filename == "mine.bin"

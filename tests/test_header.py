@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vaekit.errors import ModelFileError
-from vaekit.header import FORMAT_VERSION, LONGEST, ModelFile, read, sha256
+from vaekit.header import FORMAT_VERSION, LONGEST_HEADER, ModelFile, read_model_file, sha256
 
 FILE = Path("strange.safetensors")
 
@@ -55,7 +55,7 @@ def refusal(content: bytes | None = None) -> str:
     if content is not None:
         FILE.write_bytes(content)
     with pytest.raises(ModelFileError) as caught:
-        read(FILE)
+        read_model_file(FILE)
     message = str(caught.value)
     assert str(FILE) in message
     assert caught.value.exit_code == 3
@@ -63,7 +63,7 @@ def refusal(content: bytes | None = None) -> str:
 
 
 def test_a_good_file_says_what_it_is(tiny_model: Path) -> None:
-    file = read(tiny_model)
+    file = read_model_file(tiny_model)
     assert isinstance(file, ModelFile)
     assert file.path == tiny_model
     assert file.size == tiny_model.stat().st_size
@@ -115,8 +115,8 @@ def test_the_header_is_sorted_and_aligned(tiny_model: Path) -> None:
 
 def test_a_header_is_read_without_torch(tiny_model: Path) -> None:
     code = (
-        "import sys\nfrom vaekit.header import read\n"
-        f"assert read({str(tiny_model)!r}).header.model.name == 'mlp'\n"
+        "import sys\nfrom vaekit.header import read_model_file\n"
+        f"assert read_model_file({str(tiny_model)!r}).header.model.name == 'mlp'\n"
         "print(sorted({'torch', 'numpy', 'safetensors'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -146,7 +146,7 @@ def test_bytes_after_the_last_tensor_are_refused(tiny_model: Path) -> None:
 # Row 28: a header without end.
 
 
-@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, LONGEST + 1])
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, LONGEST_HEADER + 1])
 def test_a_header_length_without_sense_is_refused_before_it_is_allocated(length: int) -> None:
     FILE.write_bytes(struct.pack("<Q", length) + b"{}")
     tracemalloc.start()
@@ -332,7 +332,7 @@ def test_a_mutated_header_is_refused_or_read_and_nothing_else(
         content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     FILE.write_bytes(content)
     with contextlib.suppress(ModelFileError):
-        assert isinstance(read(FILE), ModelFile)
+        assert isinstance(read_model_file(FILE), ModelFile)
 
 
 def test_what_cannot_be_opened_is_named() -> None:
@@ -345,4 +345,4 @@ def test_a_folder_of_a_run_is_told_where_its_model_is(tiny_run: Path) -> None:
     with pytest.raises(
         ModelFileError, match=r"is a folder; the model in it is .*model\.safetensors"
     ):
-        read(tiny_run)
+        read_model_file(tiny_run)

@@ -106,9 +106,18 @@ def test_the_version_has_one_source() -> None:
 
 # The rooms: imports point down only. The same rule as import-linter's, which may not be installed.
 
-CONTRACTS = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-LAYERS = [[room.strip() for room in line.split("|")] for line in CONTRACTS[0]["layers"]]
-LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+PROJECT_SETTINGS = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
+CONTRACTS = [
+    (contract["containers"][0].removeprefix("vaekit").lstrip("."), contract["layers"])
+    for contract in PROJECT_SETTINGS["tool"]["importlinter"]["contracts"]
+    if contract["type"] == "layers"
+]
+
+
+def levels(layers: list[str]) -> dict[str, int]:
+    """The level of each room of a container, the top one first."""
+    rooms = enumerate(line.split("|") for line in layers)
+    return {room.strip(): level for level, names in rooms for room in names}
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -136,25 +145,67 @@ def uses(path: Path) -> set[str]:
     return found
 
 
-def room_of(name: str) -> str:
-    return name.removeprefix("vaekit.").split(".")[0]
+def room_of(name: str, container: str = "") -> str:
+    """The room of a container that a module is in; empty where it is in none."""
+    inside = f"{container}." if container else ""
+    name = name.removeprefix("vaekit.")
+    return name.removeprefix(inside).split(".")[0] if name.startswith(inside) else ""
 
 
-@pytest.mark.parametrize(("name", "path"), [(n, p) for n, p in modules() if room_of(n) in LEVEL])
-def test_imports_point_down_only(name: str, path: Path) -> None:
-    here = room_of(name)
-    for used in uses(path):
-        room = room_of(used) if used.startswith("vaekit.") else ""
-        if room in LEVEL and room != here:
-            assert LEVEL[room] > LEVEL[here], f"{name} imports {used}"
+@pytest.mark.parametrize(
+    ("container", "layers"), CONTRACTS, ids=[c or "vaekit" for c, _ in CONTRACTS]
+)
+def test_imports_point_down_only(container: str, layers: list[str]) -> None:
+    level = levels(layers)
+    for name, path in modules():
+        here = room_of(name, container)
+        for used in uses(path):
+            room = room_of(used, container) if used.startswith("vaekit.") else ""
+            if here in level and room in level and room != here:
+                assert level[room] > level[here], f"{name} imports {used}"
 
 
-def test_every_room_has_its_place_in_the_rule() -> None:
+@pytest.mark.parametrize(
+    ("container", "layers"), CONTRACTS, ids=[c or "vaekit" for c, _ in CONTRACTS]
+)
+def test_every_room_has_its_place_in_the_rule(container: str, layers: list[str]) -> None:
     """Else a new room would be bound by nothing."""
-    rooms = {room_of(name) for name, _ in modules()} - {"", "__main__"}
-    assert rooms == set(LEVEL)
+    rooms = {room_of(name, container) for name, _ in modules() if name != container}
+    assert rooms - {"", "__main__"} == set(levels(layers))
 
 
 @pytest.mark.parametrize(("name", "path"), [(n, p) for n, p in modules() if room_of(n) != "cli"])
 def test_only_the_command_line_knows_the_terminal(name: str, path: Path) -> None:
     assert not {used.split(".")[0] for used in uses(path)} & {"typer", "rich", "click"}
+
+
+# One name, one thing: a search for a name leads to one place.
+
+SAME_BY_DESIGN = {"command", "TAKES"}
+"""Every command module has its function `command`, and many the formats that it writes."""
+
+
+def public_names(path: Path) -> set[str]:
+    """The public names that a module defines itself."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return {name for name in found if not name.startswith("_")}
+
+
+def test_a_public_name_is_defined_in_one_module() -> None:
+    homes: dict[str, list[str]] = {}
+    for name, path in modules():
+        for public in public_names(path) - SAME_BY_DESIGN:
+            homes.setdefault(public, []).append(name)
+    assert {public: found for public, found in homes.items() if len(found) > 1} == {}
+
+
+def test_a_file_name_is_used_once() -> None:
+    names = [path.name for _, path in modules() if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))

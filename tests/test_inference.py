@@ -16,7 +16,7 @@ import vaekit as package
 from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.inference import Model, as_floats, between
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import build
+from vaekit.models.vae import build
 
 
 @pytest.fixture(scope="module")

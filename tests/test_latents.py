@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from vaekit.errors import DataError, UsageError
 from vaekit.latents import read_latents
-from vaekit.output.forms import RECORDS, Target
+from vaekit.output.formats import RECORDS, Target
+from vaekit.output.latent_records import open_record_writer
 from vaekit.output.projector import open_projector
-from vaekit.output.records import open_records
 
 rng = np.random.default_rng(0)
 Z = rng.normal(size=(2500, 12)).astype(np.float32)
@@ -30,7 +30,7 @@ FEW = Z[:3]
 
 
 def store(path, z=Z, form=None, **options):
-    with open_records(
+    with open_record_writer(
         Target(path, form or path.suffix[1:]), width=z.shape[1], classes=("cat",), **options
     ) as out:
         for start in range(0, len(z), 700):
@@ -284,7 +284,7 @@ def test_bad_latents_say_where_and_what(content, message):
 
 
 def test_an_unbounded_record_ends(monkeypatch):
-    monkeypatch.setattr("vaekit.latents.text.LONGEST", 1000)
+    monkeypatch.setattr("vaekit.latents.text.LONGEST_LINE", 1000)
     with pytest.raises(DataError, match="line 1: is too long a record"):
         chunks('{"z":[\n' + "1,\n" * 1000 + "1]}")
     with pytest.raises(DataError, match="line 1: is too long a record"):

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from vaekit.config import RunConfig, recipe_names, resolve
-from vaekit.models.base import parameter_count
-from vaekit.training.plan import network_of, settle
+from vaekit.config import RunConfig, recipe_names, resolve_config
+from vaekit.models.vae import parameter_count
+from vaekit.training.defaults import network_of, settle
 
 IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "svhn": (32, 32, 3)}
 
@@ -41,7 +41,7 @@ every_recipe = pytest.mark.parametrize("name", recipe_names())
 
 
 def settled(name: str) -> RunConfig:
-    config = resolve({}, environ={}, recipe=name)
+    config = resolve_config({}, environ={}, recipe=name)
     return settle(config, IMAGES[config.dataset], config.dataset)
 
 

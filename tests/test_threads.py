@@ -13,7 +13,7 @@ from tests.training.test_loop import trainer
 from vaekit import threads
 from vaekit.likelihoods import build_likelihood
 from vaekit.models import mlp
-from vaekit.models.base import build
+from vaekit.models.vae import build
 from vaekit.objectives.elbo import elbo
 from vaekit.threads import alone, together
 

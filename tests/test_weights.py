@@ -23,11 +23,18 @@ from safetensors.torch import load_file
 
 import vaekit as package
 from vaekit.errors import ModelFileError, VaekitError
-from vaekit.header import ModelHeader, read, sha256
+from vaekit.header import ModelHeader, read_model_file, sha256
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import build
+from vaekit.models.vae import build
 from vaekit.registry import LIKELIHOODS, MODELS
-from vaekit.weights import LikelihoodSpec, likelihood_of, load, save, specification, to_bytes
+from vaekit.weights import (
+    LikelihoodSpec,
+    likelihood_of,
+    load_weights,
+    save,
+    specification,
+    to_bytes,
+)
 
 CPU = torch.device("cpu")
 FILE = Path("other.safetensors")
@@ -35,13 +42,15 @@ FILE = Path("other.safetensors")
 
 def refusal(path: Path = FILE) -> str:
     with pytest.raises(ModelFileError) as caught:
-        load(path, CPU)
+        load_weights(path, CPU)
     assert str(path) in str(caught.value)
     return str(caught.value)
 
 
 def header_like(path: Path, **changes: Any) -> ModelHeader:
-    return ModelHeader.model_validate({**read(path).header.model_dump(mode="json"), **changes})
+    return ModelHeader.model_validate(
+        {**read_model_file(path).header.model_dump(mode="json"), **changes}
+    )
 
 
 def rewritten(
@@ -50,7 +59,7 @@ def rewritten(
     values: Callable[[dict[str, Any]], Any] = lambda values: None,
 ) -> Path:
     """A copy of a model file whose tensors or whose header someone changed."""
-    tensors, header = load_file(path), read(path).header.model_dump(mode="json")
+    tensors, header = load_file(path), read_model_file(path).header.model_dump(mode="json")
     state(tensors)
     values(header)
     FILE.write_bytes(to_bytes({"vaekit": header}, tensors))
@@ -58,7 +67,7 @@ def rewritten(
 
 
 def test_what_is_saved_is_what_is_loaded(tiny_model: Path) -> None:
-    file, network = load(tiny_model, CPU)
+    file, network = load_weights(tiny_model, CPU)
     again = header_like(tiny_model)
     save(FILE, again, network.state_dict())
     assert FILE.read_bytes() == tiny_model.read_bytes()
@@ -82,7 +91,7 @@ def test_every_model_with_every_likelihood_comes_back_the_same(
         likelihood=spec.model_dump(),
     )
     save(FILE, header, network.state_dict())
-    loaded = load(FILE, CPU)[1]
+    loaded = load_weights(FILE, CPU)[1]
     z = torch.linspace(-1, 1, 8).reshape(2, 4)
     assert torch.equal(loaded.mean(z), network.mean(z))
     assert likelihood_of(spec).settings == made.settings
@@ -91,7 +100,7 @@ def test_every_model_with_every_likelihood_comes_back_the_same(
 
 def test_other_programs_can_open_the_file(tiny_model: Path) -> None:
     tensors = load_file(tiny_model)
-    network = load(tiny_model, CPU)[1]
+    network = load_weights(tiny_model, CPU)[1]
     assert {n: v.shape for n, v in tensors.items()} == {
         n: v.shape for n, v in network.state_dict().items()
     }
@@ -107,7 +116,7 @@ def test_five_processes_write_the_same_bytes(tiny_model: Path) -> None:
     """safetensors alone would order its metadata anew in each of them."""
     code = (
         "import sys, hashlib, torch\nfrom vaekit import weights\n"
-        f"file, network = weights.load({str(tiny_model)!r}, torch.device('cpu'))\n"
+        f"file, network = weights.load_weights({str(tiny_model)!r}, torch.device('cpu'))\n"
         "values = {'vaekit': file.header.model_dump(mode='json'), 'b': 1, 'a': 2, 'c': 3}\n"
         "print(hashlib.sha256(weights.to_bytes(values, network.state_dict())).hexdigest())\n"
     )
@@ -240,14 +249,14 @@ def test_weights_that_are_not_finite_are_refused_unless_asked_for(
     rewritten(tiny_model, lambda state: state["output.bias"].index_fill_(0, torch.tensor(3), value))
     assert "tensor output.bias holds NaN or infinity" in refusal()
     assert "--allow-nonfinite" in refusal()
-    network = load(FILE, CPU, allow_nonfinite=True)[1]
+    network = load_weights(FILE, CPU, allow_nonfinite=True)[1]
     assert not torch.isfinite(network.output.bias[3])
     assert package.load(FILE, "cpu", allow_nonfinite=True).latent_dim == 4
 
 
 def test_tensors_of_another_precision_are_taken_as_the_networks_own(tiny_model: Path) -> None:
     rewritten(tiny_model, lambda state: state.update({k: v.double() for k, v in state.items()}))
-    network = load(FILE, CPU)[1]
+    network = load_weights(FILE, CPU)[1]
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
@@ -271,7 +280,7 @@ def test_saving_over_the_file_that_is_open_leaves_the_reader_with_the_old_one(
 def test_a_model_file_can_be_read_by_whom_the_umask_allows(
     tiny_model: Path, umask: int, mode: int
 ) -> None:
-    network = load(tiny_model, CPU)[1]
+    network = load_weights(tiny_model, CPU)[1]
     before = os.umask(umask)
     try:
         save(FILE, header_like(tiny_model), network.state_dict())
@@ -284,7 +293,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_else(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(tiny_model, FILE)
-    network = load(tiny_model, CPU)[1]
+    network = load_weights(tiny_model, CPU)[1]
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -346,7 +355,7 @@ def test_nothing_in_the_package_unpickles() -> None:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 called = (node.value.id, node.attr)
                 assert called not in {("torch", "load"), ("torch", "save")} or (
-                    path.name == "features.py"
+                    path.name == "image_features.py"
                 ), path
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 assert "weights_only=True" in ast.unparse(node)

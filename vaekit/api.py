@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vaekit.config import resolve
-from vaekit.training.run import resume as resume_training
-from vaekit.training.run import train as run_training
-from vaekit.training.watching import Watcher
+from vaekit.config import resolve_config
+from vaekit.training.run import resume_training as resume_training
+from vaekit.training.run import run_training as run_training
+from vaekit.training.watcher import Watcher
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
     plain = {name: _plain(value) for name, value in options.items()}
     if resume is not None:
         return resume_training(Path(resume), plain, watcher).model
-    settled = resolve(plain, environ={}, config=config, recipe=recipe)
+    settled = resolve_config(plain, environ={}, config=config, recipe=recipe)
     return run_training(settled, watcher, force=force).model
 
 

@@ -2,11 +2,11 @@
 
 A field here is an option everywhere: the flag `--latent-dim`, the YAML key `latent_dim`, the
 variable `VAEKIT_LATENT_DIM`, the keyword of `vaekit.train` and the row in the docs all come from
-it. A field that is None is chosen when the images are known (`vaekit.training.plan`).
+it. A field that is None is chosen when the images are known (`vaekit.training.defaults`).
 
     >>> RunConfig(latent_dim=8).latent_dim
     8
-    >>> resolve({"beta": 4.0}, environ={"VAEKIT_BETA": "2", "VAEKIT_HIDDEN": "64,64"}).hidden
+    >>> resolve_config({"beta": 4.0}, environ={"VAEKIT_BETA": "2", "VAEKIT_HIDDEN": "64,64"}).hidden
     (64, 64)
 """
 
@@ -203,7 +203,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def resolve(
+def resolve_config(
     options: Mapping[str, Any],
     *,
     environ: Mapping[str, str] | None = None,

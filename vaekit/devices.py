@@ -7,7 +7,7 @@ import torch
 from vaekit.errors import UsageError
 
 
-def available() -> list[str]:
+def available_devices() -> list[str]:
     """The devices this machine has, the preferred one first."""
     found = []
     if torch.cuda.is_available():
@@ -17,9 +17,9 @@ def available() -> list[str]:
     return [*found, "cpu"]
 
 
-def choose(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto") -> torch.device:
     """The device of that name; `auto` is cuda, then mps, then cpu."""
-    devices = available()
+    devices = available_devices()
     if name == "auto":
         return torch.device(devices[0])
     wanted = "cuda:0" if name == "cuda" else name
@@ -33,10 +33,10 @@ def exact(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def describe(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """What to call it in front of people.
 
-    >>> describe(torch.device("cpu"))
+    >>> describe_device(torch.device("cpu"))
     'cpu'
     """
     if device.type == "cuda":

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-LONGEST_NAME = 200
+LONGEST_FILE_NAME = 200
 """Bytes of a file's name that a temporary name repeats; file systems take 255 in all."""
 
 TEMPORARY = ".part"
@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     too. On any failure the temporary file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with naming(path):
+    with errors_naming_file(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY)
         temporary = Path(name)
         try:
@@ -71,7 +71,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
+def errors_naming_file(path: Path) -> Iterator[None]:
     """Let a failed write say which file it was for.
 
     The system names no file once it is open, and a temporary name says nothing to people.
@@ -97,7 +97,7 @@ def remove_leftovers(path: Path) -> None:
 
 def _prefix(path: Path) -> str:
     """The beginning of a temporary name beside `path`, which leaves room for the rest of it."""
-    return f".{path.name}." if len(os.fsencode(path.name)) <= LONGEST_NAME else ".long-name."
+    return f".{path.name}." if len(os.fsencode(path.name)) <= LONGEST_FILE_NAME else ".long-name."
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -24,10 +24,10 @@ from vaekit import registry
 from vaekit.errors import ModelFileError
 
 FORMAT_VERSION = 1
-LONGEST = 16 * 1024 * 1024
+LONGEST_HEADER = 16 * 1024 * 1024
 """Bytes of the largest header that is read: a vaekit header has some tens of thousands."""
 
-MOST_VALUES = 1 << 18
+MOST_HEADER_VALUES = 1 << 18
 """Values in the largest header: read, each may take a hundred times the room it has in the file."""
 
 ITEM_SIZES = {
@@ -109,7 +109,7 @@ class TensorPlace:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TensorLayout:
     """A safetensors file that was found sound: what it says, and where its tensors lie."""
 
     path: Path
@@ -135,14 +135,14 @@ class ModelFile:
         return said if isinstance(said, int) and 0 <= said <= held else held
 
 
-def read(path: str | os.PathLike[str]) -> ModelFile:
+def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     """Read and check the header of a model file, without torch and without the tensors."""
     layout = read_layout(path)
     header = _model_header(layout.path, layout.metadata)
     return ModelFile(layout.path, header, layout.tensors, layout.size)
 
 
-def read_layout(path: str | os.PathLike[str]) -> Layout:
+def read_layout(path: str | os.PathLike[str]) -> TensorLayout:
     """Read and check the layout of any safetensors file."""
     path = Path(path)
     try:
@@ -157,7 +157,7 @@ def read_layout(path: str | os.PathLike[str]) -> Layout:
         raise ModelFileError(f"{path}: {_why_unreadable(path, error)}") from None
     metadata = entries.pop("__metadata__", None)
     tensors = _places(path, entries, size - 8 - length)
-    return Layout(path, metadata if isinstance(metadata, dict) else {}, tensors, size)
+    return TensorLayout(path, metadata if isinstance(metadata, dict) else {}, tensors, size)
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:
@@ -192,7 +192,7 @@ def _header_length(path: Path, start: bytes, size: int) -> int:
     if len(start) < 8:
         raise ModelFileError(f"{path}: file is truncated ({size} bytes)")
     length = int(struct.unpack("<Q", start)[0])
-    if length > LONGEST:
+    if length > LONGEST_HEADER:
         raise ModelFileError(
             f"{path} is not a safetensors file: its header claims {length:,} bytes"
         )
@@ -204,8 +204,10 @@ def _header_length(path: Path, start: bytes, size: int) -> int:
 def read_json(path: Path, content: bytes | str, what: str) -> dict[str, Any]:
     """A JSON object out of a file's text, or an error that names the file."""
     text = content if isinstance(content, str) else content.decode("latin-1")
-    if sum(map(text.count, ",[{")) > MOST_VALUES:
-        raise ModelFileError(f"{path}: its {what} holds over {MOST_VALUES:,} values: refused")
+    if sum(map(text.count, ",[{")) > MOST_HEADER_VALUES:
+        raise ModelFileError(
+            f"{path}: its {what} holds over {MOST_HEADER_VALUES:,} values: refused"
+        )
     try:
         value = json.loads(content, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):

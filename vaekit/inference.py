@@ -19,10 +19,10 @@ from vaekit import devices, weights
 from vaekit.errors import DataError, UsageError
 from vaekit.gaussian import Normal
 from vaekit.header import ModelHeader
-from vaekit.models.base import VAE, evaluating
+from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
 
-Images = np.ndarray[Any, Any] | Tensor
+ImageBatch = np.ndarray[Any, Any] | Tensor
 
 HELD = 1024
 """Images held at a time, unless more or fewer are asked for."""
@@ -37,7 +37,9 @@ def load(
         model = vaekit.load("model.safetensors")
         pictures = model.sample(64)
     """
-    file, network = weights.load(path, devices.choose(device), allow_nonfinite=allow_nonfinite)
+    file, network = weights.load_weights(
+        path, devices.choose_device(device), allow_nonfinite=allow_nonfinite
+    )
     return Model(network, file.header, Path(path))
 
 
@@ -90,7 +92,7 @@ class Model:
         return _latents(self.network, temperature * noise, self.network.prior.sample)
 
     def embed(
-        self, images: Images, *, sample: bool = False, seed: int = 0, start: int = 0
+        self, images: ImageBatch, *, sample: bool = False, seed: int = 0, start: int = 0
     ) -> Tensor:
         """The latents of images: posterior means, or with `sample` one draw from each posterior.
 
@@ -104,7 +106,7 @@ class Model:
         stop = start + len(posterior.mean)
         return posterior.sample(normal_rows(start, stop, self.latent_dim, seed, "posterior"))
 
-    def posterior(self, images: Images) -> Normal:
+    def posterior(self, images: ImageBatch) -> Normal:
         """Means and log-variances of q(z|x)."""
         found = [encode(self.network, self._batch(part)) for part in self._pieces(images)]
         mean = torch.cat([q.mean for q in found])
@@ -119,7 +121,7 @@ class Model:
             )
         return decode(self.network, z)
 
-    def reconstruct(self, images: Images, *, sample: bool = False, seed: int = 0) -> Tensor:
+    def reconstruct(self, images: ImageBatch, *, sample: bool = False, seed: int = 0) -> Tensor:
         """Images through the latents and back."""
         return self.decode(self.embed(images, sample=sample, seed=seed))
 
@@ -161,7 +163,7 @@ class Model:
         for start in range(0, max(1, len(images)), self.held()):
             yield images[start : start + self.held()]
 
-    def _batch(self, images: Images) -> Tensor:
+    def _batch(self, images: ImageBatch) -> Tensor:
         x = as_floats(images)
         height, width, channels = self.network.image
         if tuple(x.shape[1:]) != (channels, height, width):

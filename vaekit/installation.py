@@ -117,7 +117,7 @@ def _device_checks() -> Iterator[Check]:
 
 
 def _devices() -> list[str]:
-    return list(importlib.import_module("vaekit.devices").available())
+    return list(importlib.import_module("vaekit.devices").available_devices())
 
 
 def _description(name: str) -> str:
@@ -168,7 +168,7 @@ def _training_step(device: str) -> float:
     import torch
 
     from vaekit.likelihoods import build_likelihood
-    from vaekit.models.base import build
+    from vaekit.models.vae import build
     from vaekit.objectives.elbo import elbo
 
     likelihood = build_likelihood("bce")
@@ -187,7 +187,7 @@ def _training_step(device: str) -> float:
 def _place(folder: Path) -> str:
     """Whether files can be made there, and how much room is left."""
     folder.mkdir(parents=True, exist_ok=True)
-    with files.naming(folder), tempfile.TemporaryFile(dir=folder) as file:
+    with files.errors_naming_file(folder), tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"\0")
         file.flush()
     free = shutil.disk_usage(folder).free

@@ -32,17 +32,17 @@ OBJECTIVES = {
     "elbo": "vaekit.objectives.elbo:elbo",
 }
 DATASETS = {
-    "digits": "vaekit.data.digits:open_digits",
-    "shapes": "vaekit.data.shapes:open_shapes",
-    "mnist": "vaekit.data.idx:open_mnist",
-    "fashion-mnist": "vaekit.data.idx:open_fashion_mnist",
-    "kmnist": "vaekit.data.idx:open_kmnist",
-    "cifar10": "vaekit.data.cifar:open_cifar10",
-    "cifar100": "vaekit.data.cifar:open_cifar100",
-    "svhn": "vaekit.data.named:open_svhn",
-    "stl10": "vaekit.data.named:open_stl10",
-    "celeba": "vaekit.data.named:open_celeba",
-    "dsprites": "vaekit.data.named:open_dsprites",
+    "digits": "vaekit.data.datasets.digits:open_digits",
+    "shapes": "vaekit.data.datasets.shapes:open_shapes",
+    "mnist": "vaekit.data.datasets.mnist:open_mnist",
+    "fashion-mnist": "vaekit.data.datasets.mnist:open_fashion_mnist",
+    "kmnist": "vaekit.data.datasets.mnist:open_kmnist",
+    "cifar10": "vaekit.data.datasets.cifar:open_cifar10",
+    "cifar100": "vaekit.data.datasets.cifar:open_cifar100",
+    "svhn": "vaekit.data.datasets.named:open_svhn",
+    "stl10": "vaekit.data.datasets.named:open_stl10",
+    "celeba": "vaekit.data.datasets.named:open_celeba",
+    "dsprites": "vaekit.data.datasets.named:open_dsprites",
 }
 _TABLES = {
     "model": MODELS,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 _resting = 0
 """Threads that one of them works without, until there is something large to do."""
@@ -49,7 +49,7 @@ def alone(*, if_light: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def together(work: Callable[..., Result], *given: Any) -> Result:
+def together(work: Callable[..., _Result], *given: Any) -> _Result:
     """Do it with all threads, those too that were sent to rest."""
     if not _resting:
         return work(*given)

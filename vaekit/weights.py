@@ -21,17 +21,17 @@ from torch import Tensor
 
 from vaekit import files
 from vaekit.errors import ModelFileError, UsageError
-from vaekit.header import LikelihoodSpec, ModelFile, ModelHeader, ModelSpec, read
+from vaekit.header import LikelihoodSpec, ModelFile, ModelHeader, ModelSpec, read_model_file
 from vaekit.likelihoods import Likelihood, build_likelihood
-from vaekit.models.base import VAE, build
+from vaekit.models.vae import VAE, build
 
 
 def save(path: Path, header: ModelHeader, state: Mapping[str, Tensor]) -> None:
     """Write a model file: sorted header, tensors as safetensors lays them out."""
-    write(path, {"vaekit": header.model_dump(mode="json")}, state)
+    write_tensors(path, {"vaekit": header.model_dump(mode="json")}, state)
 
 
-def write(path: Path, metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+def write_tensors(path: Path, metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """Write what `to_bytes` gives, whole or not at all, and never have it all in one piece."""
     with files.replacing(path) as file:
         for part in _parts(metadata, state):
@@ -72,11 +72,11 @@ def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def load(
+def load_weights(
     path: str | os.PathLike[str], device: torch.device, *, allow_nonfinite: bool = False
 ) -> tuple[ModelFile, VAE]:
     """Read a model file and rebuild its network, in eval mode on `device`."""
-    file = read(path)
+    file = read_model_file(path)
     network = _skeleton(file)
     _compare_shapes(file, network)
     state = read_tensors(file.path)

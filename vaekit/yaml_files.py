@@ -11,7 +11,7 @@ import yaml
 
 from vaekit.errors import UsageError
 
-LONGEST = 50_000
+LONGEST_YAML = 50_000
 """Bytes of the largest config that is read at all: one with every option has some thousands."""
 
 LARGEST = 10**100
@@ -62,11 +62,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A flat mapping out of a YAML file; anything else is named and refused."""
     try:
         with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
+            content = file.read(LONGEST_YAML + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    if len(content) > LONGEST:
-        raise UsageError(f"{path} is larger than {LONGEST:,} bytes: not a config")
+    if len(content) > LONGEST_YAML:
+        raise UsageError(f"{path} is larger than {LONGEST_YAML:,} bytes: not a config")
     return _mapping(content, path)
 
 

@@ -54,7 +54,7 @@ def test_throughput_leaves_out_the_first_two_epochs() -> None:
 def test_rivals_have_a_network_of_the_same_size(work) -> None:
     from tests.benchmarks.rivals.bare_loop import network
     from tests.benchmarks.rivals.plain_loop import PlainVAE
-    from vaekit.models.base import parameter_count
+    from vaekit.models.vae import parameter_count
 
     assert parameter_count(PlainVAE(work)) == parameter_count(network(work))
     x = torch.rand(2, work.image[2], *work.image[:2])

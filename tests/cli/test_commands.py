@@ -15,9 +15,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from vaekit.cli.app import COMMANDS, load
-from vaekit.config import recipe_names, resolve
-from vaekit.header import read, sha256
+from vaekit.cli.app import COMMANDS, load_command
+from vaekit.config import recipe_names, resolve_config
+from vaekit.header import read_model_file, sha256
 from vaekit.registry import DATASETS, MODELS
 from vaekit.weights import to_bytes
 
@@ -31,11 +31,11 @@ def test_info_tells_what_a_file_is(cli: Any, tiny_model: Path) -> None:
     assert (done.code, done.stderr) == (0, "")
     assert told["model"] == "mlp (activation relu; hidden 32)"
     assert told["images"] == "8x8 grey"
-    assert told["parameters"] == f"{read(tiny_model).parameters:,}"
+    assert told["parameters"] == f"{read_model_file(tiny_model).parameters:,}"
     assert told["likelihood"].startswith("bce: not a likelihood")
     assert told["trained on"].startswith("digits, 300 images")
     assert told["steps"] == "9 in 3 epochs, seed 0"
-    best = read(tiny_model).header.training["best"]
+    best = read_model_file(tiny_model).header.training["best"]
     assert told["best"] == f"{best['val_neg_elbo']:.2f} on validation, epoch {best['epoch']}"
 
 
@@ -46,7 +46,7 @@ def test_info_in_json_is_one_object_with_the_whole_header(cli: Any, tiny_model: 
     assert record["sha256"] == sha256(tiny_model)
     assert record["path"] == str(tiny_model)
     assert record["bytes"] == tiny_model.stat().st_size
-    header = read(tiny_model).header.model_dump(mode="json")
+    header = read_model_file(tiny_model).header.model_dump(mode="json")
     assert {name: record[name] for name in header} == header
 
 
@@ -91,7 +91,7 @@ def test_info_takes_any_name_and_keeps_to_its_lines(
 def test_info_shows_a_strangers_header_without_obeying_it(
     cli: Any, tiny_model: Path, change: dict[str, Any]
 ) -> None:
-    header = {**read(tiny_model).header.model_dump(mode="json"), **change}
+    header = {**read_model_file(tiny_model).header.model_dump(mode="json"), **change}
     Path("strange").write_bytes(to_bytes({"vaekit": header}, load_file(tiny_model)))
     done = cli("info", "strange")
     assert (done.code, done.stderr) == (0, "")
@@ -132,7 +132,9 @@ def test_info_costs_little_more_than_its_own_imports(tiny_model: Path) -> None:
 def test_a_recipe_that_is_shown_can_be_given_back(cli: Any, name: str) -> None:
     done = cli("recipes", "--show", name)
     Path("mine.yaml").write_text(done.stdout, encoding="utf-8")
-    assert resolve({}, environ={}, config="mine.yaml") == resolve({}, environ={}, recipe=name)
+    assert resolve_config({}, environ={}, config="mine.yaml") == resolve_config(
+        {}, environ={}, recipe=name
+    )
     assert json.loads(cli("recipes", "--show", name, "--json").stdout) == yaml.safe_load(
         done.stdout
     )
@@ -172,7 +174,7 @@ def test_every_command_explains_itself(cli: Any, name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_says_itself(name: str) -> None:
     """The list has its own copy of the words, so that it need not import the command."""
-    assert COMMANDS[name] == " ".join(load(name).help.split("\n\n")[0].split())
+    assert COMMANDS[name] == " ".join(load_command(name).help.split("\n\n")[0].split())
 
 
 def test_a_command_that_is_misspelt_is_answered_with_the_right_one(cli: Any) -> None:

@@ -1,7 +1,7 @@
 """Bad input to the commands that use a model: what a person sees, and that nothing is left behind.
 
-tests/data/test_incoming.py, tests/test_header.py and tests/test_weights.py prove each fault in
-every way it can come; here each comes once to a command. Row 60 is in test_interpolate.py.
+tests/data/streams/test_mixed_inputs.py, tests/test_header.py and tests/test_weights.py prove each
+fault in every way it can come; here each comes once to a command. Row 60 is in test_interpolate.py.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def test_rows_1_2_3_10_a_bad_image_is_skipped_named_and_with_strict_an_error(
 def test_row_13_a_file_that_may_not_be_read_is_skipped_and_named(
     cli: Any, tiny_model: Path
 ) -> None:
-    """As root see tests/data/test_incoming.py, which pretends."""
+    """As root see tests/data/streams/test_mixed_inputs.py, which pretends."""
     upright().save("a.png")
     upright().save("b.png")
     Path("b.png").chmod(0)

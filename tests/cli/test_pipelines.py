@@ -37,10 +37,10 @@ def said(done: subprocess.CompletedProcess[bytes]) -> str:
 
 def latents(*paths: Path | str) -> np.ndarray:
     """What the library gives for image files, in this order."""
-    from vaekit.data.incoming import open_images
+    from vaekit.data.streams.mixed_inputs import stream_images
 
     model = package.load("model.safetensors", "cpu")
-    with open_images([os.fspath(path) for path in paths], shape=model.header.image) as stream:
+    with stream_images([os.fspath(path) for path in paths], shape=model.header.image) as stream:
         return np.concatenate([model.embed(chunk.images).numpy() for chunk in stream])
 
 

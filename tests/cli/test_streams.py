@@ -112,7 +112,7 @@ def test_what_goes_wrong_inside_is_one_line_too(cli: Any, monkeypatch: pytest.Mo
     def broken(_: object) -> None:
         raise RuntimeError("two\nlines \x1b[2J")
 
-    monkeypatch.setattr("vaekit.cli.info.read", broken)
+    monkeypatch.setattr("vaekit.cli.commands.info.read_model_file", broken)
     done = cli("info", "x")
     assert done.code == 1
     assert done.stderr.count("\n") == 1
@@ -132,7 +132,7 @@ def test_every_end_has_its_exit_code(
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr("vaekit.cli.info.read", fail)
+    monkeypatch.setattr("vaekit.cli.commands.info.read_model_file", fail)
     monkeypatch.setattr("vaekit.cli._silence", lambda stream: None)
     done = cli("info", "x")
     assert (done.code, done.stdout, done.stderr) == (code, "", said)
@@ -144,7 +144,7 @@ def test_ctrl_c_before_training_is_130_without_a_traceback(
     def fail(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vaekit.cli.info.read", fail)
+    monkeypatch.setattr("vaekit.cli.commands.info.read_model_file", fail)
     done = cli("info", "x")
     assert (done.code, done.stdout) == (130, "")
     assert done.stderr in ("", "vaekit: interrupted\n"), "versions of Typer differ"

@@ -100,13 +100,13 @@ def test_a_source_that_cannot_be_opened_is_a_data_error(tmp_path, picture, monke
         (tmp_path / "set.zip").unlink()  # gone between listing and reading
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr("vaekit.data.zips.reading_members", refuse)
+    monkeypatch.setattr("vaekit.data.sources.zip_files.reading_members", refuse)
     with pytest.raises(DataError, match=r"set\.zip: cannot be read \(No such file"):
         load_dataset(tmp_path / "set.zip", "all")
 
 
 def test_the_limit_is_made_before_decoding(folder, monkeypatch):
-    from vaekit.data import folder as module
+    from vaekit.data.sources import folder as module
 
     read, seen = module.read_file, set()
     monkeypatch.setattr(module, "read_file", lambda path: seen.add(path.name) or read(path))
@@ -259,7 +259,7 @@ def test_no_good_image_lists_what_is_taken(spoil):
 
 
 def test_fault_10_a_bomb_is_skipped_without_a_python_warning(folder, encode, recwarn, monkeypatch):
-    monkeypatch.setattr("vaekit.data.decode.MAX_PIXELS", 1000)
+    monkeypatch.setattr("vaekit.data.decoding.decode_image.MAX_PIXELS", 1000)
     (folder / "a.png").write_bytes(encode(Image.new("L", (100, 100))))
     assert load_dataset(folder, "all").skipped[0].startswith("a.png: has more than")
     assert not recwarn.list

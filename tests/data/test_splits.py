@@ -4,14 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaekit.data.splits import choose, limit
+from vaekit.data.splits import choose_split, limit
 
 counts = st.integers(0, 400)
 fractions = st.floats(0, 0.99)
 
 
 def chosen(sizes, split, val_split=0.1):
-    return {(part, int(i)) for part, rows in choose(sizes, split, val_split) for i in rows}
+    return {(part, int(i)) for part, rows in choose_split(sizes, split, val_split) for i in rows}
 
 
 @given(sizes=st.dictionaries(st.sampled_from(["train", "val", "test"]), counts), val=fractions)
@@ -50,8 +50,8 @@ def test_the_val_fraction_does_not_move_the_test_images():
 
 def test_the_cuts_are_the_same_for_ever():
     """Were they to move between releases, a model's training images would turn up in test."""
-    (_, test), *_ = choose({"train": 30}, "test", 0.1)
-    (_, val), *_ = choose({"train": 30}, "val", 0.1)
+    (_, test), *_ = choose_split({"train": 30}, "test", 0.1)
+    (_, val), *_ = choose_split({"train": 30}, "val", 0.1)
     assert (test.tolist(), val.tolist()) == ([3, 16, 21], [14, 20, 27])
 
 

@@ -10,20 +10,20 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from vaekit.data.incoming import CHUNK, open_images
+from vaekit.data.streams.mixed_inputs import IMAGE_CHUNK, stream_images
 
 SHAPE = (12, 12, 3)
 
 
 def taken(*inputs, shape=SHAPE, **options):
     """All that a stream gives, and what is left on it."""
-    with open_images([os.fspath(given) for given in inputs], shape=shape, **options) as stream:
+    with stream_images([os.fspath(given) for given in inputs], shape=shape, **options) as stream:
         return gathered(stream)
 
 
 def gathered(stream):
     chunks = list(stream)
-    assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
+    assert all(len(chunk) == IMAGE_CHUNK for chunk in chunks[:-1])
     return SimpleNamespace(
         images=np.concatenate([chunk.images for chunk in chunks]),
         names=[name for chunk in chunks for name in chunk.names],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaekit.gaussian import Normal
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import VAE, build
+from vaekit.models.vae import VAE, build
 
 SIGMA = 0.4
 

@@ -17,7 +17,7 @@ from vaekit.evaluation import nll
 from vaekit.evaluation.nll import log_likelihood, log_weights
 from vaekit.inference import as_floats
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import VAE, build
+from vaekit.models.vae import VAE, build
 
 
 def test_many_draws_give_the_exact_log_likelihood(linear: VAE, pictures: Tensor) -> None:

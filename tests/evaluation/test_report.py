@@ -15,12 +15,12 @@ import vaekit
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError, UsageError
-from vaekit.evaluation.comparing import best, comparable
-from vaekit.evaluation.metrics import EXTRA, FACTORS, SAMPLES, Wanted, parse
-from vaekit.evaluation.observing import observe
-from vaekit.evaluation.report import evaluate, finite
-from vaekit.evaluation.scoring import scores
-from vaekit.evaluation.subject import Subject, unit_variance
+from vaekit.evaluation.binarize import binarize
+from vaekit.evaluation.comparison import best, comparable
+from vaekit.evaluation.evaluated_model import EvaluatedModel, unit_variance
+from vaekit.evaluation.image_scores import scores
+from vaekit.evaluation.metrics import EXTRA, FACTOR_METRICS, SAMPLE_METRICS, MetricRequest, parse
+from vaekit.evaluation.report import evaluate, without_nonfinite
 from vaekit.header import sha256
 from vaekit.inference import Model
 
@@ -62,8 +62,8 @@ def with_factors() -> ImageSet:
     return ImageSet("made", "test", images, factors=factors, factor_names=names)
 
 
-def everything(**more: Any) -> Wanted:
-    return Wanted(metrics=frozenset(EXTRA), everything=True, features="pixels", **more)
+def everything(**more: Any) -> MetricRequest:
+    return MetricRequest(metrics=frozenset(EXTRA), everything=True, features="pixels", **more)
 
 
 def test_the_record_is_json_with_the_keys_that_were_promised(
@@ -75,7 +75,7 @@ def test_the_record_is_json_with_the_keys_that_were_promised(
     promised = {
         "neg_elbo", "reconstruction", "kl", "neg_elbo_stderr", "reconstruction_stderr",
         "kl_stderr", "kl_per_dim", "bits_per_dim", "nll", "nll_stderr", "nll_samples",
-        "active_units", "mse", "psnr", "ssim", "total_correlation", *SAMPLES,
+        "active_units", "mse", "psnr", "ssim", "total_correlation", *SAMPLE_METRICS,
         "dataset", "split", "n", "likelihood", "binarization", "features", "seed",
         "model_sha256", "vaekit_version",
     }  # fmt: skip
@@ -162,15 +162,15 @@ def test_what_a_model_sees_is_what_it_was_trained_on(
     x = Batches(digits).gather(torch.arange(len(digits)))
     static = Batches(statically_binarized(digits)).gather(torch.arange(len(digits)))
     indices = torch.arange(len(digits))
-    assert torch.equal(observe(x, indices, "static", 0), static)
-    assert torch.equal(observe(x, indices, "static", 1), static)
-    drawn = observe(x, indices, "dynamic", 0)
+    assert torch.equal(binarize(x, indices, "static", 0), static)
+    assert torch.equal(binarize(x, indices, "static", 1), static)
+    drawn = binarize(x, indices, "dynamic", 0)
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
-    assert not torch.equal(drawn, observe(x, indices, "dynamic", 1))
-    assert torch.equal(drawn[30:50], observe(x[30:50], indices[30:50], "dynamic", 0))
-    assert torch.equal(observe(x, indices, "threshold", 0), (x > 0.5).float())
-    assert torch.equal(observe(x, indices, None, 0), x)
-    subject = Subject(trained["dynamic"], digits)
+    assert not torch.equal(drawn, binarize(x, indices, "dynamic", 1))
+    assert torch.equal(drawn[30:50], binarize(x[30:50], indices[30:50], "dynamic", 0))
+    assert torch.equal(binarize(x, indices, "threshold", 0), (x > 0.5).float())
+    assert torch.equal(binarize(x, indices, None, 0), x)
+    subject = EvaluatedModel(trained["dynamic"], digits)
     assert torch.equal(torch.cat([x for _, x in subject.observed()]), drawn)
 
 
@@ -178,7 +178,7 @@ def test_what_a_model_sees_is_what_it_was_trained_on(
 def test_the_means_of_scores_are_the_evaluation(
     trained: dict[str, Model], digits: ImageSet, kind: str
 ) -> None:
-    record = evaluate(trained[kind], digits, Wanted(nll_samples=7))
+    record = evaluate(trained[kind], digits, MetricRequest(nll_samples=7))
     parts = [scores(trained[kind], digits.images[i : i + 64], start=i, samples=7) for i in (0, 64)]
     for name in ("neg_elbo", "reconstruction", "kl", "nll"):
         values = np.array(parts[0][name] + parts[1][name], float)
@@ -191,7 +191,7 @@ def test_factors_that_never_vary_are_left_out_of_the_scores(
     trained: dict[str, Model], with_factors: ImageSet
 ) -> None:
     record = evaluate(trained["gaussian"], with_factors, everything())
-    assert all(0 <= record[name] <= 1 for name in FACTORS)
+    assert all(0 <= record[name] <= 1 for name in FACTOR_METRICS)
     settings = record["factor_settings"]
     assert settings["factors"] == ["row", "column"]
     assert (settings["train"], settings["test"], settings["bins"]) == (160, 80, 20)
@@ -200,7 +200,7 @@ def test_factors_that_never_vary_are_left_out_of_the_scores(
 def test_missing_weights_leave_every_other_number(
     trained: dict[str, Model], digits: ImageSet
 ) -> None:
-    wanted = Wanted(metrics=frozenset({"fid", "total_correlation"}))
+    wanted = MetricRequest(metrics=frozenset({"fid", "total_correlation"}))
     record = evaluate(trained["gaussian"], digits, wanted)
     assert "fid" not in record
     assert "torch-fidelity" in record["absent"]["fid"]
@@ -211,10 +211,10 @@ def test_all_leaves_out_what_the_data_cannot_give_and_a_name_is_an_error(
     trained: dict[str, Model], digits: ImageSet
 ) -> None:
     record = evaluate(trained["gaussian"], digits, everything())
-    assert set(FACTORS) <= record["absent"].keys()
+    assert set(FACTOR_METRICS) <= record["absent"].keys()
     assert "no factors" in record["absent"]["mig"]
     with pytest.raises(DataError, match="--metrics mig: digits has no factors"):
-        evaluate(trained["gaussian"], digits, Wanted(metrics=frozenset({"mig"})))
+        evaluate(trained["gaussian"], digits, MetricRequest(metrics=frozenset({"mig"})))
 
 
 def few(images: ImageSet, count: int) -> ImageSet:
@@ -228,7 +228,7 @@ def few(images: ImageSet, count: int) -> ImageSet:
 def test_too_few_images_are_named_with_how_many_are_needed(
     trained: dict[str, Model], with_factors: ImageSet, metric: str, count: int
 ) -> None:
-    wanted = Wanted(metrics=frozenset({metric}), features="pixels")
+    wanted = MetricRequest(metrics=frozenset({metric}), features="pixels")
     with pytest.raises(DataError, match=f"--metrics {metric}: {count} images, and at least"):
         evaluate(trained["gaussian"], few(with_factors, count), wanted)
     evaluate(trained["gaussian"], few(with_factors, count + 1), wanted)
@@ -241,7 +241,7 @@ def test_one_image_has_numbers_and_no_standard_errors(
     assert record["neg_elbo"] is not None
     assert record["neg_elbo_stderr"] is None
     assert record["nll_stderr"] is None
-    assert set(SAMPLES) <= record["absent"].keys()
+    assert set(SAMPLE_METRICS) <= record["absent"].keys()
 
 
 def test_a_model_of_nan_has_nulls_and_is_called_broken(
@@ -250,7 +250,7 @@ def test_a_model_of_nan_has_nulls_and_is_called_broken(
     model = copy.deepcopy(trained["gaussian"])
     with torch.no_grad():
         model.network.posterior.mean.weight.fill_(math.nan)
-    record = evaluate(model, digits, Wanted(nll_samples=2))
+    record = evaluate(model, digits, MetricRequest(nll_samples=2))
     assert record["verdict"] == "broken"
     for name in ("neg_elbo", "kl", "nll", "mse", "active_units", "neg_elbo_stderr"):
         assert record[name] is None
@@ -259,16 +259,16 @@ def test_a_model_of_nan_has_nulls_and_is_called_broken(
 @pytest.mark.parametrize(
     ("kind", "wanted", "message"),
     [
-        ("bce", Wanted(nll_samples=10), "not a likelihood"),
-        ("bce", Wanted(metrics=frozenset({"bits_per_dim"})), "bits_per_dim: bce is not"),
-        ("gaussian", Wanted(metrics=frozenset({"bits_per_dim"})), "gaussian is a density"),
-        ("gaussian", Wanted(nll_samples=0), "--nll-samples 0: at least 1"),
-        ("gaussian", Wanted(metrics=frozenset({"nll"})), "how many draws"),
-        ("gaussian", Wanted(features="pixel"), "did you mean 'pixels'"),
+        ("bce", MetricRequest(nll_samples=10), "not a likelihood"),
+        ("bce", MetricRequest(metrics=frozenset({"bits_per_dim"})), "bits_per_dim: bce is not"),
+        ("gaussian", MetricRequest(metrics=frozenset({"bits_per_dim"})), "gaussian is a density"),
+        ("gaussian", MetricRequest(nll_samples=0), "--nll-samples 0: at least 1"),
+        ("gaussian", MetricRequest(metrics=frozenset({"nll"})), "how many draws"),
+        ("gaussian", MetricRequest(features="pixel"), "did you mean 'pixels'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_a_line(
-    trained: dict[str, Model], digits: ImageSet, kind: str, wanted: Wanted, message: str
+    trained: dict[str, Model], digits: ImageSet, kind: str, wanted: MetricRequest, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as failure:
         evaluate(trained[kind], digits, wanted)
@@ -305,5 +305,5 @@ def test_the_best_is_named_only_where_numbers_compare() -> None:
 
 
 def test_json_gets_null_for_what_is_not_a_number() -> None:
-    found = finite({"a": [math.nan, 1.0, {"b": -math.inf}], "c": "nan", "d": 3})
+    found = without_nonfinite({"a": [math.nan, 1.0, {"b": -math.inf}], "c": "nan", "d": 3})
     assert found == {"a": [None, 1.0, {"b": None}], "c": "nan", "d": 3}

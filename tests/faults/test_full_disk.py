@@ -16,10 +16,10 @@ import pytest
 
 import vaekit as package
 from vaekit.errors import Diverged, VaekitError
-from vaekit.header import read, sha256
+from vaekit.header import read_model_file, sha256
 from vaekit.training import checkpoint as checkpoints
 from vaekit.training import run as runs
-from vaekit.training.watching import StepFacts, Unwatched
+from vaekit.training.watcher import SilentWatcher, StepFacts
 
 OPTIONS = {"dataset": "digits", "limit": 60, "batch_size": 16, "epochs": 3, "hidden": [64],
            "latent_dim": 2, "threads": 1, "ema": 0.9, "schedule": "constant",
@@ -112,7 +112,7 @@ class Disk:
         return Brim(file, self.room) if full else file
 
 
-class Filler(Unwatched):
+class Filler(SilentWatcher):
     """Fills the disk when a step is done."""
 
     def __init__(self, at: int, fill: Callable[[], None]) -> None:
@@ -151,7 +151,7 @@ def test_whatever_does_not_fit_the_run_goes_on_when_there_is_room(
     assert not Path(named).exists() or word == "loss.png"
     assert loadable(Path("run"))
     disk.word = ""
-    assert sha256(runs.resume(Path("run"), {}).model) == straight
+    assert sha256(runs.resume_training(Path("run"), {}).model) == straight
 
 
 def test_a_save_that_does_not_fit_leaves_the_old_checkpoint_and_the_old_model(disk: Disk) -> None:
@@ -160,15 +160,15 @@ def test_a_save_that_does_not_fit_leaves_the_old_checkpoint_and_the_old_model(di
     before = checkpoints_in(Path("run")), sha256("run/model.safetensors")
     disk.word, disk.room = "step-", 1000
     with pytest.raises(VaekitError, match="step-00000014"):
-        runs.resume(Path("run"), {"epochs": 5})
+        runs.resume_training(Path("run"), {"epochs": 5})
     assert (checkpoints_in(Path("run")), sha256("run/model.safetensors")) == before
-    read("run/model.safetensors")
+    read_model_file("run/model.safetensors")
     disk.word = "model.safetensors"
     with pytest.raises(VaekitError, match=r"run/model\.safetensors: No space"):
-        runs.resume(Path("run"), {"epochs": 5})
+        runs.resume_training(Path("run"), {"epochs": 5})
     assert sha256("run/model.safetensors") == before[1]
     disk.word = ""
-    longer = runs.resume(Path("run"), {"epochs": 5}).model
+    longer = runs.resume_training(Path("run"), {"epochs": 5}).model
     assert sha256(longer) == sha256(package.train(**{**OPTIONS, "epochs": 5}, output="straight"))
 
 
@@ -203,7 +203,7 @@ def test_metrics_that_cannot_be_added_to_are_named(straight: str) -> None:
         package.train(**OPTIONS, output="run", watcher=Filler(2, fill))
     assert caught.value.exit_code == 1
     metrics.unlink()
-    assert sha256(runs.resume(Path("run"), {}).model) == straight
+    assert sha256(runs.resume_training(Path("run"), {}).model) == straight
 
 
 # A limit that the system itself sets on the size of a file: the real command, without a root.
@@ -298,7 +298,7 @@ def test_a_full_disk_is_survived_and_the_run_goes_on(
         assert one_line(done.stderr).startswith(f"vaekit: {run / named}: {FULL}, ")
         assert (checkpoints_in(run), sha256(run / "model.safetensors")) == before
         assert loadable(run)
-        assert read(run / "model.safetensors").header.training["epochs"] == 1
+        assert read_model_file(run / "model.safetensors").header.training["epochs"] == 1
         assert not leftovers(run)
         small.make_room()
     assert vaekit("train", "--resume", run, "--epochs", "3").code == 0
@@ -315,7 +315,7 @@ def test_metrics_on_a_full_disk_are_added_to_or_not(small: Small) -> None:
     torn = (run / "metrics.jsonl").read_text()
     assert len(torn) % 4096 == 0, "up to the end of the last page that there was"
     small.make_room()
-    assert sha256(runs.resume(run, {}).model) == straight
+    assert sha256(runs.resume_training(run, {}).model) == straight
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 15
 
 

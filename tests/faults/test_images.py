@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.faults.conftest import encoded, photo, refused
-from vaekit.header import read
+from vaekit.header import read_model_file
 
 # Rows 1 to 3 and 10: one bad image among good ones.
 
@@ -30,7 +30,7 @@ def skipped_and_named(train: Any, photos: Path, name: str, content: bytes, why: 
     assert warning.startswith(
         f"warning: photos (train): 1 bad image was skipped: train/{name}: {why}"
     )
-    assert read("run/model.safetensors").header.training["n"] == 20
+    assert read_model_file("run/model.safetensors").header.training["n"] == 20
 
 
 def test_truncated_jpeg_among_good_ones_is_skipped_and_named(train: Any, photos: Path) -> None:
@@ -137,7 +137,7 @@ def test_fewer_images_than_a_batch_train_with_a_smaller_batch_and_it_is_said(
     done = train("--dataset", photos, "--val-split", "0", "--batch-size", "128")
     assert (done.code, done.stdout) == (0, "run/model.safetensors\n")
     assert "--batch-size 128: there are 20 images, so a batch holds them all" in done.stderr
-    training = read("run/model.safetensors").header.training
+    training = read_model_file("run/model.safetensors").header.training
     assert (training["n"], training["steps"]) == (20, 1)
 
 
@@ -147,7 +147,7 @@ def test_fewer_images_than_a_batch_train_with_a_smaller_batch_and_it_is_said(
 def test_photo_deleted_while_training_reads_is_named(
     train: Any, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vaekit.data import folder as module
+    from vaekit.data.sources import folder as module
 
     read_file = module.read_file
 
@@ -169,5 +169,5 @@ def test_transparent_photos_are_laid_on_white_in_training(train: Any, photos: Pa
         image = Image.merge("LA", (Image.new("L", (8, 8), hidden), Image.new("L", (8, 8), 0)))
         image.save(photos / "train" / "clear.png")
         assert train("--dataset", photos, "--val-split", "0", "--force").code == 0
-        fingerprints.add(read("run/model.safetensors").header.training["fingerprint"])
+        fingerprints.add(read_model_file("run/model.safetensors").header.training["fingerprint"])
     assert len(fingerprints) == 1

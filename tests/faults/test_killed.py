@@ -126,7 +126,7 @@ def check_what_is_left() -> None:
     found = checkpoints.all_in(Path("run/checkpoint"))
     assert 1 <= len(found) <= 3
     for path in found:
-        checkpoints.read(path)
+        checkpoints.read_checkpoint(path)
         assert read_tensors(path)
 
 
@@ -185,7 +185,7 @@ def test_a_run_keeps_others_out_while_it_lives_and_lets_them_in_when_it_is_kille
     assert learning(process, set())
     process.send_signal(signal.SIGSTOP)  # alive, and going nowhere
     with pytest.raises(VaekitError, match="--output run: another run is writing there"):
-        runs.resume(Path("run"), {})
+        runs.resume_training(Path("run"), {})
     process.send_signal(signal.SIGCONT)
     tally = Tally()
     torment(process, iter(["save"]), rng, tally)

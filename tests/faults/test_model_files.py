@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import TINY
-from vaekit.header import read, sha256
+from vaekit.header import read_model_file, sha256
 from vaekit.weights import to_bytes
 
 
@@ -79,7 +79,7 @@ def test_latent_dim_with_statistics_to_match_is_refused_against_the_tensors(
 ) -> None:
     """A header that contradicts itself is easily refused; this one holds together."""
     count = 50_000
-    values = read(tiny_model).header.model_dump(mode="json")
+    values = read_model_file(tiny_model).header.model_dump(mode="json")
     values["model"]["latent_dim"] = count
     values["latents"] = {name: [1.0] * count for name in ("mean", "std", "kl")}
     Path("m.safetensors").write_bytes(to_bytes({"vaekit": values}, load_file(tiny_model)))

@@ -18,7 +18,7 @@ import pytest
 
 from tests.faults.conftest import refused
 from vaekit import files
-from vaekit.header import read
+from vaekit.header import read_model_file
 from vaekit.objectives import elbo as objectives
 
 # Row 39: a number that is not finite.
@@ -44,7 +44,7 @@ def test_loss_that_becomes_nan_ends_with_4_and_keeps_the_best_epoch(
     assert last.startswith("vaekit: step 6 (epoch 3): the loss is nan at learning rate ")
     assert "try a lower --lr" in last
     assert "the weights of epoch 2, the best so far, are in run/model.safetensors" in last
-    assert read("run/model.safetensors").header.training["best"]["epoch"] == 2
+    assert read_model_file("run/model.safetensors").header.training["best"]["epoch"] == 2
     assert cli("sample", "run/model.safetensors", "-n", "2", "-o", "x.npy").code == 0
     assert np.isfinite(np.load("x.npy")).all()
 
@@ -69,11 +69,11 @@ def test_output_folder_that_may_not_be_written_is_said_before_images_are_read(
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     code = (
-        "import os\nfrom vaekit.training import folder\nfrom vaekit.errors import VaekitError\n"
+        "import os\nfrom vaekit.training import run_folder\nfrom vaekit.errors import VaekitError\n"
         "if os.getuid() == 0:\n"
         "    os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
         "for name in ('.', './run', './name.safetensors'):\n"
-        "    try:\n        folder.refuse_unfit(name, force=False)\n"
+        "    try:\n        run_folder.refuse_unfit_folder(name, force=False)\n"
         "    except VaekitError as error:\n        print(error.exit_code, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=locked)

@@ -23,9 +23,9 @@ TOO_MANY = 50
 def model(path: Path) -> None:
     """`vaekit sample m`: the header, the weights, and a picture drawn with them."""
     import vaekit
-    from vaekit.header import read
+    from vaekit.header import read_model_file
 
-    read(path)
+    read_model_file(path)
     loaded = vaekit.load(path, device="cpu")
     if max(loaded.network.image) <= TOO_MANY:
         loaded.sample(1)
@@ -46,9 +46,9 @@ def info(path: Path) -> None:
 def resume(path: Path) -> None:
     """`vaekit train --resume DIR`, as far as the first step of the run taken up."""
     from vaekit.training import run
-    from vaekit.training.watching import Unwatched
+    from vaekit.training.watcher import SilentWatcher
 
-    class OneStep(Unwatched):
+    class OneStep(SilentWatcher):
         def stepped(self, facts: object) -> None:
             raise Interrupted("one step is enough")
 
@@ -59,14 +59,14 @@ def resume(path: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "checkpoint").mkdir(parents=True)
     shutil.copy(path, folder / "checkpoint" / "step-00000001.safetensors")
-    run.resume(folder, {"device": "cpu"}, OneStep())
+    run.resume_training(folder, {"device": "cpu"}, OneStep())
 
 
 def config(path: Path) -> None:
     """`vaekit train --config`: the file, and the config written out again."""
-    from vaekit.config import as_yaml, resolve
+    from vaekit.config import as_yaml, resolve_config
 
-    as_yaml(resolve({}, environ={}, config=path), "again")
+    as_yaml(resolve_config({}, environ={}, config=path), "again")
 
 
 def dataset(path: Path) -> None:
@@ -80,18 +80,18 @@ def dataset(path: Path) -> None:
 
 def embed(path: Path) -> None:
     """`vaekit embed m PATH`: the images in the model's shape, one chunk after another."""
-    from vaekit.data.incoming import open_images
+    from vaekit.data.streams.mixed_inputs import stream_images
 
-    with open_images([str(path)], shape=SHAPE) as stream:
+    with stream_images([str(path)], shape=SHAPE) as stream:
         for chunk in stream:
             chunk.words(stream.classes)
 
 
 def pipe(path: Path) -> None:
     """`vaekit embed m -`: the same bytes down a pipe."""
-    from vaekit.data.incoming import open_images
+    from vaekit.data.streams.mixed_inputs import stream_images
 
-    with path.open("rb") as file, open_images(["-"], shape=SHAPE, stdin=file) as stream:
+    with path.open("rb") as file, stream_images(["-"], shape=SHAPE, stdin=file) as stream:
         for chunk in stream:
             chunk.words(stream.classes)
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vaekit.gaussian import Normal
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import VAE, build, parameter_count
 from vaekit.models.settings import Image
+from vaekit.models.vae import VAE, build, parameter_count
 from vaekit.objectives.elbo import elbo
 from vaekit.registry import LIKELIHOODS, MODELS
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import VAE, build, parameter_count
 from vaekit.models.layers import BatchNorm, groups
-from vaekit.models.resnet import Block
+from vaekit.models.resnet import ResidualBlock
+from vaekit.models.vae import VAE, build, parameter_count
 
 
 def make(name: str, image: tuple[int, int, int], latent_dim: int, **settings: object) -> VAE:
@@ -121,12 +121,12 @@ def test_every_norm_and_activation_is_the_one_named(name: str, norm: str, activa
 
 def test_resnet_blocks_begin_as_the_identity() -> None:
     h = torch.randn(2, 8, 5, 5)
-    assert torch.equal(Block(8, "silu", "group")(h), h)
+    assert torch.equal(ResidualBlock(8, "silu", "group")(h), h)
 
 
 def test_resnet_has_depth_blocks_at_every_stage_of_both_halves() -> None:
     model = make("resnet", (16, 16, 1), 2, channels=[8, 16], depth=3)
-    assert sum(isinstance(module, Block) for module in model.modules()) == 2 * 2 * 3
+    assert sum(isinstance(module, ResidualBlock) for module in model.modules()) == 2 * 2 * 3
 
 
 def test_resnet_with_its_default_norm_keeps_images_apart_in_training_too() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from vaekit.errors import UsageError
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import build
 from vaekit.models.settings import ACTIVATIONS, NORMS, resolve_settings
+from vaekit.models.vae import build
 from vaekit.registry import MODELS
 
 IMAGE = (8, 8, 1)

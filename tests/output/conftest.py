@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from vaekit.output.forms import Target
+from vaekit.output.formats import Target
 
 
 @pytest.fixture

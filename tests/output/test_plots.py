@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vaekit.errors import UsageError
+from vaekit.output.plot_style import figure_pixels
 from vaekit.output.plots import (
     latent_figure,
     latent_scatter,
@@ -21,8 +22,7 @@ from vaekit.output.plots import (
     loss_figure,
     readable_limits,
 )
-from vaekit.output.scatter import NAMED_CLASSES, PALETTE
-from vaekit.output.style import pixels
+from vaekit.output.scatter import CLASS_COLOURS, NAMED_CLASSES
 
 NAMES = ["airplane", "automobile", "bird"]
 
@@ -50,7 +50,7 @@ def texts(figure: Figure) -> list[str]:
 
 def assert_unclipped(figure: Figure) -> None:
     """Everything drawn lies in the figure, and some white is left at each edge."""
-    picture = pixels(figure)
+    picture = figure_pixels(figure)
     box, inside = figure.get_tightbbox(), figure.bbox_inches
     assert box.x0 >= 0
     assert box.y0 >= 0
@@ -160,7 +160,7 @@ def test_classes_keep_colour_and_name_and_stand_in_order():
     figure = latent_figure(cloud(6), labels=[2, 0, 2, 0, 2, 0], classes=NAMES)
     assert texts(figure) == ["airplane", "bird"]
     shown = [to_hex(handle.get_color()) for handle in figure.legends[0].legend_handles]
-    assert shown == [PALETTE[0], PALETTE[2]]
+    assert shown == [CLASS_COLOURS[0], CLASS_COLOURS[2]]
 
 
 def test_each_point_has_the_colour_of_its_class():
@@ -172,7 +172,9 @@ def test_each_point_has_the_colour_of_its_class():
         tuple(point): to_hex(colour)
         for point, colour in zip(dots.get_offsets(), dots.get_facecolors(), strict=True)
     }
-    assert where == {tuple(p): PALETTE[label] for p, label in zip(points, labels, strict=True)}
+    assert where == {
+        tuple(p): CLASS_COLOURS[label] for p, label in zip(points, labels, strict=True)
+    }
 
 
 def test_twenty_classes_differ_in_colour_or_marker():
@@ -216,7 +218,7 @@ def test_labels_may_be_names_or_missing():
 
 
 def test_a_name_the_font_cannot_write_is_no_warning():
-    assert pixels(latent_figure(cloud(2), labels=["漢字", "猫"])).shape == (900, 1080, 3)
+    assert figure_pixels(latent_figure(cloud(2), labels=["漢字", "猫"])).shape == (900, 1080, 3)
 
 
 def test_names_stand_at_their_classes_only_where_there_is_room():
@@ -247,7 +249,7 @@ def test_dots_shrink_as_they_grow_many():
 
 def test_one_unit_is_as_long_across_as_up():
     figure = latent_figure(cloud(50) * [10, 1], labels=np.arange(50) % 3, classes=NAMES)
-    pixels(figure)
+    figure_pixels(figure)
     axes = figure.axes[0]
     (x0, y0), (x1, y1) = axes.transData.transform([(0, 0), (1, 1)])
     assert x1 - x0 == pytest.approx(y1 - y0, rel=1e-2)
@@ -294,9 +296,9 @@ def test_files_open_at_a_sane_size_and_are_equal_every_time(tmp_path):
 
 
 def test_the_callers_own_matplotlib_settings_change_nothing_and_are_left_alone():
-    before = pixels(loss_figure(run(5)))
+    before = figure_pixels(loss_figure(run(5)))
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "figure.dpi": 40}):
-        assert np.array_equal(pixels(loss_figure(run(5))), before)
+        assert np.array_equal(figure_pixels(loss_figure(run(5))), before)
         assert matplotlib.rcParams["font.size"] == 30
         assert matplotlib.rcParams["figure.dpi"] == 40
 
@@ -304,7 +306,7 @@ def test_the_callers_own_matplotlib_settings_change_nothing_and_are_left_alone()
 def test_plots_need_neither_pyplot_nor_torch():
     code = (
         "import sys; from vaekit.output import plots;"
-        "plots.pixels(plots.loss_figure([{'epoch': 1, 'train_kl': 1.0}]));"
+        "plots.figure_pixels(plots.loss_figure([{'epoch': 1, 'train_kl': 1.0}]));"
         "print({'torch', 'sklearn', 'matplotlib.pyplot'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

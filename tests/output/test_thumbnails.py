@@ -8,10 +8,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.offsetbox import AnnotationBbox
 
 from vaekit.errors import UsageError
+from vaekit.output.plot_style import figure_pixels
 from vaekit.output.plots import latent_figure
-from vaekit.output.scatter import PALETTE
-from vaekit.output.style import pixels
-from vaekit.output.thumbnails import FRAME, MOST, SIDE, apart
+from vaekit.output.scatter import CLASS_COLOURS
+from vaekit.output.thumbnails import FRAME, MOST_THUMBNAILS, SIDE, far_apart
 
 rng = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ def flat(count: int, size=(8, 8), channels=1) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 10, 1000, 20_000])
 def test_none_covers_another_and_none_is_left_out_without_need(count):
     places = rng.normal(scale=300, size=(count, 2))
-    chosen = places[apart(places, 40)]
+    chosen = places[far_apart(places, 40)]
     near = np.abs(chosen[:, None] - chosen[None]).max(axis=-1) + 1e9 * np.eye(len(chosen))
     assert near.min() >= 40 or len(chosen) == 1
     nearest = [np.abs(chosen - place).max(axis=1).min() for place in places[:1000]]
@@ -52,14 +52,14 @@ def test_each_has_the_frame_of_its_class_and_its_own_pixels():
     for box in boxes(figure):
         index = points.tolist().index(list(box.xy))
         image = box.offsetbox.get_data()
-        assert np.allclose(image[0, 0], to_rgb(PALETTE[[2, 0, 1][index]]))
+        assert np.allclose(image[0, 0], to_rgb(CLASS_COLOURS[[2, 0, 1][index]]))
         assert (np.rint(image[FRAME:-FRAME, FRAME:-FRAME] * 255) == index).all()
         assert image.shape == (SIDE + 2 * FRAME, SIDE + 2 * FRAME, 3)
 
 
 def test_in_the_picture_they_stand_pixel_for_pixel():
     image = rng.integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
-    picture = pixels(latent_figure(np.zeros((1, 2)), thumbnails=image))
+    picture = figure_pixels(latent_figure(np.zeros((1, 2)), thumbnails=image))
     windows = np.lib.stride_tricks.sliding_window_view(picture[..., 0], (SIDE, SIDE))
     found = np.argwhere((windows[..., 0, :4] == image[0, 0, :4, 0]).all(axis=-1))
     assert len(found) == 1
@@ -71,7 +71,7 @@ def test_of_many_a_choice_is_shown_and_that_is_said():
     points = rng.normal(size=(3000, 2))
     figure = latent_figure(points, labels=np.arange(3000) % 3, thumbnails=flat(3000))
     shown = len(boxes(figure))
-    assert 100 < shown <= MOST
+    assert 100 < shown <= MOST_THUMBNAILS
     assert figure.axes[0].get_title("right") == f"{shown} of 3,000 images shown, the rest are dots"
     again = latent_figure(points, labels=np.arange(3000) % 3, thumbnails=flat(3000))
     assert [box.xy for box in boxes(again)] == [box.xy for box in boxes(figure)]
@@ -89,7 +89,7 @@ def test_whatever_the_labels_are(labels):
     assert all(
         box.offsetbox.get_data().shape[:2] == (SIDE + 4, SIDE // 2 + 4) for box in boxes(figure)
     )
-    pixels(figure)
+    figure_pixels(figure)
 
 
 def test_a_thumbnail_for_each_point_is_needed():

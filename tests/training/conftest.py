@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from vaekit.training.watching import RunFacts, StepFacts, Unwatched
+from vaekit.training.watcher import RunFacts, SilentWatcher, StepFacts
 
 
-class Recorder(Unwatched):
+class Recorder(SilentWatcher):
     """A watcher that remembers what it was told."""
 
     def __init__(self) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from vaekit.config import resolve
+from vaekit.config import resolve_config
 from vaekit.training import checkpoint as checkpoints
-from vaekit.training import folder as folders
+from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoints, seconds
 from vaekit.training.loop import Progress
 
@@ -57,9 +57,9 @@ def simulated(
     """A run of some hours on such a disk, its last save with it, as a session would save it."""
     disk = Disk(costs)
     monkeypatch.setattr(checkpoints, "time", disk)
-    monkeypatch.setattr(checkpoints, "write", disk.write)
+    monkeypatch.setattr(checkpoints, "write_tensors", disk.write)
     monkeypatch.setattr(checkpoints, "tensors_of", lambda _: {})
-    config = resolve({"checkpoint_every": every}, environ={})
+    config = resolve_config({"checkpoint_every": every}, environ={})
     trainer: Any = SimpleNamespace(progress=Progress(), ensure_sound=lambda: None)
     saving = Checkpoints(folders.at(Path("run")), config, "", torch.device("cpu"))
     waited = longest = 0.0
@@ -109,7 +109,7 @@ def test_a_number_of_steps_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_run_that_is_taken_up_counts_from_there() -> None:
-    config = resolve({"checkpoint_every": 10}, environ={})
+    config = resolve_config({"checkpoint_every": 10}, environ={})
     saving = Checkpoints(folders.at(Path("run")), config, "", torch.device("cpu"), 7)
     assert [step for step in range(8, 20) if saving.due(step)] == [17, 18, 19]
 

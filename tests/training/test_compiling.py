@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.training.test_loop import epoch, trainer, weights
-from vaekit.config import resolve
+from vaekit.config import resolve_config
 from vaekit.errors import VaekitError
 from vaekit.objectives.elbo import elbo
 from vaekit.training import compiling
@@ -68,13 +68,13 @@ def test_auto_looks_at_the_length_of_the_run(
     expected: bool,
 ) -> None:
     monkeypatch.setattr(compiling, "_has_compiler", lambda _: True)
-    config = resolve({"compile": asked, "model": model}, environ={})
+    config = resolve_config({"compile": asked, "model": model}, environ={})
     assert pays(config, steps, torch.device(device)) is expected
 
 
 def test_without_a_compiler_auto_does_not_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    config = resolve({"model": "conv"}, environ={})
+    config = resolve_config({"model": "conv"}, environ={})
     assert not pays(config, PAYS_AFTER, torch.device("cpu"))
 
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_compiled_is_done_without_and_said(
     monkeypatch: pytest.MonkeyPatch, watcher: Any
 ) -> None:
     monkeypatch.setattr(torch, "compile", failing)
-    config = resolve({"batch_size": 4}, environ={})
+    config = resolve_config({"batch_size": 4}, environ={})
     x, noise = torch.rand(4, 1, 8, 8), torch.randn(4, 3)
     model = trainer().network
     objective = Compiled(elbo, config, torch.device("cpu"), watcher)
@@ -114,7 +114,7 @@ def test_an_error_of_the_objective_itself_stays_what_it_is(
 
     monkeypatch.setattr(torch, "compile", failing)
     objective = Compiled(
-        wrong, resolve({"batch_size": 4}, environ={}), torch.device("cpu"), watcher
+        wrong, resolve_config({"batch_size": 4}, environ={}), torch.device("cpu"), watcher
     )
     with pytest.raises(ZeroDivisionError):
         objective(trainer().network, torch.rand(4, 1, 8, 8))
@@ -143,7 +143,7 @@ def test_on_cuda_whole_steps_become_graphs(
 
     monkeypatch.setattr(torch, "compile", noting)
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(None))
-    config = resolve({"batch_size": 4, "micro_batch": micro_batch}, environ={})
+    config = resolve_config({"batch_size": 4, "micro_batch": micro_batch}, environ={})
     objective = Compiled(elbo, config, torch.device(device), watcher)
     objective(trainer().network, torch.rand(4, 1, 8, 8), torch.randn(4, 3))
     assert (modes, len(begun)) == ([mode], marks)

@@ -16,8 +16,8 @@ from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, order
 from vaekit.errors import Diverged
 from vaekit.objectives.elbo import elbo
+from vaekit.training.defaults import network_of, settle
 from vaekit.training.loop import Trainer, observed
-from vaekit.training.plan import network_of, settle
 
 SHAPE = (8, 8, 1)
 

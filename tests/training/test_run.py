@@ -15,12 +15,12 @@ from PIL import Image
 
 import vaekit as package
 from vaekit import registry
-from vaekit.config import RunConfig, resolve
+from vaekit.config import RunConfig, resolve_config
 from vaekit.data import load_dataset
 from vaekit.data.batches import Batches
 from vaekit.errors import DataError, Diverged, UsageError
-from vaekit.evaluation.elbo import evaluate_elbo
-from vaekit.header import read, sha256
+from vaekit.evaluation.dataset_elbo import evaluate_elbo
+from vaekit.header import read_model_file, sha256
 from vaekit.training.run import prepare, preview
 
 TINY = {"dataset": "digits", "limit": 300, "epochs": 3, "hidden": [32], "latent_dim": 4,
@@ -117,7 +117,7 @@ def test_the_config_is_plain_yaml_with_nothing_left_open(tiny_run: Path) -> None
     assert values["model"] == "mlp"
     assert values["likelihood"] == "bce"
     assert "output" not in values
-    settled = resolve({}, environ={}, config=tiny_run / "config.yaml")
+    settled = resolve_config({}, environ={}, config=tiny_run / "config.yaml")
     assert None not in (settled.model, settled.latent_dim, settled.epochs, settled.hidden)
 
 
@@ -133,7 +133,7 @@ def test_pictures_come_as_often_as_asked_and_at_the_end() -> None:
 def test_the_file_holds_the_weights_that_it_says_it_holds() -> None:
     """Its best validation number is found again with the weights in it."""
     path = package.train(**{**TINY, "epochs": 8, "lr": 0.03}, output="run")
-    best = read(path).header.training["best"]
+    best = read_model_file(path).header.training["best"]
     records = metrics(Path("run"))
     lowest = min(records, key=lambda record: record["val_neg_elbo"])
     assert best == {"epoch": lowest["epoch"], "val_neg_elbo": lowest["val_neg_elbo"]}
@@ -146,7 +146,7 @@ def test_the_file_holds_the_weights_that_it_says_it_holds() -> None:
 
 
 def test_what_the_file_says_of_the_training_is_so(tiny_model: Path, tiny_run: Path) -> None:
-    header = read(tiny_model).header
+    header = read_model_file(tiny_model).header
     training, last = header.training, metrics(tiny_run)[-1]
     data = load_dataset("digits", "train", limit=300)
     assert training["fingerprint"] == data.fingerprint
@@ -161,14 +161,14 @@ def test_what_the_file_says_of_the_training_is_so(tiny_model: Path, tiny_run: Pa
 def test_the_latent_statistics_are_those_of_the_training_images(tiny_model: Path) -> None:
     data = load_dataset("digits", "train", limit=300)
     z = package.load(tiny_model, "cpu").embed(data.images).double().numpy()
-    latents = read(tiny_model).header.latents
+    latents = read_model_file(tiny_model).header.latents
     assert latents.mean == pytest.approx(z.mean(0), abs=1e-5)
     assert latents.std == pytest.approx(z.std(0), abs=1e-5)
 
 
 def test_without_validation_the_last_weights_are_the_model() -> None:
     path = package.train(**SMALL, val_split=0.0, output="run")
-    training = read(path).header.training
+    training = read_model_file(path).header.training
     assert training["weights"] == "last"
     assert training["best"] is None
     assert training["n_val"] == 0
@@ -196,8 +196,8 @@ def test_test_images_are_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fewer_images_than_a_batch_train_all_the_same_and_it_is_said(watcher: Any) -> None:
     path = package.train(**SMALL, batch_size=500, watcher=watcher, output="run")
     assert watcher.notes[0].startswith("--batch-size 500: there are 60 images")
-    assert read(path).header.training["steps"] == 1
-    assert resolve({}, environ={}, config="run/config.yaml").batch_size == 60
+    assert read_model_file(path).header.training["steps"] == 1
+    assert resolve_config({}, environ={}, config="run/config.yaml").batch_size == 60
 
 
 def test_the_watcher_is_told_what_happens(watcher: Any) -> None:
@@ -284,7 +284,7 @@ def test_a_preview_tells_the_config_and_the_parameters_of_the_run(tiny_model: Pa
     config, need = preview(
         RunConfig(dataset="digits", limit=300, hidden=(32,), latent_dim=4, likelihood="bce")
     )
-    assert need.parameters == read(tiny_model).parameters
+    assert need.parameters == read_model_file(tiny_model).parameters
     assert need.weights == 16 * need.parameters
     assert need.total > need.weights
     assert (config.model, config.likelihood, config.epochs) == ("mlp", "bce", 100)
@@ -314,7 +314,7 @@ def test_pictures_shape_no_weights_even_with_batch_norm() -> None:
 def test_the_latents_in_the_picture_are_those_of_the_model_with_batch_norm() -> None:
     from vaekit import inference
     from vaekit.likelihoods import build_likelihood
-    from vaekit.models.base import build
+    from vaekit.models.vae import build
 
     network = build("conv", image=(8, 8, 1), latent_dim=2, likelihood=build_likelihood("bce"))
     x = torch.rand(5, 1, 8, 8)

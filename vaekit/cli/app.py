@@ -63,12 +63,12 @@ class Named(TyperCommand):
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         """The context of the command itself, which then takes this one's place."""
-        return load(str(self.name)).make_context(info_name, args, parent=parent, **extra)
+        return load_command(str(self.name)).make_context(info_name, args, parent=parent, **extra)
 
 
-def load(name: str) -> Any:
+def load_command(name: str) -> Any:
     """The command itself, with all its flags."""
-    module = importlib.import_module(f"vaekit.cli.{name}")
+    module = importlib.import_module(f"vaekit.cli.commands.{name}")
     single = typer.Typer(add_completion=False, rich_markup_mode="rich")
     single.command(name)(module.command)
     return typer.main.get_command(single)

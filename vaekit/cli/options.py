@@ -22,14 +22,14 @@ IMAGES, RUNNING = "Images", "Running"
 """Panels of the help, for options that several commands share."""
 
 
-def option(*names: str, metavar: str, **facts: Any) -> Any:
+def value_option(*names: str, metavar: str, **facts: Any) -> Any:
     """An option that takes a value; the variable behind it, if any, is in the docs, not in help."""
     return typer.Option(*names, metavar=metavar, show_envvar=False, **facts)
 
 
-def switch(*names: str, **facts: Any) -> Any:
+def switch_option(*names: str, **facts: Any) -> Any:
     """An option that is on or off; some versions of Typer print a type beside it unless told."""
-    return option(*names, metavar="", **facts)
+    return value_option(*names, metavar="", **facts)
 
 
 def _recipes() -> list[str]:
@@ -39,10 +39,10 @@ def _recipes() -> list[str]:
     return list(recipe_names())
 
 
-ModelFile = Annotated[
+ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="a model file", show_default=False)
 ]
-Images = Annotated[
+ImageArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[IMAGES]...",
@@ -54,11 +54,11 @@ Images = Annotated[
 # What `train` takes beside the run's own options.
 ConfigFile = Annotated[
     Path | None,
-    option("--config", metavar="FILE", help="a YAML file of options"),
+    value_option("--config", metavar="FILE", help="a YAML file of options"),
 ]
 Recipe = Annotated[
     str | None,
-    option(
+    value_option(
         "--recipe",
         metavar="NAME",
         help="a named set of options: see `vaekit recipes`",
@@ -69,7 +69,7 @@ Recipe = Annotated[
 # Where images come from.
 FilesFrom = Annotated[
     str | None,
-    option(
+    value_option(
         "--files-from",
         metavar="FILE",
         rich_help_panel=IMAGES,
@@ -78,25 +78,29 @@ FilesFrom = Annotated[
 ]
 NullSeparated = Annotated[
     bool,
-    switch("-0", "--null", rich_help_panel=IMAGES, help="NUL parts the paths in --files-from"),
+    switch_option(
+        "-0", "--null", rich_help_panel=IMAGES, help="NUL parts the paths in --files-from"
+    ),
 ]
 Dataset = Annotated[
     str | None,
-    option("--dataset", metavar="NAME", rich_help_panel=IMAGES, help="a data set, or a path"),
+    value_option("--dataset", metavar="NAME", rich_help_panel=IMAGES, help="a data set, or a path"),
 ]
 Split = Annotated[
     str,
-    option(
+    value_option(
         "--split", metavar="SPLIT", rich_help_panel=IMAGES, help="train, val, test or all of it"
     ),
 ]
 Limit = Annotated[
     int | None,
-    option("--limit", metavar="N", min=1, rich_help_panel=IMAGES, help="at most so many of it"),
+    value_option(
+        "--limit", metavar="N", min=1, rich_help_panel=IMAGES, help="at most so many of it"
+    ),
 ]
 DataDir = Annotated[
     str | None,
-    option(
+    value_option(
         "--data-dir",
         metavar="DIR",
         envvar="VAEKIT_DATA_DIR",
@@ -105,24 +109,28 @@ DataDir = Annotated[
     ),
 ]
 Strict = Annotated[
-    bool, switch("--strict", rich_help_panel=IMAGES, help="a bad image is an error, not skipped")
+    bool,
+    switch_option("--strict", rich_help_panel=IMAGES, help="a bad image is an error, not skipped"),
 ]
 
 # What comes out.
 Output = Annotated[
-    str | None, option("--output", "-o", metavar="FILE", help="its ending is the form; - is stdout")
+    str | None,
+    value_option("--output", "-o", metavar="FILE", help="its ending is the form; - is stdout"),
 ]
 Format = Annotated[
-    str | None, option("--format", metavar="FORM", help="the form, where -o does not say it")
+    str | None, value_option("--format", metavar="FORM", help="the form, where -o does not say it")
 ]
-AsBytes = Annotated[bool, switch("--uint8", help="arrays of bytes in place of floats")]
-Sampled = Annotated[bool, switch("--sample", help="draw from the posterior; else its mean")]
-Json = Annotated[bool, switch("--json", rich_help_panel=RUNNING, help="one JSON object on stdout")]
+AsBytes = Annotated[bool, switch_option("--uint8", help="arrays of bytes in place of floats")]
+Sampled = Annotated[bool, switch_option("--sample", help="draw from the posterior; else its mean")]
+Json = Annotated[
+    bool, switch_option("--json", rich_help_panel=RUNNING, help="one JSON object on stdout")
+]
 
 # How it is run.
 Seed = Annotated[
     int,
-    option(
+    value_option(
         "--seed",
         metavar="N",
         min=0,
@@ -133,7 +141,7 @@ Seed = Annotated[
 ]
 Device = Annotated[
     str,
-    option(
+    value_option(
         "--device",
         metavar="NAME",
         envvar="VAEKIT_DEVICE",
@@ -141,9 +149,9 @@ Device = Annotated[
         help="auto, cpu, cuda, cuda:N or mps",
     ),
 ]
-Threads = Annotated[
+ThreadsOption = Annotated[
     int | None,
-    option(
+    value_option(
         "--threads",
         metavar="N",
         min=1,
@@ -154,7 +162,7 @@ Threads = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    option(
+    value_option(
         "--batch-size",
         metavar="N",
         min=1,
@@ -163,29 +171,34 @@ BatchSize = Annotated[
     ),
 ]
 AllowNonfinite = Annotated[
-    bool, switch("--allow-nonfinite", rich_help_panel=RUNNING, help="take NaN and infinity as data")
+    bool,
+    switch_option(
+        "--allow-nonfinite", rich_help_panel=RUNNING, help="take NaN and infinity as data"
+    ),
 ]
 Quiet = Annotated[
     bool,
-    switch("--quiet", "-q", envvar="VAEKIT_QUIET", rich_help_panel=RUNNING, help="say nothing"),
+    switch_option(
+        "--quiet", "-q", envvar="VAEKIT_QUIET", rich_help_panel=RUNNING, help="say nothing"
+    ),
 ]
 # Read in vaekit.cli, where every error ends; a command only has to take it.
 Debug = Annotated[
     bool,
-    switch(
+    switch_option(
         "--debug", envvar="VAEKIT_DEBUG", rich_help_panel=RUNNING, help="show an error's traceback"
     ),
 ]
 
 
 @dataclass(frozen=True)
-class Use:
+class UseOptions:
     """How a model is run."""
 
     seed: Seed = 0
     batch_size: BatchSize = None
     device: Device = "auto"
-    threads: Threads = None
+    threads: ThreadsOption = None
     allow_nonfinite: AllowNonfinite = False
     quiet: Quiet = False
     as_json: Json = False
@@ -193,10 +206,10 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageOptions:
     """Where a command's images come from, as the user said it."""
 
-    images: Images = None
+    images: ImageArguments = None
     files_from: FilesFrom = None
     null: NullSeparated = False
     dataset: Dataset = None
@@ -212,7 +225,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Where:
+class OutputOptions:
     """Where a command's result goes."""
 
     output: Output = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress, TextColumn
 
 from vaekit.cli.console import Terminal, bar
-from vaekit.training.watching import RunFacts, StepFacts
+from vaekit.training.watcher import RunFacts, StepFacts
 
 if TYPE_CHECKING:
     from vaekit.training.run import Trained

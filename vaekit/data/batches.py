@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from vaekit import seeds
-from vaekit.data.ahead import Ahead
 from vaekit.data.imageset import ImageSet, Pixels
+from vaekit.data.prefetch import Prefetcher
 
 SHARE = 0.4
 """The most of an accelerator's free memory that images may take; the rest is for the model."""
@@ -44,7 +44,7 @@ class Batches:
         self._source = images.images if isinstance(images, ImageSet) else images
         self._resident = _resident(self._source, self.device)
         far = self.device.type == "cuda" and self._resident is None
-        self._ahead = Ahead(self._gathered, self.device) if far else None
+        self._ahead = Prefetcher(self._gathered, self.device) if far else None
         # Dividing by a number is turned into multiplying by its reciprocal on some devices, which
         # is a bit off v / 255; dividing by a tensor is not.
         self._top = torch.tensor(255.0, device=self.device)

@@ -14,11 +14,11 @@ import numpy as np
 
 from vaekit import registry
 from vaekit.data import splits, store
-from vaekit.data.bad import judged
-from vaekit.data.fill import Wanted
+from vaekit.data.decoding.decode_all import TargetSize
+from vaekit.data.decoding.skipped import warn_or_refuse
 from vaekit.data.imageset import ImageSet, Integers
 from vaekit.data.once import Once
-from vaekit.data.source import SPLITS, Numbered, Picked, Request, Size, Source
+from vaekit.data.source import SPLITS, NumberedNames, Request, SelectedNames, Size, Source
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.wording import one_line
@@ -51,10 +51,10 @@ def load_dataset(
     >>> load_dataset("digits", split="test", limit=10)
     ImageSet('digits', 'test', 10 images (8, 8, 1))
     """
-    check(split, channels, limit, val_split)
+    check_options(split, channels, limit, val_split)
     size = parse_size(image_size)
     folder, reporter = Path(data_dir) if data_dir else None, Once(reporter)
-    with naming(dataset):
+    with errors_naming_dataset(dataset):
         source = open_source(dataset, Request(size, limit, val_split, folder, reporter))
         taking = Taking(split, 1 if grayscale else channels, limit, seed, val_split, size)
         return take(source, taking, reporter, strict=strict)
@@ -77,8 +77,8 @@ class Taking:
 def take(source: Source, taking: Taking, reporter: Reporter, *, strict: bool) -> ImageSet:
     """The images of a source that was opened; what is to be said of them is said."""
     selection = _select(source, taking)
-    wanted = Wanted(taking.size, taking.channels, source.usual_size)
-    stored = store.fetch(_order(source, selection, wanted), reporter, strict=strict)
+    wanted = TargetSize(taking.size, taking.channels, source.usual_size)
+    stored = store.fetch_images(_order(source, selection, wanted), reporter, strict=strict)
     where = f"{one_line(source.name)} ({taking.split}): "
     skipped = _skipped(where, stored.bad, selection.names, strict=strict, reporter=reporter)
     for note in stored.notes if taking.shape_is_asked else (*stored.changes, *stored.notes):
@@ -87,7 +87,7 @@ def take(source: Source, taking: Taking, reporter: Reporter, *, strict: bool) ->
 
 
 @contextmanager
-def naming(dataset: str | os.PathLike[str]) -> Iterator[None]:
+def errors_naming_dataset(dataset: str | os.PathLike[str]) -> Iterator[None]:
     """Turn the system's refusal to read into an error that names the data set."""
     try:
         yield
@@ -96,7 +96,7 @@ def naming(dataset: str | os.PathLike[str]) -> Iterator[None]:
         raise DataError(f"{what}: cannot be read ({why}) (--dataset)") from None
 
 
-def _order(source: Source, selection: _Selection, wanted: Wanted) -> store.Order:
+def _order(source: Source, selection: _Selection, wanted: TargetSize) -> store.Order:
     parts = tuple((name, source.parts[name], rows) for name, rows in selection.chosen)
     return store.Order(source.identity, parts, wanted, selection.labels)
 
@@ -137,9 +137,9 @@ def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
         opened: Source = registry.resolve("dataset", text)(request)
         return opened
     if os.path.lexists(path):
-        from vaekit.data.paths import open_path
+        from vaekit.data.sources.detect import open_source_at
 
-        return open_path(path, request)
+        return open_source_at(path, request)
     if isinstance(dataset, str) and not _looks_like_path(text):
         raise UsageError(
             f"{registry.suggest('dataset', text)}; "
@@ -153,7 +153,7 @@ def _looks_like_path(text: str) -> bool:
     return any(sep in text for sep in separators) or bool(Path(text).suffix)
 
 
-def check(split: str, channels: int | None, limit: int | None, val_split: float) -> None:
+def check_options(split: str, channels: int | None, limit: int | None, val_split: float) -> None:
     """Refuse values that make no sense, with the name of their flag."""
     if split not in (*SPLITS, "all"):
         raise UsageError(f"--split {split}: {registry.near_miss(split, (*SPLITS, 'all'))}")
@@ -178,7 +178,7 @@ class _Selection:
 def _select(source: Source, taking: Taking) -> _Selection:
     split = taking.split
     sizes = {name: len(part.names) for name, part in source.parts.items()}
-    chosen = splits.choose(sizes, split, taking.val_split)
+    chosen = splits.choose_split(sizes, split, taking.val_split)
     chosen = splits.limit(chosen, taking.limit, taking.seed, split)
     chosen = [(name, rows) for name, rows in chosen if len(rows)]
     if not chosen:
@@ -190,7 +190,7 @@ def _select(source: Source, taking: Taking) -> _Selection:
 
 
 def _names(chosen: splits.Chosen, source: Source) -> Sequence[str]:
-    picked = [Picked(source.parts[name].names, rows) for name, rows in chosen]
+    picked = [SelectedNames(source.parts[name].names, rows) for name, rows in chosen]
     return picked[0] if len(picked) == 1 else [name for names in picked for name in names]
 
 
@@ -223,7 +223,7 @@ def _skipped(
     lines = tuple(f"{one_line(names[row])}: {reason}" for row, reason in sorted(bad.items()))
     if lines and strict:
         raise DataError(f"{where}{lines[0]} (--strict)")
-    if warning := judged(lines, len(names), where):
+    if warning := warn_or_refuse(lines, len(names), where):
         reporter.warn(warning)
     return lines
 
@@ -231,7 +231,7 @@ def _skipped(
 def _image_set(
     source: Source,
     split: str,
-    stored: store.Stored,
+    stored: store.StoredImages,
     selection: _Selection,
     skipped: tuple[str, ...],
 ) -> ImageSet:
@@ -256,6 +256,6 @@ def _image_set(
 
 def _good_names(names: Sequence[str], bad: Mapping[int, str]) -> Sequence[str]:
     """Names of files are held, since a reader wants them all; numbers are made when asked for."""
-    if isinstance(names, Picked) and isinstance(names.names, Numbered) and not bad:
+    if isinstance(names, SelectedNames) and isinstance(names.names, NumberedNames) and not bad:
         return names
     return tuple(name for row, name in enumerate(names) if row not in bad)

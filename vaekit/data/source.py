@@ -21,15 +21,28 @@ from typing import TypeVar, overload
 import numpy as np
 
 from vaekit.data.imageset import Integers, Pixels
+from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
 
 Loader = Callable[[], bytes]
 Reading = Callable[[Integers], AbstractContextManager[Iterable[tuple[int, Loader]]]]
 Size = tuple[int, int]
+"""Height and width."""
+Shape = tuple[int, int, int]
+"""Height, width and channels."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 SPLITS = ("train", "val", "test")
+
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""File name endings that mark an image."""
+
+MAX_BYTES = 256 << 20
+"""An encoded image larger than this is refused."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class InMemory:
     """A loader of bytes that are in memory already: few of these may wait at a time."""
 
     data: bytes
@@ -59,18 +72,20 @@ MOST_HELD = 4 << 20
 """So many bytes at hand are a batch, however few the images."""
 
 
-def batched(items: Iterable[T], loader: Callable[[T], object], most: int = 16) -> Iterator[list[T]]:
+def batched(
+    items: Iterable[_T], loader: Callable[[_T], object], most: int = 16
+) -> Iterator[list[_T]]:
     """Batches for a thread to decode: large enough to be worth handing over, bounded in bytes.
 
     >>> list(batched("abcde", lambda item: item, most=2))
     [['a', 'b'], ['c', 'd'], ['e']]
     """
-    batch: list[T] = []
+    batch: list[_T] = []
     held = 0
     for item in items:
         batch.append(item)
         load = loader(item)
-        held += len(load.data) if isinstance(load, Held) else 0
+        held += len(load.data) if isinstance(load, InMemory) else 0
         if len(batch) == most or held > MOST_HELD:
             yield batch
             batch, held = [], 0
@@ -135,10 +150,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Numbered(Sequence[str]):
+class NumberedNames(Sequence[str]):
     """Names for images that have none: their indices as text.
 
-    >>> Numbered(3)[2], list(Numbered(3))
+    >>> NumberedNames(3)[2], list(NumberedNames(3))
     ('2', ['0', '1', '2'])
     """
 
@@ -157,10 +172,10 @@ class Numbered(Sequence[str]):
 
 
 @dataclass(frozen=True, eq=False)
-class Picked(Sequence[str]):
+class SelectedNames(Sequence[str]):
     """Some of many names, each made when it is asked for: arrays may have millions of rows.
 
-    >>> Picked(Numbered(9), np.array([2, 5]))[1]
+    >>> SelectedNames(NumberedNames(9), np.array([2, 5]))[1]
     '5'
     """
 
@@ -177,7 +192,9 @@ class Picked(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             rows = self.rows[index].tolist()
-            numbered = isinstance(self.names, Numbered)  # most are, and need not be asked singly
+            numbered = isinstance(
+                self.names, NumberedNames
+            )  # most are, and need not be asked singly
             return [*map(str, rows)] if numbered else [self.names[row] for row in rows]
         return self.names[int(self.rows[index])]
 
@@ -191,3 +208,19 @@ def array_blocks(images: Pixels) -> Callable[[Integers], Iterator[Pixels]]:
             yield np.asarray(images[indices[start : start + rows]])
 
     return blocks
+
+
+def same_shape(own_shape: Shape, where: str, shape: Shape) -> None:
+    """Refuse an array that has another shape than the model's images."""
+    if own_shape != shape:
+        own, wanted = ("x".join(map(str, sides)) for sides in (own_shape, shape))
+        raise DataError(
+            f"{where}: its images are {own}, the model's are {wanted}: arrays are taken as they "
+            "are (image files would be resized)"
+        )
+
+
+def file_identity(path: Path) -> str:
+    """Where a file is, its size and its time of change."""
+    status = path.stat()
+    return f"file\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"

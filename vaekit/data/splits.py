@@ -19,12 +19,12 @@ Chosen = list[tuple[str, Integers]]
 """Parts of a source, each with the indices taken from it, ascending."""
 
 
-def choose(sizes: Mapping[str, int], split: str, val_split: float) -> Chosen:
+def choose_split(sizes: Mapping[str, int], split: str, val_split: float) -> Chosen:
     """The indices that make up one split, given how many images each part of the source has.
 
-    >>> [(part, len(indices)) for part, indices in choose({"train": 100}, "test", 0.1)]
+    >>> [(part, len(indices)) for part, indices in choose_split({"train": 100}, "test", 0.1)]
     [('train', 10)]
-    >>> [(part, len(indices)) for part, indices in choose({"train": 100}, "train", 0.1)]
+    >>> [(part, len(indices)) for part, indices in choose_split({"train": 100}, "train", 0.1)]
     [('train', 81)]
     """
     if split == "all":

@@ -27,7 +27,14 @@ from typing import IO, Any
 import numpy as np
 
 from vaekit import files
-from vaekit.data.fill import LARGEST_NATIVE, Allocate, Filled, Pieces, Wanted, fill
+from vaekit.data.decoding.decode_all import (
+    LARGEST_NATIVE,
+    Allocate,
+    DecodedImages,
+    Pieces,
+    TargetSize,
+    decode_all,
+)
 from vaekit.data.imageset import Integers, Pixels, fingerprint
 from vaekit.data.source import Part, Rows
 from vaekit.errors import DataError
@@ -36,12 +43,12 @@ from vaekit.reporting import Reporter
 VERSION = 1
 """Raised whenever the same request would decode to other bytes."""
 
-LARGE = 256 << 20
+LARGE_ARRAY = 256 << 20
 """Arrays of more bytes than this are memory-mapped rather than held."""
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredImages:
     """Decoded images, as the cache keeps them."""
 
     images: Pixels
@@ -59,13 +66,13 @@ class Stored:
 class _Decoded:
     """Images before their fingerprint is taken."""
 
-    stored: Stored
+    stored: StoredImages
     labels: Integers | None
     """Of the good ones."""
     lasting: bool
     """Whether it is worth keeping them."""
 
-    def marked(self) -> Stored:
+    def marked(self) -> StoredImages:
         """With their fingerprint."""
         return replace(self.stored, fingerprint=fingerprint(self.stored.images, self.labels))
 
@@ -77,7 +84,7 @@ class Order:
     identity: str
     parts: tuple[tuple[str, Part, Integers], ...]
     """Name, part and chosen indices."""
-    wanted: Wanted
+    wanted: TargetSize
     labels: Integers | None
     """Of the chosen images: part of the fingerprint."""
 
@@ -96,17 +103,17 @@ class Order:
         return digest.hexdigest()
 
 
-def fetch(order: Order, reporter: Reporter, *, strict: bool) -> Stored:
+def fetch_images(order: Order, reporter: Reporter, *, strict: bool) -> StoredImages:
     """The decoded images: from the cache, or decoded now and kept there."""
     if _is_quick(order):
-        filled = fill(order.pieces, order.wanted, _scratch, reporter, strict=strict)
-        return Stored(filled.images, {}, filled.notes, filled.changes, None)
+        filled = decode_all(order.pieces, order.wanted, _scratch, reporter, strict=strict)
+        return StoredImages(filled.images, {}, filled.notes, filled.changes, None)
     entry = files.cache_dir() / "decoded" / order.key
     found = _load(entry, order.labels)
     return found if found is not None else _make(order, entry, reporter, strict=strict)
 
 
-def _make(order: Order, entry: Path, reporter: Reporter, *, strict: bool) -> Stored:
+def _make(order: Order, entry: Path, reporter: Reporter, *, strict: bool) -> StoredImages:
     """Decode, and keep the result where the cache can be written to; one process at a time."""
     with ExitStack() as stack:
         try:
@@ -136,16 +143,16 @@ def _warn_unwritable(entry: Path, error: OSError, reporter: Reporter) -> None:
 
 def _decoded(order: Order, allocate: Allocate, reporter: Reporter, *, strict: bool) -> _Decoded:
     """The good images."""
-    filled = fill(order.pieces, order.wanted, allocate, reporter, strict=strict)
+    filled = decode_all(order.pieces, order.wanted, allocate, reporter, strict=strict)
     images, good = _good(filled, allocate)
     if isinstance(images, np.memmap):
         images.flags.writeable = False
     labels = None if order.labels is None else order.labels[good]
-    stored = Stored(images, filled.bad, filled.notes, filled.changes, None)
+    stored = StoredImages(images, filled.bad, filled.notes, filled.changes, None)
     return _Decoded(stored, labels, filled.lasting)
 
 
-def _good(filled: Filled, allocate: Allocate) -> tuple[Pixels, Integers]:
+def _good(filled: DecodedImages, allocate: Allocate) -> tuple[Pixels, Integers]:
     """Leave out the rows of bad images; a large array is copied piece by piece."""
     if not filled.bad:
         return filled.images, np.arange(len(filled.images))
@@ -167,18 +174,18 @@ def _is_quick(order: Order) -> bool:
         if size not in (None, part.shape[:2]) or channels not in (None, part.shape[2]):
             return False
         total += len(indices) * math.prod(part.shape)
-    return total <= LARGE
+    return total <= LARGE_ARRAY
 
 
-def _load(entry: Path, labels: Integers | None) -> Stored | None:
+def _load(entry: Path, labels: Integers | None) -> StoredImages | None:
     """What an entry holds; None where it is missing, cut short or changed."""
     try:
         meta: dict[str, Any] = json.loads((entry / "meta.json").read_bytes())
-        large = (entry / "images.npy").stat().st_size > LARGE
+        large = (entry / "images.npy").stat().st_size > LARGE_ARRAY
         images = np.load(entry / "images.npy", mmap_mode="r" if large else None, allow_pickle=False)
         bad = {int(row): str(reason) for row, reason in meta["bad"]}
         told = tuple(meta["notes"]), tuple(meta["changes"])
-        stored = Stored(images, bad, *told, str(meta["fingerprint"]))
+        stored = StoredImages(images, bad, *told, str(meta["fingerprint"]))
         whole = images.dtype == np.uint8 and list(images.shape) == meta["shape"]
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -189,7 +196,7 @@ def _load(entry: Path, labels: Integers | None) -> Stored | None:
     return stored if whole else None
 
 
-def _kept(decoded: _Decoded, workshop: Path, entry: Path, labels: Integers | None) -> Stored:
+def _kept(decoded: _Decoded, workshop: Path, entry: Path, labels: Integers | None) -> StoredImages:
     """Put the finished entry in its place, whole, by one rename."""
     target = workshop / "entry"
     target.mkdir()
@@ -241,7 +248,7 @@ class _Mapped:
         self.folder, self.count = folder, 0
 
     def __call__(self, shape: tuple[int, int, int, int]) -> Pixels:
-        if math.prod(shape) <= LARGE:
+        if math.prod(shape) <= LARGE_ARRAY:
             return np.empty(shape, np.uint8)
         self.count += 1
         path = self.folder / f"{self.count}.npy"
@@ -258,7 +265,7 @@ class _Mapped:
 def _scratch(shape: tuple[int, int, int, int]) -> Pixels:
     """An array outside the cache: in memory, or in a nameless file when large."""
     size = math.prod(shape)
-    if size <= LARGE:
+    if size <= LARGE_ARRAY:
         return np.empty(shape, np.uint8)
     try:
         with tempfile.TemporaryFile() as file:

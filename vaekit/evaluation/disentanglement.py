@@ -46,7 +46,7 @@ def mig(codes: npt.ArrayLike, factors: npt.ArrayLike, bins: int = BINS) -> float
     """
     from sklearn.metrics import mutual_info_score
 
-    z, v = checked(codes, factors)
+    z, v = checked_codes(codes, factors)
     digits = [_binned(column, bins) for column in z.T]
     shared = np.array([[mutual_info_score(f, d) for f in v.T] for d in digits])
     entropy = np.array([mutual_info_score(f, f) for f in v.T])
@@ -83,7 +83,7 @@ def sap(
     """
     from sklearn.svm import LinearSVC
 
-    z, v = checked(train_codes, train_factors)
+    z, v = checked_codes(train_codes, train_factors)
     z_test, v_test = _alike(test_codes, test_factors, z, v)
     scores = np.zeros((z.shape[1], v.shape[1]))
     for factor in range(v.shape[1]):
@@ -124,7 +124,7 @@ def dci(
     """
     from sklearn.ensemble import GradientBoostingClassifier
 
-    z, v = checked(train_codes, train_factors, least_factors=2)
+    z, v = checked_codes(train_codes, train_factors, least_factors=2)
     z_test, v_test = _alike(test_codes, test_factors, z, v)
     importance, train, test = np.zeros((z.shape[1], v.shape[1])), [], []
     for factor in range(v.shape[1]):
@@ -180,7 +180,7 @@ def beta_vae_score(
     """
     from sklearn.linear_model import LogisticRegression
 
-    z, v = checked(codes, factors, least_factors=2)
+    z, v = checked_codes(codes, factors, least_factors=2)
     random, groups = seeds.numpy_generator(seed, "betavae"), Groups(v)
     points, kept = [], []
     for _ in range(train + test):
@@ -216,7 +216,7 @@ def factor_vae_score(
     standard deviation under 0.05 have no vote; if there are none else, the score is 0. Kim & Mnih
     2018 (arXiv:1802.05983). Images are drawn from the given codes.
     """
-    z, v = checked(codes, factors)
+    z, v = checked_codes(codes, factors)
     variance = z[:VARIANCE_POINTS].var(axis=0, ddof=1)
     active = np.flatnonzero(np.sqrt(variance) >= PRUNED_STD)
     if not active.size:
@@ -264,7 +264,7 @@ class Groups:
         return found
 
 
-def checked(
+def checked_codes(
     codes: npt.ArrayLike, factors: npt.ArrayLike, *, least_factors: int = 1
 ) -> tuple[Codes, Factors]:
     """Codes and factors as arrays of numbers that go together."""

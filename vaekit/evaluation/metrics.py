@@ -15,30 +15,30 @@ ALWAYS = (
 )  # fmt: skip
 """Computed whatever is asked for; `bits_per_dim` where it means something."""
 LATENTS = ("total_correlation",)
-SAMPLES = ("fid", "kid", "precision", "recall", "density", "coverage")
-DCI = (
+SAMPLE_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage")
+DCI_METRICS = (
     "dci_disentanglement", "dci_completeness",
     "dci_informativeness_train", "dci_informativeness_test",
 )  # fmt: skip
-FACTORS = ("mig", "sap", *DCI, "factorvae", "betavae")
-EXTRA = (*LATENTS, *SAMPLES, *FACTORS)
-NAMES = (*ALWAYS, "nll", *EXTRA)
+FACTOR_METRICS = ("mig", "sap", *DCI_METRICS, "factorvae", "betavae")
+EXTRA = (*LATENTS, *SAMPLE_METRICS, *FACTOR_METRICS)
+METRIC_NAMES = (*ALWAYS, "nll", *EXTRA)
 
 LOWER, HIGHER = "lower", "higher"
 NATS = ("neg_elbo", "nll", "bits_per_dim")
 BETTER = {
     **dict.fromkeys((*NATS, "mse", "fid", "kid"), LOWER),
-    **dict.fromkeys(("psnr", "ssim", *SAMPLES[2:], *FACTORS), HIGHER),
+    **dict.fromkeys(("psnr", "ssim", *SAMPLE_METRICS[2:], *FACTOR_METRICS), HIGHER),
 }
 """Where there is a better; a KL or a total correlation is neither good nor bad by itself."""
 
-FEWEST_IMAGES = {"fid": 2, "kid": 2, **dict.fromkeys(SAMPLES[2:], 6)}
+FEWEST_IMAGES = {"fid": 2, "kid": 2, **dict.fromkeys(SAMPLE_METRICS[2:], 6)}
 FEWEST_POINTS = 150
 """Images with factors, under which a score of disentanglement is noise."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MetricRequest:
     """What to evaluate, beside what is always computed."""
 
     metrics: frozenset[str] = frozenset()
@@ -64,9 +64,11 @@ def parse(text: str | None) -> tuple[frozenset[str], bool]:
     named = [name.strip().replace("-", "_") for name in (text or "").split(",")]
     chosen = [name for name in named if name]
     if text is not None and not chosen:
-        raise UsageError(f"--metrics {text!r} names none: choose from all, {', '.join(NAMES)}")
+        raise UsageError(
+            f"--metrics {text!r} names none: choose from all, {', '.join(METRIC_NAMES)}"
+        )
     for name in chosen:
-        if name not in (*NAMES, "all"):
-            raise UsageError(f"--metrics {name}: {near_miss(name, (*NAMES, 'all'))}")
+        if name not in (*METRIC_NAMES, "all"):
+            raise UsageError(f"--metrics {name}: {near_miss(name, (*METRIC_NAMES, 'all'))}")
     everything = "all" in chosen
     return frozenset(EXTRA if everything else ()) | (frozenset(chosen) - {"all"}), everything

@@ -18,14 +18,14 @@ from torch import Tensor
 from vaekit import inference
 from vaekit.errors import UsageError
 from vaekit.gaussian import Normal
-from vaekit.models.base import VAE
+from vaekit.models.vae import VAE
 from vaekit.reporting import Task
 from vaekit.seeds import BLOCK, normal_rows
 
 CHUNKS = 4
 """Chunks of latents decoded at once on a CPU: what comes of them stays in its caches."""
 ROWS_ON_ACCELERATOR = 16384
-MOST_VALUES = 2**22
+MOST_WEIGHED_VALUES = 2**22
 """Values of decoded images held at once, whatever the number of rows."""
 
 
@@ -71,7 +71,7 @@ def _parted(network: VAE, samples: int) -> tuple[int, int]:
     """Draws of one image at a time, and images at a time: they depend on the model and K alone."""
     height, width, _ = network.image
     cpu = next(network.parameters()).device.type == "cpu"
-    fitting = MOST_VALUES // (height * width * network.output_channels)
+    fitting = MOST_WEIGHED_VALUES // (height * width * network.output_channels)
     most = CHUNKS * network.chunk if cpu else ROWS_ON_ACCELERATOR
     rows = max(BLOCK, min(most, fitting) // BLOCK * BLOCK)
     together = min(samples, rows)

@@ -14,14 +14,16 @@ import torch
 from vaekit import __version__
 from vaekit.data import ImageSet
 from vaekit.errors import VaekitError
-from vaekit.evaluation.elbo import ElboReport
-from vaekit.evaluation.factors import factor_scores
-from vaekit.evaluation.features import Extractor, FeaturesMissing, extractor
-from vaekit.evaluation.latents import Aggregate, Health, diagnosis
-from vaekit.evaluation.look import Look, look
-from vaekit.evaluation.metrics import SAMPLES, Wanted
+from vaekit.evaluation.dataset_elbo import ElboReport
+from vaekit.evaluation.encode_pass import EncodePass, encode_once
+from vaekit.evaluation.evaluated_model import EvaluatedModel, unit_variance
+from vaekit.evaluation.factor_scores import factor_scores
+from vaekit.evaluation.image_features import Extractor, FeaturesMissing, extractor
+from vaekit.evaluation.latent_health import Aggregate, Health, diagnosis
+from vaekit.evaluation.metrics import SAMPLE_METRICS, MetricRequest
 from vaekit.evaluation.nll import log_likelihood
-from vaekit.evaluation.samples import (
+from vaekit.evaluation.preconditions import NOT_A_LIKELIHOOD, refuse_unfit_evaluation, why_no_bits
+from vaekit.evaluation.sample_quality import (
     NEIGHBOURS_DENSITY,
     NEIGHBOURS_PRECISION,
     SUBSET_SIZE,
@@ -30,15 +32,13 @@ from vaekit.evaluation.samples import (
     kid,
     manifolds,
 )
-from vaekit.evaluation.subject import Subject, unit_variance
-from vaekit.evaluation.unfit import NOT_A_LIKELIHOOD, refuse_unfit, why_no_bits
 from vaekit.header import sha256
 from vaekit.inference import Model
 from vaekit.reporting import SILENT, Reporter
 
-Record = dict[str, Any]
+EvaluationRecord = dict[str, Any]
 
-BROKEN: Record = {
+BROKEN: EvaluationRecord = {
     **dict.fromkeys(("active_units", "aggregate_kl", "mse", "psnr", "ssim", "explained_variance")),
     "verdict": "broken",
     "diagnosis": "broken: the KL is not a number; train the model anew, with a lower --lr",
@@ -49,11 +49,11 @@ BROKEN: Record = {
 def evaluate(
     model: Model,
     images: ImageSet,
-    wanted: Wanted | None = None,
+    wanted: MetricRequest | None = None,
     *,
     points: ImageSet | None = None,
     reporter: Reporter = SILENT,
-) -> Record:
+) -> EvaluationRecord:
     """Everything that is wanted of a model on these images, in values JSON can hold.
 
     `points` are images with factors for the scores of disentanglement, where others than `images`
@@ -63,35 +63,37 @@ def evaluate(
         record = evaluate(vaekit.load("m.safetensors"), vaekit.load_dataset("digits"))
         record["neg_elbo"], record["neg_elbo_stderr"]
     """
-    wanted = wanted or Wanted()
-    subject = Subject(model, images, wanted.seed, wanted.batch_size, reporter)
-    absent = refuse_unfit(model, images, wanted, points)
+    wanted = wanted or MetricRequest()
+    subject = EvaluatedModel(model, images, wanted.seed, wanted.batch_size, reporter)
+    absent = refuse_unfit_evaluation(model, images, wanted, points)
     extract = _extractor(subject, wanted, absent)
     record = _whose(subject)
-    seen = look(subject)
+    seen = encode_once(subject)
     record |= _bound(subject, seen.bound, absent)
     record |= _log_likelihood(subject, wanted)
     record |= _latents_and_images(subject, wanted, seen)
     record |= _samples(subject, wanted, extract, absent)
     record |= factor_scores(subject, points or images, wanted, absent)
     record |= _circumstances(subject, wanted, absent)
-    return {name: finite(value) for name, value in record.items()}
+    return {name: without_nonfinite(value) for name, value in record.items()}
 
 
-def _extractor(subject: Subject, wanted: Wanted, absent: dict[str, str]) -> Extractor | None:
+def _extractor(
+    subject: EvaluatedModel, wanted: MetricRequest, absent: dict[str, str]
+) -> Extractor | None:
     """The features, before any long work; where they are missing, all other numbers still come."""
-    if not (wanted.metrics & set(SAMPLES)) - absent.keys():
+    if not (wanted.metrics & set(SAMPLE_METRICS)) - absent.keys():
         return None
     try:
         return extractor(wanted.features, subject.model.network, wanted.inception_weights)
     except FeaturesMissing as missing:
-        names = [name for name in SAMPLES if name in wanted.metrics]
+        names = [name for name in SAMPLE_METRICS if name in wanted.metrics]
         subject.reporter.warn(f"{', '.join(names)} left out: {missing} (or --features pixels)")
         absent |= dict.fromkeys(names, str(missing))
         return None
 
 
-def _whose(subject: Subject) -> Record:
+def _whose(subject: EvaluatedModel) -> EvaluationRecord:
     return {
         "dataset": subject.images.name,
         "split": subject.images.split,
@@ -101,10 +103,10 @@ def _whose(subject: Subject) -> Record:
     }
 
 
-def _bound(subject: Subject, report: ElboReport, absent: dict[str, str]) -> Record:
+def _bound(subject: EvaluatedModel, report: ElboReport, absent: dict[str, str]) -> EvaluationRecord:
     """The ELBO and its parts, and bits where they mean something."""
     network = subject.model.network
-    record: Record = {}
+    record: EvaluationRecord = {}
     for name in ("neg_elbo", "reconstruction", "kl"):
         record[name] = getattr(report, name)
         record[f"{name}_stderr"] = report.stderr[name]
@@ -118,7 +120,7 @@ def _bound(subject: Subject, report: ElboReport, absent: dict[str, str]) -> Reco
     return record
 
 
-def _log_likelihood(subject: Subject, wanted: Wanted) -> Record:
+def _log_likelihood(subject: EvaluatedModel, wanted: MetricRequest) -> EvaluationRecord:
     """Minus the importance weighted bound, and its K."""
     samples = wanted.nll_samples
     if samples is None:
@@ -134,7 +136,9 @@ def _log_likelihood(subject: Subject, wanted: Wanted) -> Record:
     return {"nll": float(values.mean()), "nll_stderr": stderr, "nll_samples": samples}
 
 
-def _latents_and_images(subject: Subject, wanted: Wanted, seen: Look) -> Record:
+def _latents_and_images(
+    subject: EvaluatedModel, wanted: MetricRequest, seen: EncodePass
+) -> EvaluationRecord:
     """Active units and the like, the quality of reconstructions, and the diagnosis of both."""
     bound, latents = seen.bound, seen.latents
     if not math.isfinite(bound.kl):
@@ -165,16 +169,19 @@ def _diagnose(kl: float, latents: Aggregate, explained: float) -> tuple[str, str
 
 
 def _samples(
-    subject: Subject, wanted: Wanted, extract: Extractor | None, absent: dict[str, str]
-) -> Record:
+    subject: EvaluatedModel,
+    wanted: MetricRequest,
+    extract: Extractor | None,
+    absent: dict[str, str],
+) -> EvaluationRecord:
     """How drawn images compare with the real ones, by features that are named."""
-    names = [name for name in SAMPLES if name in wanted.metrics and name not in absent]
+    names = [name for name in SAMPLE_METRICS if name in wanted.metrics and name not in absent]
     if extract is None or not names:
         return {}
     real, drawn = subject.features_of_both(extract)
     if not math.isfinite(float(real.sum()) + float(drawn.sum())):
         raise VaekitError(f"--features {wanted.features}: the features are not all finite")
-    found: Record = {"features": wanted.features}
+    found: EvaluationRecord = {"features": wanted.features}
     if "fid" in names:
         found["fid"] = fid(real, drawn)
     if "kid" in names:
@@ -194,11 +201,13 @@ def _samples(
     return {**found, "sample_settings": settings}
 
 
-def _circumstances(subject: Subject, wanted: Wanted, absent: dict[str, str]) -> Record:
+def _circumstances(
+    subject: EvaluatedModel, wanted: MetricRequest, absent: dict[str, str]
+) -> EvaluationRecord:
     path: Path | None = subject.model.path
     normalised = subject.model.network.likelihood.normalised
     return {
-        **({} if wanted.any_of(SAMPLES) else {"features": None}),
+        **({} if wanted.any_of(SAMPLE_METRICS) else {"features": None}),
         "notes": [] if normalised else [NOT_A_LIKELIHOOD],
         "absent": absent,
         "seed": subject.seed,
@@ -207,14 +216,14 @@ def _circumstances(subject: Subject, wanted: Wanted, absent: dict[str, str]) -> 
     }
 
 
-def finite(value: Any) -> Any:
+def without_nonfinite(value: Any) -> Any:
     """The same, with null for every number that JSON does not know.
 
-    >>> finite({"a": [1.0, math.nan], "b": math.inf})
+    >>> without_nonfinite({"a": [1.0, math.nan], "b": math.inf})
     {'a': [1.0, None], 'b': None}
     """
     if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
+        return {name: without_nonfinite(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [finite(part) for part in value]
+        return [without_nonfinite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

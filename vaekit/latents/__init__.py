@@ -1,6 +1,6 @@
 """Latents on their way back in: every form that `vaekit embed` gives, and what others make of it.
 
-`read_latents` is the reader to `vaekit.output.records`, the writer.
+`read_latents` is the reader to `vaekit.output.latent_records`, the writer.
 """
 
 from vaekit.latents.reading import LatentStream, read_latents

@@ -10,23 +10,22 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vaekit.data.npy import read_header
+from vaekit.array_types import AnyArray
+from vaekit.data.sources.npy_format import read_header
 from vaekit.errors import DataError
-from vaekit.output.tables import pyarrow
+from vaekit.output.parquet import pyarrow
 from vaekit.wording import one_line
 
-Array = NDArray[Any]
-Found = tuple[int | None, Iterator[Array]]
+LatentChunks = tuple[int | None, Iterator[AnyArray]]
 
-ROWS = 1024
-PIECE = 1 << 20
-WIDEST = 1 << 20
+BINARY_ROWS = 1024
+BINARY_PIECE = 1 << 20
+WIDEST_LATENTS = 1 << 20
 """More numbers than this in one latent are a broken header."""
 
 
-def read_npy(file: IO[bytes], where: str) -> Found:
+def read_npy(file: IO[bytes], where: str) -> LatentChunks:
     """An array (N, D), some rows at a time; one in Fortran's order is read whole."""
     dtype, shape, fortran = read_header(file, where, through=_BROKEN)
     _check(dtype, shape, where)
@@ -35,7 +34,7 @@ def read_npy(file: IO[bytes], where: str) -> Found:
     return shape[0], _rows(file, dtype, shape, where)
 
 
-def read_npz(file: IO[bytes], where: str) -> Found:
+def read_npz(file: IO[bytes], where: str) -> LatentChunks:
     """The array `z`, or the only one there is."""
     try:
         archive = zipfile.ZipFile(file)
@@ -50,7 +49,7 @@ def read_npz(file: IO[bytes], where: str) -> Found:
     return count, _unbroken(rows, where)
 
 
-def read_parquet(file: IO[bytes], where: str) -> Found:
+def read_parquet(file: IO[bytes], where: str) -> LatentChunks:
     """A column `z` of lists, or columns z0, z1 and so on."""
     pa = pyarrow()
     try:
@@ -94,15 +93,15 @@ def _check(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
     if len(shape) != 2:
         why = "; a single latent needs a first axis: z[None]" if len(shape) == 1 else ""
         raise DataError(f"{where}: has the shape {shape}, but latents are (N, D){why}")
-    if shape[0] < 0 or not 0 < shape[1] <= WIDEST:
+    if shape[0] < 0 or not 0 < shape[1] <= WIDEST_LATENTS:
         raise DataError(f"{where}: claims the shape {shape}, which no latents have")
 
 
 def _rows(
     file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str
-) -> Iterator[Array]:
+) -> Iterator[AnyArray]:
     count, width = shape
-    step = max(1, min(ROWS, PIECE // width))
+    step = max(1, min(BINARY_ROWS, BINARY_PIECE // width))
     for start in range(0, count, step):
         rows = min(step, count - start)
         content = _filled(file, rows * width * dtype.itemsize)
@@ -113,7 +112,7 @@ def _rows(
     _check_end(file, where, count)
 
 
-def _fortran(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> Array:
+def _fortran(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> AnyArray:
     content = _filled(file, math.prod(shape) * dtype.itemsize)
     if len(content) < math.prod(shape) * dtype.itemsize:
         raise DataError(f"{where}: is truncated: {len(content):,} bytes of values are there")
@@ -125,7 +124,7 @@ def _filled(file: IO[bytes], size: int) -> bytes:
     """So many bytes, or as many as there are; nothing is set aside for what is only claimed."""
     parts = bytearray()
     while len(parts) < size:
-        more = file.read(min(PIECE, size - len(parts)))
+        more = file.read(min(BINARY_PIECE, size - len(parts)))
         if not more:
             break
         parts += more
@@ -141,7 +140,7 @@ def _check_end(file: IO[bytes], where: str, count: int) -> None:
         raise DataError(f"{where}: goes on after its {count:,} rows: give one array at a time")
 
 
-def _unbroken(rows: Iterator[Array], where: str) -> Iterator[Array]:
+def _unbroken(rows: Iterator[AnyArray], where: str) -> Iterator[AnyArray]:
     """Rows out of an archive, whose damage only shows as it is read."""
     try:
         yield from rows
@@ -149,11 +148,11 @@ def _unbroken(rows: Iterator[Array], where: str) -> Iterator[Array]:
         raise DataError(f"{where}: is damaged ({_brief(error)})") from None
 
 
-def _batches(table: Any, columns: list[str], where: str) -> Iterator[Array]:
+def _batches(table: Any, columns: list[str], where: str) -> Iterator[AnyArray]:
     pa = pyarrow()
     before, width = 0, None
     try:
-        for batch in table.iter_batches(ROWS, columns=columns):
+        for batch in table.iter_batches(BINARY_ROWS, columns=columns):
             rows = _lists(batch, where, before) if columns == ["z"] else _table(batch, where)
             width = width or rows.shape[1]
             if rows.shape[1] != width:
@@ -164,7 +163,7 @@ def _batches(table: Any, columns: list[str], where: str) -> Iterator[Array]:
         raise DataError(f"{where}: is damaged ({_brief(error)})") from None
 
 
-def _lists(batch: Any, where: str, before: int) -> Array:
+def _lists(batch: Any, where: str, before: int) -> AnyArray:
     """Lists of one length as rows."""
     pa = pyarrow()
     column = batch.column(0)
@@ -186,14 +185,14 @@ def _ragged(where: str, row: int, found: int, wanted: int) -> DataError:
     return DataError(f"{where}: row {row + 1}: has {found} numbers, where others have {wanted}")
 
 
-def _table(batch: Any, where: str) -> Array:
+def _table(batch: Any, where: str) -> AnyArray:
     return np.stack([_numbers(column, where) for column in batch.columns], axis=1)
 
 
-def _numbers(column: Any, where: str) -> Array:
+def _numbers(column: Any, where: str) -> AnyArray:
     if column.null_count:
         raise DataError(f"{where}: has missing values (null) among its latents")
-    values: Array = column.to_numpy(zero_copy_only=False)
+    values: AnyArray = column.to_numpy(zero_copy_only=False)
     if values.dtype.kind not in "fiu":
         raise DataError(f"{where}: has latents of the type {column.type}; latents are floats")
     return values

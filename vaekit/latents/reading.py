@@ -24,21 +24,21 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.array_types import Float32s
 from vaekit.errors import DataError
 from vaekit.latents import binary, text
 from vaekit.wording import one_line
 
-Floats = NDArray[np.float32]
-Reader = Callable[[IO[bytes], str], tuple[int | None, Iterator[NDArray[Any]]]]
+LatentReader = Callable[[IO[bytes], str], tuple[int | None, Iterator[NDArray[Any]]]]
 
-CHUNK = 1024
+LATENT_CHUNK = 1024
 """Rows that are given at a time; the last chunk may have fewer."""
 
-HEAD = 4096
-SPOOL = 8 << 20
+LATENT_HEAD_BYTES = 4096
+LATENT_SPOOL = 8 << 20
 
 _MAGIC = {b"\x93NUMPY": "npy", b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"PAR1": "parquet"}
-_READERS: dict[str, Reader] = {
+_READERS: dict[str, LatentReader] = {
     "npy": binary.read_npy,
     "npz": binary.read_npz,
     "parquet": binary.read_parquet,
@@ -65,7 +65,7 @@ class LatentStream:
         where: str,
         form: str,
         count: int | None,
-        chunks: Iterator[Floats],
+        chunks: Iterator[Float32s],
         closing: contextlib.ExitStack,
     ) -> None:
         self.where, self.form, self.count = where, form, count
@@ -75,7 +75,7 @@ class LatentStream:
             raise DataError(f"{where}: holds no latents")
         self.width = int(self._first.shape[1])
 
-    def __iter__(self) -> Iterator[Floats]:
+    def __iter__(self) -> Iterator[Float32s]:
         with self._closing:
             if self._first is not None:
                 first, self._first = self._first, None
@@ -152,8 +152,8 @@ def _head(stream: IO[bytes]) -> bytes:
     """The first bytes: enough to tell the form, and no waiting for more than that."""
     read = getattr(stream, "read1", stream.read)
     head = b""
-    while len(head.lstrip()) < 8 and len(head) < HEAD:
-        more = read(HEAD)
+    while len(head.lstrip()) < 8 and len(head) < LATENT_HEAD_BYTES:
+        more = read(LATENT_HEAD_BYTES)
         if not more:
             break
         head += more
@@ -193,15 +193,17 @@ class _Rejoined(io.RawIOBase):
 
 def _stored(stream: IO[bytes], stack: contextlib.ExitStack) -> IO[bytes]:
     """A copy of all that comes, in which one can go back; on the disk where it is much."""
-    file: IO[bytes] = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL))  # noqa: SIM115
+    file: IO[bytes] = stack.enter_context(tempfile.SpooledTemporaryFile(LATENT_SPOOL))  # noqa: SIM115
     shutil.copyfileobj(stream, file)
     file.seek(0)
     return file
 
 
-def _chunks(pieces: Iterator[NDArray[Any]], where: str, allow_nonfinite: bool) -> Iterator[Floats]:
+def _chunks(
+    pieces: Iterator[NDArray[Any]], where: str, allow_nonfinite: bool
+) -> Iterator[Float32s]:
     """Pieces of any size in chunks of one size, as float32, looked through."""
-    held: list[Floats] = []
+    held: list[Float32s] = []
     waiting = before = 0
     for piece in pieces:
         rows = _floats(piece)
@@ -210,22 +212,22 @@ def _chunks(pieces: Iterator[NDArray[Any]], where: str, allow_nonfinite: bool) -
         before += len(rows)
         held.append(rows)
         waiting += len(rows)
-        if waiting >= CHUNK:
+        if waiting >= LATENT_CHUNK:
             joined = np.concatenate(held)
-            whole = waiting - waiting % CHUNK
-            yield from np.split(joined[:whole], whole // CHUNK)
+            whole = waiting - waiting % LATENT_CHUNK
+            yield from np.split(joined[:whole], whole // LATENT_CHUNK)
             held, waiting = [joined[whole:]], waiting - whole
     if waiting:
         yield np.concatenate(held)
 
 
-def _floats(values: NDArray[Any]) -> Floats:
+def _floats(values: NDArray[Any]) -> Float32s:
     # What is too large for 32 bits becomes infinite, and is then refused as that.
     with np.errstate(over="ignore"):
         return values.astype(np.float32, copy=False)
 
 
-def _refuse_nonfinite(rows: Floats, before: int, where: str) -> None:
+def _refuse_nonfinite(rows: Float32s, before: int, where: str) -> None:
     bad = np.argwhere(~np.isfinite(rows))
     if len(bad):
         row, column = bad[0].tolist()

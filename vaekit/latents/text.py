@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import DataError
-from vaekit.latents.binary import Found, numbered
+from vaekit.latents.binary import LatentChunks, numbered
 
-ROWS = 1024
-PIECE = 1 << 17
+TEXT_ROWS = 1024
+TEXT_PIECE = 1 << 17
 """Numbers that are gathered before they become an array: Python's own take four times the room."""
 
-LONGEST = 16 << 20
+LONGEST_LINE = 16 << 20
 """Characters of one record: more than any has, and less than would fill the memory."""
 
-WIDEST = 1 << 17
+WIDEST_LINE = 1 << 17
 """Values in one record: read, each takes many times the two characters it may be written in."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?')
@@ -32,12 +32,12 @@ _TOKEN = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]")
 _GATHERED = re.compile(r"\s*\[\s*[\[{]")
 
 
-def read_csv(file: IO[bytes], where: str) -> Found:
+def read_csv(file: IO[bytes], where: str) -> LatentChunks:
     """The columns z0, z1, … under a header, or without one all columns; tabs or spaces will do."""
     return None, _arrays(_csv_rows(file, where))
 
 
-def read_jsonl(file: IO[bytes], where: str) -> Found:
+def read_jsonl(file: IO[bytes], where: str) -> LatentChunks:
     """`{"z": [...]}` or `[...]`, a line each; spread over lines, or in one array, will do too."""
     return None, _arrays(_json_rows(file, where))
 
@@ -46,7 +46,7 @@ def _arrays(rows: Iterable[list[float]]) -> Iterator[NDArray[np.float64]]:
     held: list[list[float]] = []
     for row in rows:
         held.append(row)
-        if len(held) == ROWS or len(held) * len(row) >= PIECE:
+        if len(held) == TEXT_ROWS or len(held) * len(row) >= TEXT_PIECE:
             yield np.array(held, np.float64)
             held = []
     if held:
@@ -101,9 +101,9 @@ def _table(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, list[str]
 
 def _csv_lines(lines: io.TextIOWrapper, where: str) -> Iterator[str]:
     number = 0
-    while line := lines.readline(LONGEST):
+    while line := lines.readline(LONGEST_LINE):
         number += 1
-        if len(line) == LONGEST or sum(map(line.count, ",\t ")) > 2 * WIDEST:
+        if len(line) == LONGEST_LINE or sum(map(line.count, ",\t ")) > 2 * WIDEST_LINE:
             raise DataError(f"{where}: line {number}: is longer than any line of latents")
         yield line
 
@@ -164,7 +164,7 @@ def _values(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, Any]]:
     `-c`, lines are joined until all brackets are closed.
     """
     number = 0
-    while line := lines.readline(LONGEST):
+    while line := lines.readline(LONGEST_LINE):
         number += 1
         here = f"{where}: line {number}"
         if line.strip():
@@ -183,11 +183,11 @@ def _until_closed(line: str, lines: io.TextIOWrapper, where: str) -> tuple[str, 
     """What `line` opens, closed by the lines after it, as far as there are any; and how many."""
     depth, count, joined = _depth(line), 0, io.StringIO()
     joined.write(line)
-    while depth > 0 and (more := lines.readline(LONGEST)):
+    while depth > 0 and (more := lines.readline(LONGEST_LINE)):
         depth += _depth(more)
         count += 1
         joined.write(more)
-        if joined.tell() >= LONGEST:
+        if joined.tell() >= LONGEST_LINE:
             raise _too_long(where)
     return joined.getvalue(), count
 
@@ -208,7 +208,7 @@ def _parsed(text: str, where: str) -> Iterable[Any] | None:
 
 
 def _is_modest(text: str) -> bool:
-    return sum(map(text.count, ",[{")) <= WIDEST
+    return sum(map(text.count, ",[{")) <= WIDEST_LINE
 
 
 def _too_long(where: str) -> DataError:

@@ -14,8 +14,8 @@ All take the same calls, so that one can stand in for another:
 from __future__ import annotations
 
 from vaekit.errors import UsageError
-from vaekit.likelihoods.base import LEVELS, TYPICAL_SIGMA, Likelihood
 from vaekit.likelihoods.bernoulli import Bernoulli, CrossEntropy
+from vaekit.likelihoods.likelihood import LEVELS, TYPICAL_SIGMA, Likelihood
 from vaekit.likelihoods.logistic import DiscretizedLogistic
 from vaekit.likelihoods.normal import SIGMA_SETTINGS, Gaussian, UnitGaussian
 from vaekit.registry import resolve

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaekit.likelihoods import coins
-from vaekit.likelihoods.base import Likelihood, wide
+from vaekit.likelihoods import fast_bernoulli
+from vaekit.likelihoods.likelihood import Likelihood, wide
 
 
 class Bernoulli(Likelihood):
@@ -28,9 +28,9 @@ class Bernoulli(Likelihood):
         return -self._nats(wide(params), x).flatten(1).sum(1)
 
     def log_prob_of_draws(self, params: Tensor, x: Tensor) -> Tensor:
-        """The image, which all draws share, as a factor: `vaekit.likelihoods.coins`."""
+        """The image, which all draws share, as a factor: `vaekit.likelihoods.fast_bernoulli`."""
         logits = wide(params).flatten(2)
-        return coins.log_prob(logits, x.to(logits.dtype).flatten(1))
+        return fast_bernoulli.log_prob(logits, x.to(logits.dtype).flatten(1))
 
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
         """The logarithm of the probability of each coin's side."""

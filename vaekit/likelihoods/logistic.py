@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaekit.gaussian import soft_bound
-from vaekit.likelihoods.base import LEVELS, TYPICAL_SIGMA, Likelihood, inside, wide
+from vaekit.likelihoods.likelihood import LEVELS, TYPICAL_SIGMA, Likelihood, inside, wide
 
 
 class DiscretizedLogistic(Likelihood):

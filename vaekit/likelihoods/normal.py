@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vaekit.errors import UsageError
 from vaekit.gaussian import LOG_TWO_PI, soft_bound
-from vaekit.likelihoods.base import TYPICAL_SIGMA, Likelihood, inside, wide
+from vaekit.likelihoods.likelihood import TYPICAL_SIGMA, Likelihood, inside, wide
 
 SIGMA_SETTINGS = ("learned", "optimal")
 

@@ -10,12 +10,10 @@ from typing import Any
 from torch import nn
 
 from vaekit.likelihoods import Likelihood
-from vaekit.models.base import VAE
 from vaekit.models.layers import Posterior, activate, normalise
-from vaekit.models.product import Linear
-from vaekit.models.settings import Image, stage_widths
-
-Size = tuple[int, int]
+from vaekit.models.linear import Linear
+from vaekit.models.settings import GridSize, Image, stage_widths
+from vaekit.models.vae import VAE
 
 
 class Conv(VAE):
@@ -78,26 +76,26 @@ class Conv(VAE):
         return [convolution, *normalise(self.norm, width), activate(self.activation)]
 
 
-def _sizes(size: tuple[int, ...], stages: int) -> list[Size]:
+def _sizes(size: tuple[int, ...], stages: int) -> list[GridSize]:
     """The height and width before the first stage and after each."""
     halvings = range(stages + 1)
     return [(max(1, size[0] >> n), max(1, size[1] >> n)) for n in halvings]
 
 
-def _halving(inputs: int, outputs: int, size: Size) -> nn.Conv2d:
+def _halving(inputs: int, outputs: int, size: GridSize) -> nn.Conv2d:
     """A convolution from `size` to half of it."""
     kernel, stride = _geometry(size)
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=1)
 
 
-def _doubling(inputs: int, outputs: int, size: Size) -> nn.ConvTranspose2d:
+def _doubling(inputs: int, outputs: int, size: GridSize) -> nn.ConvTranspose2d:
     """The mirrored convolution, back to `size` exactly."""
     kernel, stride = _geometry(size)
     odd = (size[0] % 2 * (stride[0] - 1), size[1] % 2 * (stride[1] - 1))
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding=1, output_padding=odd)
 
 
-def _geometry(size: Size) -> tuple[Size, Size]:
+def _geometry(size: GridSize) -> tuple[GridSize, GridSize]:
     """The kernel and the stride, each for height and width."""
     tall, wide = size[0] > 1, size[1] > 1
     return (4 if tall else 3, 4 if wide else 3), (2 if tall else 1, 2 if wide else 1)

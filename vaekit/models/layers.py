@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.gaussian import Normal, soft_bound
-from vaekit.models.product import Linear
+from vaekit.models.linear import Linear
 from vaekit.models.settings import ACTIVATIONS
 
 LOGVAR_LIMIT = 20.0

@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 
 from vaekit.likelihoods import Likelihood
-from vaekit.models.base import VAE
 from vaekit.models.layers import Posterior, activate
-from vaekit.models.product import Linear, suits
+from vaekit.models.linear import Linear, suits
 from vaekit.models.settings import Image
+from vaekit.models.vae import VAE
 from vaekit.seeds import BLOCK
 
 LIGHT = 1 << 17

@@ -10,12 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from vaekit.likelihoods import Likelihood
-from vaekit.models.base import VAE
 from vaekit.models.layers import Posterior, Resize, activate, normalise
-from vaekit.models.product import Linear
-from vaekit.models.settings import Image, stage_widths
-
-Size = tuple[int, int]
+from vaekit.models.linear import Linear
+from vaekit.models.settings import GridSize, Image, stage_widths
+from vaekit.models.vae import VAE
 
 
 class ResNet(VAE):
@@ -96,14 +94,14 @@ class ResNet(VAE):
         return [*layers, *self._ready(self.channels[0])]
 
     def _blocks(self, width: int) -> list[nn.Module]:
-        return [Block(width, self.activation, self.norm) for _ in range(self.depth)]
+        return [ResidualBlock(width, self.activation, self.norm) for _ in range(self.depth)]
 
     def _ready(self, width: int) -> list[nn.Module]:
         """What stands between the sum of residuals and the next layer that reads it."""
         return [*normalise(self.norm, width), activate(self.activation)]
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """x + conv(act(norm(conv(act(norm(x)))))), beginning as the identity.
 
     The last convolution starts at zero, so that a deep stack trains from the first step
@@ -130,7 +128,7 @@ class Block(nn.Module):
         return h + added
 
 
-def _sizes(size: tuple[int, ...], stages: int) -> list[Size]:
+def _sizes(size: tuple[int, ...], stages: int) -> list[GridSize]:
     """The height and width before the first stage and after each."""
     sizes = [(size[0], size[1])]
     for _ in range(stages):

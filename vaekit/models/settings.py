@@ -9,6 +9,8 @@ from vaekit.errors import UsageError
 from vaekit.registry import names, near_miss, resolve
 
 Image = tuple[int, int, int]
+GridSize = tuple[int, int]
+"""Height and width of a layer\'s output."""
 """Height, width, channels."""
 
 ACTIVATIONS = {

@@ -19,7 +19,7 @@ class Prior(Protocol):
         ...
 
 
-class Model(Protocol):
+class ElboModel(Protocol):
     """A variational autoencoder, as far as the objective needs it."""
 
     @property
@@ -42,7 +42,7 @@ class Model(Protocol):
 
 
 def elbo(
-    model: Model,
+    model: ElboModel,
     x: Tensor,
     noise: Tensor,
     *,
@@ -61,7 +61,7 @@ def elbo(
     `target` where that is given, such as another binarization of the same images, else for x.
 
         >>> from vaekit.likelihoods import build_likelihood
-        >>> from vaekit.models.base import build
+        >>> from vaekit.models.vae import build
         >>> model = build("mlp", image=(8, 8, 1), latent_dim=2, likelihood=build_likelihood("mse"))
         >>> terms = elbo(model, torch.rand(5, 1, 8, 8), torch.randn(5, 2))
         >>> bool((terms["neg_elbo"] == terms["reconstruction"] + terms["kl"]).all())

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vaekit.errors import UsageError
-from vaekit.output.pictures import Bytes, Images, grid
+from vaekit.output.pictures import Bytes, ImageStack, grid
 
 FPS = 12.0
-PALETTE = 256
+PALETTE_SIZE = 256
 SAMPLED_PIXELS = 250_000
 """Pixels out of all frames that a palette begins from."""
 
@@ -29,7 +29,7 @@ _SLOWEST, _FASTEST = 0.1, 50.0
 
 
 def frames(
-    paths: Sequence[Images], labels: Sequence[str] | None = None, *, columns: int | None = None
+    paths: Sequence[ImageStack], labels: Sequence[str] | None = None, *, columns: int | None = None
 ) -> Bytes:
     """One frame a step: the stacks' first images side by side, then their second ones, and so on.
 
@@ -115,7 +115,7 @@ def _paletted(pictures: Bytes) -> list[Image.Image]:
         return _images(pictures)  # Pillow gives these the 256 greys
     codes = _codes(pictures)
     colours = np.unique(codes)
-    if len(colours) <= PALETTE:
+    if len(colours) <= PALETTE_SIZE:
         return _indexed(np.searchsorted(colours, codes), _split(colours))
     return _indexed(*_reduced(pictures))
 
@@ -158,7 +158,7 @@ def _reduced(pictures: Bytes) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
 def _median_cut(pictures: Bytes) -> NDArray[np.float64]:
     pixels = pictures.reshape(-1, 3)
     chosen = pixels[:: max(1, len(pixels) // SAMPLED_PIXELS)]
-    board = Image.fromarray(np.ascontiguousarray(chosen[None])).quantize(PALETTE)
+    board = Image.fromarray(np.ascontiguousarray(chosen[None])).quantize(PALETTE_SIZE)
     return np.array(board.getpalette(), np.float64).reshape(-1, 3)
 
 

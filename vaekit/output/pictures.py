@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 Bytes: TypeAlias = NDArray[np.uint8]
-Images: TypeAlias = "NDArray[Any] | torch.Tensor"
+ImageStack: TypeAlias = "NDArray[Any] | torch.Tensor"
 
 GAP = 2
 """Pixels of white between images."""
@@ -48,7 +48,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 _LONGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
 
 
-def to_uint8(images: Images) -> Bytes:
+def to_uint8(images: ImageStack) -> Bytes:
     """A stack as uint8 (N, H, W, C): floats are clamped to [0, 1] and 255 x is rounded.
 
     Half goes to even, and nothing is truncated, so bytes / 255 come back as the same bytes.
@@ -70,7 +70,7 @@ def to_uint8(images: Images) -> Bytes:
 
 
 def grid(
-    images: Images,
+    images: ImageStack,
     *,
     labels: Sequence[str] | None = None,
     columns: int | None = None,
@@ -95,7 +95,7 @@ def grid(
 
 
 def rows(
-    stacks: Sequence[Images],
+    stacks: Sequence[ImageStack],
     labels: Sequence[str] | None = None,
     *,
     columns: int | None = None,
@@ -120,7 +120,10 @@ def rows(
 
 
 def strip(
-    images: Images | Sequence[Images], labels: Sequence[str] | None = None, *, gap: int = GAP
+    images: ImageStack | Sequence[ImageStack],
+    labels: Sequence[str] | None = None,
+    *,
+    gap: int = GAP,
 ) -> Bytes:
     """Rows of steps, such as interpolations or traversals, one above another, in one block.
 
@@ -165,7 +168,7 @@ def encode_picture(picture: Bytes, form: str = "png") -> bytes:
     return buffer.getvalue()
 
 
-def as_numpy(images: Images) -> NDArray[Any]:
+def as_numpy(images: ImageStack) -> NDArray[Any]:
     """The images as numpy; a tensor is told by its methods, so that torch stays unimported."""
     if isinstance(images, np.ndarray):
         return images
@@ -174,7 +177,7 @@ def as_numpy(images: Images) -> NDArray[Any]:
     return np.asarray((tensor.float() if tensor.is_floating_point() else tensor).numpy())
 
 
-def _is_stack(images: Images | Sequence[Images]) -> TypeGuard[Images]:
+def _is_stack(images: ImageStack | Sequence[ImageStack]) -> TypeGuard[ImageStack]:
     return getattr(images, "ndim", None) == 4
 
 
@@ -207,7 +210,7 @@ def _some(columns: int) -> int:
     return columns
 
 
-def _matching(stacks: Sequence[Images]) -> list[Bytes]:
+def _matching(stacks: Sequence[ImageStack]) -> list[Bytes]:
     """The stacks as bytes, all of one shape and with something in them."""
     _refuse_nothing(len(stacks))
     arrays = [to_uint8(stack) for stack in stacks]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,13 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from vaekit.array_types import Float64s
 from vaekit.errors import UsageError
-from vaekit.output.pictures import Images, save_picture
+from vaekit.output.pictures import ImageStack, save_picture
+from vaekit.output.plot_style import BLUE, FAINT, ORANGE, figure_pixels, styled
 from vaekit.output.scatter import draw_points
-from vaekit.output.style import BLUE, FAINT, ORANGE, pixels, styled
 from vaekit.output.thumbnails import draw_thumbnails
-
-Floats: TypeAlias = NDArray[np.float64]
 
 PANELS = {
     "neg_elbo": "−ELBO",
@@ -41,7 +40,7 @@ def loss_curves(
     unit_note: str = "nats per image",
 ) -> None:
     """Write the losses of a run, epoch by epoch, to the picture file at `path`."""
-    save_picture(path, pixels(loss_figure(epochs, title=title, unit_note=unit_note)))
+    save_picture(path, figure_pixels(loss_figure(epochs, title=title, unit_note=unit_note)))
 
 
 def latent_scatter(
@@ -52,13 +51,13 @@ def latent_scatter(
     classes: Sequence[str] | None = None,
     title: str = "Latents",
     axes: tuple[str, str] = ("", ""),
-    thumbnails: Images | None = None,
+    thumbnails: ImageStack | None = None,
 ) -> None:
     """Write latents in the plane, coloured by label, to the picture file at `path`."""
     figure = latent_figure(
         points, labels=labels, classes=classes, title=title, axes=axes, thumbnails=thumbnails
     )
-    save_picture(path, pixels(figure))
+    save_picture(path, figure_pixels(figure))
 
 
 def loss_figure(
@@ -89,7 +88,7 @@ def latent_figure(
     classes: Sequence[str] | None = None,
     title: str = "Latents",
     axes: tuple[str, str] = ("", ""),
-    thumbnails: Images | None = None,
+    thumbnails: ImageStack | None = None,
 ) -> Figure:
     """Points (N, 2) in the plane on one scale, coloured by label.
 
@@ -116,7 +115,7 @@ def latent_figure(
     return figure
 
 
-def _add_thumbnails(figure: Figure, panel: Axes, places: Floats, images: Images) -> None:
+def _add_thumbnails(figure: Figure, panel: Axes, places: Float64s, images: ImageStack) -> None:
     if len(images) != len(places):
         raise UsageError(f"{len(places)} points need as many thumbnails, not {len(images)}")
     for name in list(panel.texts):
@@ -128,7 +127,7 @@ def _add_thumbnails(figure: Figure, panel: Axes, places: Floats, images: Images)
 
 
 def _draw_term(axes: Axes, epochs: Sequence[Mapping[str, float]], term: str, name: str) -> None:
-    drawn: list[Floats] = []
+    drawn: list[Float64s] = []
     for part, (label, colour) in PARTS.items():
         x, y = _series(epochs, f"{part}_{term}")
         if len(x):
@@ -153,7 +152,7 @@ def _set_epochs(axes: Axes, numbers: Sequence[float]) -> None:
     axes.set_xlim(first - room, last + room)
 
 
-def _series(epochs: Sequence[Mapping[str, float]], key: str) -> tuple[Floats, Floats]:
+def _series(epochs: Sequence[Mapping[str, float]], key: str) -> tuple[Float64s, Float64s]:
     """The epochs that have a finite number under `key`, and those numbers."""
     found = [(record["epoch"], record[key]) for record in epochs if record.get(key) is not None]
     pairs = np.array(found, np.float64).reshape(-1, 2)
@@ -161,7 +160,7 @@ def _series(epochs: Sequence[Mapping[str, float]], key: str) -> tuple[Floats, Fl
     return pairs[finite, 0], pairs[finite, 1]
 
 
-def _set_limits(axes: Axes, drawn: Sequence[Floats]) -> None:
+def _set_limits(axes: Axes, drawn: Sequence[Float64s]) -> None:
     """Leave room around the curves; where an outlier was left out, say so beside the title."""
     low, high = readable_limits(drawn)
     room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
@@ -173,7 +172,7 @@ def _set_limits(axes: Axes, drawn: Sequence[Floats]) -> None:
         axes.set_title("cut off: " + ", ".join(beyond), loc="right", size=8, color=FAINT)
 
 
-def readable_limits(drawn: Sequence[Floats]) -> tuple[float, float]:
+def readable_limits(drawn: Sequence[Float64s]) -> tuple[float, float]:
     """The range of y to show: all of it, unless a few outliers would press the rest flat.
 
     What counts as the rest is each series without its first epoch, from the first to the ninth

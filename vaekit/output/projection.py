@@ -10,7 +10,7 @@ from vaekit.seeds import key
 
 Points = NDArray[np.float64]
 
-FEW = 2000
+FEWEST_FOR_PERPLEXITY = 2000
 """Fewer points than this are laid out by one thread."""
 
 
@@ -69,7 +69,7 @@ def tsne(z: ArrayLike, seed: int = 0) -> Points:
     )
     # On few points the threads would wait for each other longer than they work: many times
     # longer where other programs keep the cores busy.
-    with threadpool_limits(1 if len(rows) < FEW else None):
+    with threadpool_limits(1 if len(rows) < FEWEST_FOR_PERPLEXITY else None):
         return np.asarray(method.fit_transform(rows.astype(np.float32)), np.float64)
 
 

@@ -21,9 +21,9 @@ from PIL import Image
 
 from vaekit.errors import VaekitError
 from vaekit.files import replacing, write_bytes, write_text
-from vaekit.output.images import refuse_run
-from vaekit.output.numerals import shortest
-from vaekit.output.pictures import WHITE, Bytes, Images, as_numpy, encode_picture, to_uint8
+from vaekit.output.float_text import shortest
+from vaekit.output.image_writer import refuse_run
+from vaekit.output.pictures import WHITE, Bytes, ImageStack, as_numpy, encode_picture, to_uint8
 
 SHEET = 8192
 """Pixels a side that a sprite may have: what browsers take as one texture."""
@@ -74,7 +74,7 @@ class ProjectorWriter:
         z: Any,
         *,
         labels: Sequence[str | int | None] | None = None,
-        images: Images | None = None,
+        images: ImageStack | None = None,
     ) -> None:
         """Some more; labels are as they shall be read, None where there is none."""
         rows = as_numpy(z)

@@ -18,14 +18,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vaekit.array_types import Float64s
 from vaekit.errors import UsageError
-from vaekit.output.style import BLUE
+from vaekit.output.plot_style import BLUE
 from vaekit.seeds import numpy_generator
 
-Floats: TypeAlias = NDArray[np.float64]
 Numbers: TypeAlias = NDArray[np.intp]
 
-PALETTE = (
+CLASS_COLOURS = (
     *("#332288", "#feac3a", "#44aa99", "#cc6677", "#88ccee"),
     *("#aa4499", "#999933", "#882255", "#ddcc77", "#117733"),
 )
@@ -35,13 +35,13 @@ protanopia, deuteranopia and tritanopia no two are nearer than 15 in CIELAB."""
 MARKERS = ("o", "^")
 NO_NAME = "unlabelled"
 UNLABELLED = "#d0d0d0"
-NAMED_CLASSES = len(MARKERS) * len(PALETTE)
+NAMED_CLASSES = len(MARKERS) * len(CLASS_COLOURS)
 """More classes than colours times markers are shown on a scale instead of by name."""
 
 
 def draw_points(
     axes: Axes,
-    points: Floats,
+    points: Float64s,
     labels: Sequence[Any] | NDArray[Any] | None,
     classes: Sequence[str] | None,
 ) -> None:
@@ -65,7 +65,7 @@ def draw_points(
     _draw_classes(axes, points[shown], values[shown], classes)
 
 
-def _dots(axes: Axes, points: Floats, total: int, **how: Any) -> PathCollection:
+def _dots(axes: Axes, points: Float64s, total: int, **how: Any) -> PathCollection:
     """Dots the smaller and the lighter the more of them there are in `total`."""
     size = float(np.clip(500 / math.sqrt(total), 3, 50))
     alpha = float(np.clip(1.5 * total**-0.12, 0.4, 0.9))
@@ -73,7 +73,7 @@ def _dots(axes: Axes, points: Floats, total: int, **how: Any) -> PathCollection:
 
 
 def _draw_classes(
-    axes: Axes, points: Floats, labels: NDArray[Any], classes: Sequence[str] | None
+    axes: Axes, points: Float64s, labels: NDArray[Any], classes: Sequence[str] | None
 ) -> None:
     values, index = np.unique(labels, return_inverse=True)
     names = [_name(value, classes) for value in values.tolist()]
@@ -90,11 +90,11 @@ def _draw_classes(
 
 
 def _draw_named(
-    axes: Axes, points: Floats, index: Numbers, slots: Numbers, names: Sequence[str]
+    axes: Axes, points: Float64s, index: Numbers, slots: Numbers, names: Sequence[str]
 ) -> None:
     """One colour and marker a class, and a legend outside."""
-    colours = to_rgba_array((*PALETTE, *PALETTE, UNLABELLED))[slots]
-    markers = [MARKERS[max(slot, 0) // len(PALETTE)] for slot in slots]
+    colours = to_rgba_array((*CLASS_COLOURS, *CLASS_COLOURS, UNLABELLED))[slots]
+    markers = [MARKERS[max(slot, 0) // len(CLASS_COLOURS)] for slot in slots]
     for marker in MARKERS:
         of_it = np.array([own == marker for own in markers])[index]
         _dots(axes, points[of_it], len(points), c=colours[index[of_it]], marker=marker)
@@ -105,7 +105,7 @@ def _draw_named(
     axes.figure.legend(handles=handles, loc="outside right upper", handletextpad=0.2)
 
 
-def _draw_names(axes: Axes, points: Floats, index: Numbers, names: Sequence[str]) -> None:
+def _draw_names(axes: Axes, points: Float64s, index: Numbers, names: Sequence[str]) -> None:
     """The classes' names at their centres, unless they would stand on one another."""
     centres = {
         name: np.median(points[index == i], axis=0)
@@ -121,7 +121,7 @@ def _draw_names(axes: Axes, points: Floats, index: Numbers, names: Sequence[str]
         axes.text(x, y, name, ha="center", va="center", **look)
 
 
-def _touch(a: str, b: str, centres: Mapping[str, Floats], span: float) -> bool:
+def _touch(a: str, b: str, centres: Mapping[str, Float64s], span: float) -> bool:
     """Whether two names would touch; a letter is about a fiftieth of the plot wide."""
     across, down = np.abs(centres[a] - centres[b]) / span
     return bool(across < 0.01 * (len(a) + len(b)) + 0.01 and down < 0.04)

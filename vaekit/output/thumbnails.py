@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from numpy.typing import NDArray
 from PIL import Image
 
-from vaekit.output.pictures import Bytes, Images, to_uint8
+from vaekit.array_types import Float64s
+from vaekit.output.pictures import Bytes, ImageStack, to_uint8
 from vaekit.seeds import numpy_generator
-
-Floats: TypeAlias = NDArray[np.float64]
 
 SIDE = 34
 """Pixels of a thumbnail's longer side in the plot."""
@@ -22,18 +18,18 @@ SIDE = 34
 FRAME = 2
 """Pixels of frame around it."""
 
-MOST = 500
+MOST_THUMBNAILS = 500
 """Thumbnails that are drawn; where there is no room for them, fewer."""
 
 
-def draw_thumbnails(figure: Figure, axes: Axes, points: Floats, images: Images) -> int:
+def draw_thumbnails(figure: Figure, axes: Axes, points: Float64s, images: ImageStack) -> int:
     """Draw thumbnails over those of the dots where none covers another; gives how many there are.
 
     Points are tried in a shuffled order, the same every time, so that what is shown is a fair
     choice of what is there.
     """
     figure.draw_without_rendering()  # only now places are known
-    chosen = apart(axes.transData.transform(points), SIDE + 2 * FRAME)[:MOST]
+    chosen = far_apart(axes.transData.transform(points), SIDE + 2 * FRAME)[:MOST_THUMBNAILS]
     pixels, colours = to_uint8(images), _colours(axes)
     for index in chosen:
         x, y = points[index].tolist()
@@ -41,13 +37,13 @@ def draw_thumbnails(figure: Figure, axes: Axes, points: Floats, images: Images) 
     return len(chosen)
 
 
-def apart(places: Floats, side: float) -> list[int]:
+def far_apart(places: Float64s, side: float) -> list[int]:
     """Which places, tried in a shuffled order, lie at least `side` from all chosen before.
 
-    >>> sorted(apart(np.array([[0.0, 0], [1, 0], [50, 0], [50, 90]]), 10))[1:]
+    >>> sorted(far_apart(np.array([[0.0, 0], [1, 0], [50, 0], [50, 90]]), 10))[1:]
     [2, 3]
     """
-    taken: dict[tuple[int, int], Floats] = {}
+    taken: dict[tuple[int, int], Float64s] = {}
     chosen = []
     for index in numpy_generator("thumbnails").permutation(len(places)).tolist():
         place = places[index]
@@ -72,9 +68,9 @@ def _small(image: Bytes) -> Bytes:
     return np.asarray(picture.resize(size, method))
 
 
-def _colours(axes: Axes) -> dict[tuple[float, float], Floats]:
+def _colours(axes: Axes) -> dict[tuple[float, float], Float64s]:
     """The colour of the dot at each place."""
-    found: dict[tuple[float, float], Floats] = {}
+    found: dict[tuple[float, float], Float64s] = {}
     for dots in axes.collections:
         dots.update_scalarmappable()
         places = np.asarray(dots.get_offsets())
@@ -83,7 +79,7 @@ def _colours(axes: Axes) -> dict[tuple[float, float], Floats]:
     return found
 
 
-def _draw(axes: Axes, place: tuple[float, float], image: Bytes, colour: Floats) -> None:
+def _draw(axes: Axes, place: tuple[float, float], image: Bytes, colour: Float64s) -> None:
     height, width, _ = image.shape
     framed = np.empty((height + 2 * FRAME, width + 2 * FRAME, 3))
     framed[:] = colour[:3]

@@ -21,19 +21,19 @@ from torch import Tensor
 from vaekit import __version__
 from vaekit.config import RunConfig
 from vaekit.errors import ModelFileError
-from vaekit.header import Layout, read_json, read_layout
-from vaekit.training import soundness
-from vaekit.training.folder import RunFolder
+from vaekit.header import TensorLayout, read_json, read_layout
+from vaekit.training import checkpoint_checks
 from vaekit.training.loop import Progress, Trainer
-from vaekit.weights import read_tensors, write
+from vaekit.training.run_folder import RunFolder
+from vaekit.weights import read_tensors, write_tensors
 
 KEY = "vaekit-checkpoint"
-FORMAT_VERSION = 1
+CHECKPOINT_VERSION = 1
 KEPT = 2
 WORTH = 100
 """Seconds of training that a second of saving must have behind it."""
 
-UNITS = {"s": 1, "min": 60, "h": 3600}
+TIME_UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Circumstances:
 class Checkpoint:
     """A checkpoint that was found sound, its tensors not yet read."""
 
-    layout: Layout
+    layout: TensorLayout
     config: dict[str, Any]
     fingerprint: str
     model_beside: bool
@@ -73,7 +73,7 @@ class Checkpoint:
 
     def restore(self, trainer: Trainer) -> None:
         """Put the trainer where the run stood."""
-        soundness.refuse_position(self.layout, self.progress, trainer.steps_per_epoch)
+        checkpoint_checks.refuse_position(self.layout, self.progress, trainer.steps_per_epoch)
         restore(trainer, read_tensors(self.layout.path), self.progress)
 
 
@@ -115,13 +115,13 @@ class Checkpoints:
         progress = dataclasses.asdict(trainer.progress)
         progress["best"] = None if math.isinf(progress["best"]) else progress["best"]
         facts = {
-            "format_version": FORMAT_VERSION,
+            "format_version": CHECKPOINT_VERSION,
             "config": self._config.model_dump(mode="json"),
             "progress": progress,
             "circumstances": dataclasses.asdict(self._circumstances),
             **self._facts,
         }
-        write(path, {KEY: facts}, tensors_of(trainer))
+        write_tensors(path, {KEY: facts}, tensors_of(trainer))
         for old in all_in(self._folder)[:-KEPT]:
             old.unlink(missing_ok=True)
         self._last_time, self._last_step = time.monotonic(), trainer.progress.step
@@ -135,7 +135,7 @@ def seconds(interval: str) -> float:
     (300.0, 90.0, 7200.0)
     """
     unit = interval.lstrip("0123456789")
-    return float(interval.removesuffix(unit)) * UNITS[unit]
+    return float(interval.removesuffix(unit)) * TIME_UNITS[unit]
 
 
 def all_in(folder: Path) -> list[Path]:
@@ -149,7 +149,7 @@ def newest(folder: Path) -> Checkpoint | None:
     if not found:
         return None
     try:
-        return read(found[-1])
+        return read_checkpoint(found[-1])
     except ModelFileError as error:
         if len(found) == 1:
             raise
@@ -157,16 +157,16 @@ def newest(folder: Path) -> Checkpoint | None:
         raise ModelFileError(f"{error}: {remedy}") from None
 
 
-def read(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> Checkpoint:
     """Read and check a checkpoint's header."""
     layout = read_layout(path)
     text = layout.metadata.get(KEY)
     if not isinstance(text, str):
         raise ModelFileError(f"{path} is not a checkpoint of vaekit")
     values = read_json(path, text, "checkpoint header")
-    if values.get("format_version") != FORMAT_VERSION:
+    if values.get("format_version") != CHECKPOINT_VERSION:
         raise ModelFileError(f"{path}: written by another version of vaekit; it cannot be resumed")
-    said = soundness.checked(values, path)
+    said = checkpoint_checks.checked_checkpoint(values, path)
     best = math.inf if said.progress.best is None else said.progress.best
     return Checkpoint(
         layout,

@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,14 +18,13 @@ from torch import Tensor
 
 from vaekit.config import RunConfig
 from vaekit.errors import VaekitError
-from vaekit.models.base import VAE
+from vaekit.evaluation.dataset_elbo import Objective
+from vaekit.models.vae import VAE
 from vaekit.reporting import Reporter
-from vaekit.training.memory import ran_out
+from vaekit.training.micro_batch import ran_out
 
 PAYS_AFTER = 100_000
 """Steps that win back what compiling takes, with something to spare: a step gains a millisecond."""
-
-Objective = Callable[..., dict[str, Tensor]]
 
 
 def pays(config: RunConfig, steps: int, device: torch.device) -> bool:

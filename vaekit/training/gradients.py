@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from vaekit import devices, registry, seeds
 from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, dynamic, sent
-from vaekit.evaluation.elbo import TERMS
-from vaekit.models.base import VAE
+from vaekit.evaluation.dataset_elbo import TERMS, Objective
+from vaekit.models.vae import VAE
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import alone
-from vaekit.training.compiling import Compiled, Objective, pays
-from vaekit.training.memory import Portion
+from vaekit.training.compiling import Compiled, pays
+from vaekit.training.micro_batch import MicroBatch
 
 
 class Gradients:
@@ -29,7 +29,7 @@ class Gradients:
         self, config: RunConfig, network: VAE, images: Batches, reporter: Reporter = SILENT
     ) -> None:
         self.objective = objective_of(config, len(images), images.device, reporter)
-        self.portion = Portion(config.micro_batch, images.device, "training", reporter)
+        self.portion = MicroBatch(config.micro_batch, images.device, "training", reporter)
         self.portion.caveat = _caveat(config, network)
         self._config, self._network, self._images = config, network, images
         self._parameters = list(network.parameters())

@@ -19,18 +19,18 @@ from vaekit import devices, registry
 from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, order
 from vaekit.errors import Diverged
-from vaekit.evaluation.elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
-from vaekit.evaluation.observing import observe
-from vaekit.models.base import VAE
+from vaekit.evaluation.binarize import binarize
+from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
+from vaekit.models.vae import VAE
 from vaekit.reporting import SILENT, Reporter
 from vaekit.seeds import BLOCK
 from vaekit.training.adam import Adam
-from vaekit.training.averaging import WeightAverage
+from vaekit.training.ema import WeightAverage
 from vaekit.training.gradients import Gradients
-from vaekit.training.ledger import Ledger, fault
-from vaekit.training.memory import Portion
+from vaekit.training.micro_batch import MicroBatch
 from vaekit.training.schedules import kl_weight, learning_rate
-from vaekit.training.watching import StepFacts
+from vaekit.training.step_metrics import StepMetrics, fault
+from vaekit.training.watcher import StepFacts
 
 EVALUATION_BATCH = 512
 REMEDY = "try a lower --lr, --grad-clip 1, or --kl-warmup 5"
@@ -70,13 +70,13 @@ class Trainer:
         )
         self.average = WeightAverage(network, config.ema) if config.ema else None
         self.progress = Progress()
-        self.ledger = Ledger(train.device)
+        self.ledger = StepMetrics(train.device)
         self.sums = [0.0] * len(TERMS)
         kind = devices.exact(train.device)
         self.latents = torch.zeros(2, network.latent_dim, dtype=kind, device=train.device)
         self.best_state: dict[str, Tensor] | None = None
         self._later: Tensor | None = None
-        self._validation = Portion(None, train.device, "validation", reporter)
+        self._validation = MicroBatch(None, train.device, "validation", reporter)
 
     @property
     def epochs(self) -> int:
@@ -266,7 +266,7 @@ def observed(
     """Batches in order as the model sees them; what is drawn once for all was drawn before."""
     how = "dynamic" if config.binarize == "dynamic" else None
     for indices, x in batches.in_order(size):
-        yield indices, observe(x, indices, how, config.seed)
+        yield indices, binarize(x, indices, how, config.seed)
 
 
 def _split(indices: Tensor, size: int) -> list[Tensor]:

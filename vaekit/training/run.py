@@ -16,20 +16,21 @@ from torch import Tensor
 
 from vaekit import __version__, devices, files
 from vaekit.config import RunConfig, as_yaml
-from vaekit.data import ImageSet, load_dataset, threads
+from vaekit.data import ImageSet, load_dataset
 from vaekit.data.batches import Batches, statically_binarized
+from vaekit.data.decoding import thread_pool
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import using_threads
-from vaekit.training import folder as folders
-from vaekit.training import resuming, tensorboard
+from vaekit.training import resume_rules, tensorboard
+from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
-from vaekit.training.folder import RunFolder
+from vaekit.training.defaults import Footprint, footprint, network_of, outline, settle
 from vaekit.training.loop import Trainer
-from vaekit.training.pictures import RunPictures
-from vaekit.training.plan import Footprint, footprint, network_of, outline, settle
+from vaekit.training.run_folder import RunFolder
+from vaekit.training.run_pictures import RunPictures
 from vaekit.training.session import Session
-from vaekit.training.watching import Unwatched, Watcher
+from vaekit.training.watcher import SilentWatcher, Watcher
 
 
 @dataclass(frozen=True)
@@ -51,34 +52,40 @@ class Trained:
     best_epoch: int
 
 
-def train(config: RunConfig, watcher: Watcher | None = None, *, force: bool = False) -> Trained:
+def run_training(
+    config: RunConfig, watcher: Watcher | None = None, *, force: bool = False
+) -> Trained:
     """Train a model and leave the run's folder; gives where the model file is."""
-    watcher = watcher or Unwatched()
+    watcher = watcher or SilentWatcher()
     device = _device(config)
-    folders.refuse_unfit(config.output, force=force)
+    folders.refuse_unfit_folder(config.output, force=force)
     config, data = prepare(config, watcher)
-    folder = folders.choose(config.output, f"{folders.plain_name(config.dataset)}-{config.model}")
+    folder = folders.choose_folder(
+        config.output, f"{folders.plain_name(config.dataset)}-{config.model}"
+    )
     with folders.claimed(folder), deterministic(device), using_threads(config.threads):
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, None)
 
 
-def resume(path: Path, options: Mapping[str, Any], watcher: Watcher | None = None) -> Trained:
+def resume_training(
+    path: Path, options: Mapping[str, Any], watcher: Watcher | None = None
+) -> Trained:
     """Take up the run in a folder where it stopped, to the very same bytes; says so if it cannot.
 
     `options` may change what does not change the result, and the number of epochs.
     """
-    watcher = watcher or Unwatched()
-    found = resuming.find(path)
-    config = resuming.merged(found, options)
+    watcher = watcher or SilentWatcher()
+    found = resume_rules.find(path)
+    config = resume_rules.merged(found, options)
     device = _device(config)
-    resuming.refuse_misfit(found, config)
+    resume_rules.refuse_changed_options(found, config)
     config, data = prepare(config, watcher)
-    resuming.refuse_misfit(found, config, data.train.image_shape)
+    resume_rules.refuse_changed_options(found, config, data.train.image_shape)
     folder, arithmetic = found.folder, using_threads(config.threads)
     with folders.claimed(folder, fresh=False), deterministic(device), arithmetic:
-        found = resuming.find(path)  # whoever held the folder until now has gone on
-        resuming.check(found, data.train, device, watcher)
+        found = resume_rules.find(path)  # whoever held the folder until now has gone on
+        resume_rules.refuse_changed_data(found, data.train, device, watcher)
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, found.checkpoint)
 
@@ -87,7 +94,7 @@ def _device(config: RunConfig) -> torch.device:
     """The device; and what can be refused at once is."""
     if config.tensorboard:
         tensorboard.require()
-    return devices.choose(config.device)
+    return devices.choose_device(config.device)
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:
@@ -104,13 +111,17 @@ def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, 
 
 def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingData]:
     """Load the images, and settle what depends on them."""
-    train_set = load(config, "train", reporter)
+    train_set = load_training_data(config, "train", reporter)
     if len(train_set) < 2:
         raise DataError(
             f"{config.dataset}: one image is left to train on, at least two are needed; "
             + ("raise --limit" if config.limit == 1 else "--val-split 0 keeps none for validation")
         )
-    val = load(config, "val", reporter, like=train_set) if config.val_split > 0 else None
+    val = (
+        load_training_data(config, "val", reporter, like=train_set)
+        if config.val_split > 0
+        else None
+    )
     config = settle(config, train_set.image_shape, config.dataset, len(train_set))
     outline(config, train_set.image_shape)  # what no network can be made of is refused here
     if config.batch_size > len(train_set):
@@ -123,11 +134,11 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
     return config, TrainingData(binarized(train_set, config), observed_val)
 
 
-def load(
+def load_training_data(
     config: RunConfig, split: str, reporter: Reporter, *, like: ImageSet | None = None
 ) -> ImageSet:
     """One split of the run's data set, its images shaped like those of another."""
-    with threads.at_most(config.threads):
+    with thread_pool.at_most(config.threads):
         return load_dataset(
             config.dataset,
             split,

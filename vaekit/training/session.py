@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from vaekit import devices, files, header, weights
 from vaekit.data import ImageSet
 from vaekit.errors import Diverged, ModelFileError, VaekitError
-from vaekit.models.base import parameter_count
+from vaekit.models.vae import parameter_count
 from vaekit.training.checkpoint import Checkpoints
-from vaekit.training.description import describe
-from vaekit.training.folder import RunFolder
-from vaekit.training.health import CollapseWatch
+from vaekit.training.collapse import CollapseWatch
 from vaekit.training.loop import Trainer
-from vaekit.training.pictures import RunPictures
-from vaekit.training.signals import StopRequest
+from vaekit.training.model_description import describe_model
+from vaekit.training.run_folder import RunFolder
+from vaekit.training.run_pictures import RunPictures
+from vaekit.training.stop_signals import StopRequest
 from vaekit.training.tensorboard import EventLog
-from vaekit.training.watching import RunFacts, Watcher
+from vaekit.training.watcher import RunFacts, Watcher
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Session:
 
     def _write_model(self) -> None:
         self.trainer.shown.load_state_dict(self.trainer.kept_state())
-        described = describe(self.trainer, self.images, self.folder.last_record())
+        described = describe_model(self.trainer, self.images, self.folder.last_record())
         weights.save(self.folder.model, described, self.trainer.shown.state_dict())
 
     def _saved_best(self) -> str:
@@ -127,7 +127,7 @@ class Session:
         if not (model.exists() and picture.exists()):
             return False
         with contextlib.suppress(ModelFileError):
-            steps = header.read(model).header.training.get("steps")
+            steps = header.read_model_file(model).header.training.get("steps")
             drawn_after = picture.stat().st_mtime_ns >= model.stat().st_mtime_ns
             return drawn_after and steps == self.trainer.progress.step
         return False
@@ -150,7 +150,7 @@ class Session:
             n_train=len(trainer.train),
             n_val=0 if trainer.val is None else len(trainer.val),
             parameters=parameter_count(trainer.network),
-            device=devices.describe(trainer.train.device),
+            device=devices.describe_device(trainer.train.device),
             steps_per_epoch=trainer.steps_per_epoch,
             folder=str(self.folder.path),
         )

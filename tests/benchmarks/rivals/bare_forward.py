@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.benchmarks.process import contend, limit_threads
 from tests.benchmarks.rivals.bare_loop import floats, network
 from tests.benchmarks.works import WORKS
-from vaekit.models.base import VAE
+from vaekit.models.vae import VAE
 
 
 def _judged(model: VAE, x: Tensor) -> tuple[Tensor, Tensor]:

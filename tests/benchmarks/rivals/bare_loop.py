@@ -14,7 +14,7 @@ from tests.benchmarks.rivals.plain_loop import device
 from tests.benchmarks.rivals.steady import Epochs
 from tests.benchmarks.works import WORKS, Work
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.base import VAE, build
+from vaekit.models.vae import VAE, build
 
 
 def network(work: Work) -> VAE:

@@ -1,0 +1,166 @@
+"""The table of contents of zips, as `zipfile` would read it, and members packed in rare ways."""
+
+from __future__ import annotations
+
+import random
+import zipfile
+
+import numpy as np
+import pytest
+
+from vaekit.data import load_dataset
+from vaekit.data.sources import zip_files
+from vaekit.data.sources.zip_files import reading_members
+from vaekit.errors import DataError, ImageError
+
+NAMES = ["a/1.png", "é.png", "./b//2.png", "c.d/3", "folder/", "日本.png"]
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A zip with folders, names in two encodings, extra fields and two ways of packing."""
+    path = tmp_path / "odd.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(NAMES):
+            info = zipfile.ZipInfo(name)
+            info.compress_type = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[number % 2]
+            info.extra = b"\x99\x99\x04\x00abcd" * (number % 3) * 10
+            archive.writestr(info, b"" if name.endswith("/") else bytes([number]) * 1000 * number)
+    return path
+
+
+def contents(path):
+    members = zip_files.zip_members(path)
+    with reading_members(str(path)) as read:
+        return {name: read(*member) for name, member in members.items()}
+
+
+def expected(path):
+    from vaekit.data.sources.archive_members import clean_name
+
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        return {clean_name(name): archive.read(name) for name in names}
+
+
+def test_members_are_what_zipfile_reads(odd):
+    assert zip_files._ordinary(odd) == zip_files._any(odd)
+    assert contents(odd) == expected(odd)
+
+
+def test_a_comment_and_bytes_before_the_zip_change_nothing(odd):
+    whole = expected(odd)
+    data = odd.read_bytes()
+    odd.write_bytes(b"#!/bin/sh\n" + data)
+    assert zip_files._ordinary(odd) is not None
+    assert contents(odd) == whole
+    with zipfile.ZipFile(odd, "a") as archive:
+        archive.comment = b"made by hand"
+    assert zip_files._ordinary(odd) is None
+    assert contents(odd) == whole
+
+
+def test_numbers_of_64_bits_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "large.zip"
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.png", b"x" * 1000)
+        archive.writestr("2.png", b"y" * 10)
+    assert zip_files._ordinary(path) is None
+    assert contents(path) == {"1.png": b"x" * 1000, "2.png": b"y" * 10}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_rare_ways_of_packing_are_read_with_one_more_look_at_the_table(
+    tmp_path, picture, method, monkeypatch
+):
+    files = {f"{n}.png": picture(n) for n in range(5)}
+    path = tmp_path / "rare.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    tables, read = [], zipfile.ZipFile._RealGetContents
+    monkeypatch.setattr(
+        zipfile.ZipFile, "_RealGetContents", lambda self: tables.append(1) or read(self)
+    )
+    assert contents(path) == files
+    assert len(tables) == 1
+
+
+def test_the_table_of_an_ordinary_zip_is_read_once(odd, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError
+
+    whole = expected(odd)
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    assert contents(odd) == whole
+
+
+def damaged(data, name, at, value):
+    """The archive with one byte of the local header of a member changed."""
+    found = data.index(name) - 30
+    return data[: found + at] + bytes([value]) + data[found + at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "reason"),
+    [(0, 0, "does not begin"), (30, 65, "another name"), (34, 66, "another name")],
+)
+def test_a_member_that_is_not_where_the_table_says_is_bad(odd, at, value, reason):
+    odd.write_bytes(damaged(odd.read_bytes(), b"c.d/3", at, value))
+    members = zip_files.zip_members(odd)
+    with reading_members(str(odd)) as read, pytest.raises(ImageError, match=reason):
+        read(*members["c.d/3"])
+
+
+def test_two_members_in_one_place_refuse_the_zip(odd):
+    data = bytearray(odd.read_bytes())
+    first, second = (data.index(b"PK\x01\x02" + b"%c" % 20), data.rindex(b"PK\x01\x02"))
+    data[second + 42 : second + 46] = data[first + 42 : first + 46]
+    odd.write_bytes(data)
+    with pytest.raises(DataError, match="share their bytes"):
+        zip_files.zip_members(odd)
+
+
+def test_whatever_byte_is_wrong_ends_in_one_of_our_errors(odd):
+    """A table read by hand must not let a damaged one through to somewhere else."""
+    data, chance = odd.read_bytes(), random.Random(0)
+    table = data.index(b"PK\x01\x02")
+    for _ in range(400):
+        changed = bytearray(data)
+        changed[chance.randrange(table, len(data))] = chance.randrange(256)
+        odd.write_bytes(changed)
+        try:
+            members = zip_files.zip_members(odd)
+        except DataError:
+            continue
+        with reading_members(str(odd)) as read:
+            for member in members.values():
+                try:
+                    read(*member)
+                except ImageError:
+                    continue
+
+
+def test_a_set_with_every_way_of_packing_is_decoded(tmp_path, picture):
+    methods = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, method in enumerate(methods):
+            archive.writestr(f"{number}.png", picture(3), method)
+    data = load_dataset(path, "all")
+    assert data.images.shape == (4, 12, 12, 3)
+    assert np.array_equal(data.images, data.images[:1].repeat(4, 0))
+
+
+def test_one_look_at_the_table_does_for_all_splits_until_the_zip_changes(
+    tmp_path, picture, monkeypatch
+):
+    path, looks, look = tmp_path / "set.zip", [], zip_files._ordinary
+    monkeypatch.setattr(zip_files, "_ordinary", lambda path: looks.append(1) or look(path))
+    for count in (20, 21):
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in range(count):
+                archive.writestr(f"{number}.png", picture(number))
+        assert sum(len(load_dataset(path, split)) for split in ("train", "val", "test")) == count
+    assert len(looks) == 2

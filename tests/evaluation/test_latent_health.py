@@ -1,0 +1,101 @@
+"""The aggregate posterior against closed forms, and the diagnosis against models that ail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vaekit
+from vaekit.evaluation.latent_health import Aggregate, Health, aggregate, diagnosis
+from vaekit.evaluation.report import evaluate
+from vaekit.gaussian import Normal
+
+
+def correlated(rho: float, count: int = 200_000) -> Aggregate:
+    """q(z) normal with variances 1 and correlation rho: half of the spread in the means."""
+    random = np.random.default_rng(0)
+    means = random.multivariate_normal([0, 0], [[0.5, rho], [rho, 0.5]], count)
+    return aggregate([Normal(torch.from_numpy(means), torch.full((count, 2), 0.5).log())])
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, -0.45])
+def test_total_correlation_of_a_normal_is_the_closed_form(rho: float) -> None:
+    assert correlated(rho).total_correlation == pytest.approx(-0.5 * np.log(1 - rho**2), abs=0.002)
+
+
+def test_total_correlation_does_not_see_how_wide_a_dimension_is() -> None:
+    a = correlated(0.3)
+    scale = np.diag([7.0, 0.01])
+    b = Aggregate(a.n, a.mean, scale @ a.covariance @ scale, a.mean_variance)
+    assert b.total_correlation == pytest.approx(a.total_correlation)
+
+
+def test_aggregate_kl_is_that_of_torch() -> None:
+    a = correlated(0.3)
+    shifted = Aggregate(a.n, np.array([1.0, -2.0]), 3 * a.covariance, a.mean_variance)
+    mine = torch.distributions.MultivariateNormal(
+        torch.from_numpy(shifted.mean), torch.from_numpy(shifted.covariance)
+    )
+    standard = torch.distributions.MultivariateNormal(
+        torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+    )
+    kl = float(torch.distributions.kl_divergence(mine, standard))
+    assert shifted.aggregate_kl == pytest.approx(kl)
+
+
+def test_moments_are_those_of_draws_in_any_number_of_parts() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q = Normal(torch.randn(50, 3, generator=generator) + 2, torch.randn(50, 3, generator=generator))
+    whole, parts = aggregate([q]), aggregate([q[:1], q[1:33], q[33:]])
+    assert parts.mean == pytest.approx(whole.mean)
+    assert parts.covariance == pytest.approx(whole.covariance)
+    draws = q.mean + q.std * torch.randn(20_000, 50, 3, generator=generator)
+    cov = np.cov(draws.reshape(-1, 3).double().numpy(), rowvar=False)
+    assert whole.covariance == pytest.approx(cov, abs=0.05)
+
+
+def test_active_units_are_counted_by_the_means_alone() -> None:
+    means = torch.tensor([[0.0, 0.0], [0.21, 0.19]])
+    assert aggregate([Normal(means, torch.zeros(2, 2))]).active_units == 1
+
+
+@pytest.mark.parametrize(
+    ("health", "verdict"),
+    [
+        (Health(9999, 0.09, 4, 8, 0.9, 0.0), "collapsed"),
+        (Health(9999, 5.0, 0, 8, 0.9, 0.0), "collapsed"),
+        (Health(9999, 5.0, 4, 8, 0.49, 99.0), "over-regularised"),
+        (Health(9999, 5.0, 4, 8, 0.9, 0.41), "mismatched"),
+        (Health(9999, 5.0, 4, 8, 0.9, 0.39), "healthy"),
+        (Health(44, 5.0, 4, 8, 0.9, 0.89), "healthy"),  # half a nat of it is chance
+    ],
+)
+def test_the_thresholds_are_the_documented_ones(health: Health, verdict: str) -> None:
+    word, sentence = diagnosis(health)
+    assert word == verdict
+    assert sentence.startswith(verdict)
+    assert ("; try" in sentence) == (verdict != "healthy")
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ({"beta": 500.0, "epochs": 8}, "collapsed"),
+        ({"beta": 6.0}, "over-regularised"),
+        ({"beta": 0.1}, "mismatched"),
+        ({}, "healthy"),
+    ],
+)
+def test_models_that_ail_are_told_so(
+    tmp_path: Path, options: dict[str, object], verdict: str
+) -> None:
+    """Digits trained so that each goes wrong in its own way."""
+    usual = {"dataset": "digits", "likelihood": "gaussian", "epochs": 24, "batch_size": 64,
+             "hidden": [128], "latent_dim": 8, "threads": 1, "val_split": 0.0,
+             "pictures_every": 24}  # fmt: skip
+    path = vaekit.train(**{**usual, **options}, output=tmp_path / "run")
+    record = evaluate(vaekit.load(path, "cpu"), vaekit.load_dataset("digits"))
+    assert record["verdict"] == verdict, record["diagnosis"]

@@ -1,0 +1,33 @@
+"""The learning rate that is chosen where none is given: what docs/defaults.md measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from vaekit.config import RunConfig
+from vaekit.training.defaults import settle
+
+GREY, MANY = (28, 28, 1), 54_000
+
+
+@pytest.mark.parametrize(
+    ("options", "images", "rate"),
+    [
+        ({"likelihood": "bce"}, MANY, 5e-3),
+        ({"likelihood": "bernoulli"}, MANY, 5e-3),
+        ({"likelihood": "logistic"}, MANY, 2e-3),
+        ({"likelihood": "gaussian"}, MANY, 2e-3),
+        ({"likelihood": "bce"}, 9_999, 2e-3),
+        ({"likelihood": "bce", "batch_size": 32}, MANY, 2.5e-3),
+        ({"likelihood": "bce", "batch_size": 8}, MANY, 2e-3),
+        ({"likelihood": "bce", "batch_size": 512}, MANY, 5e-3),
+        ({"likelihood": "bce", "schedule": "constant"}, MANY, 2e-3),
+        ({"likelihood": "bce", "lr": 0.01}, MANY, 0.01),
+    ],
+)  # fmt: skip
+def test_the_rate_suits_the_loss_and_the_images(
+    options: dict[str, object], images: int, rate: float
+) -> None:
+    settled = settle(RunConfig(dataset="mnist", **options), GREY, "mnist", images)
+    assert settled.lr == pytest.approx(rate)
+    assert settle(settled, GREY, "mnist", images) == settled

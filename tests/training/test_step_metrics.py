@@ -1,0 +1,65 @@
+"""Many steps read together, as on an accelerator: nothing bad gets into the weights either way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.test_loop import epoch, poisoned, trainer, weights
+from vaekit.errors import Diverged
+from vaekit.training.checkpoint import Checkpoints
+from vaekit.training.loop import Trainer
+from vaekit.training.run_folder import RunFolder
+from vaekit.training.step_metrics import StepMetrics
+
+
+def reading_late(together: int = 50, **options: Any) -> Trainer:
+    run = trainer(**options)
+    run.ledger = StepMetrics(torch.device("cpu"), together)
+    return run
+
+
+@pytest.mark.parametrize("together", [2, 3, 50])
+def test_reading_late_changes_no_bit_of_a_run(together: int) -> None:
+    late, plain = reading_late(together, ema=0.9), trainer(ema=0.9)
+    for _ in range(2):
+        first, second = epoch(late), epoch(plain)
+        for timing in ("seconds", "images_per_second"):
+            first.pop(timing), second.pop(timing)
+        assert first == second
+    assert all(map(torch.equal, weights(late), weights(plain)))
+
+
+@pytest.mark.parametrize("kind", ["loss", "reconstruction", "kl", "gradient"])
+def test_updates_are_held_back_from_the_first_bad_number_on(kind: str) -> None:
+    run, good = reading_late(count=80), trainer(count=80)
+    run.gradients.objective = poisoned(kind, at=2)
+    batches = list(run.epoch_batches())
+    for indices in batches[:2]:
+        good.step(indices)
+    for indices in batches:
+        run.step(indices)
+    assert all(map(torch.equal, weights(good), weights(run)))
+    with pytest.raises(Diverged, match=rf"step 3 \(epoch 1\): the {kind} is (nan|inf)"):
+        run.end_epoch()
+
+
+def test_a_checkpoint_that_is_due_reads_first(tmp_path: Any) -> None:
+    run = reading_late()
+    run.gradients.objective = poisoned("kl", at=0)
+    run.step(next(run.epoch_batches()))
+    folder = RunFolder(tmp_path, tmp_path / "model.safetensors")
+    with pytest.raises(Diverged, match="step 1 "):
+        Checkpoints(folder, run.config, "", torch.device("cpu")).save(run)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_the_means_shown_are_those_of_the_steps_that_were_read() -> None:
+    run, plain = reading_late(together=2), trainer()
+    shown = [run.step(indices).neg_elbo for indices in run.epoch_batches()]
+    each = [plain.step(indices).neg_elbo for indices in plain.epoch_batches()]
+    assert torch.tensor(shown[0]).isnan()
+    assert shown[1:3] == [each[1], each[1]]
+    assert shown[3] == each[3]

@@ -1,0 +1,88 @@
+"""`vaekit compare`: several models on the same images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from vaekit.cli.console import Terminal
+from vaekit.cli.evaluation_options import EvaluationOptions, What, loaded, wanted
+from vaekit.cli.metric_rows import ROWS, shown_number
+from vaekit.cli.model_commands import open_model
+from vaekit.cli.options import UseOptions, flat
+from vaekit.cli.tables import show
+from vaekit.errors import DataError, UsageError
+from vaekit.header import read_model_file
+
+Record = dict[str, Any]
+
+
+@flat
+def command(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="two model files or more")
+    ],
+    by: EvaluationOptions,
+    what: What,
+    use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
+) -> None:
+    """Compare models on the same images, with the same seed: the best of each row in bold.
+
+    [dim]vaekit compare runs/*/model.safetensors --dataset mnist[/dim]
+    """
+    asked = wanted(what, use)
+    _refuse(models)
+    terminal = Terminal(quiet=use.quiet)
+    first = open_model(models[0], use, terminal)
+    images, points = loaded(first, by, asked, use, terminal)
+    from vaekit.evaluation.report import evaluate
+
+    records = []
+    for path in models:
+        model = open_model(path, use, terminal)
+        record = evaluate(model, images, asked, points=points, reporter=terminal)
+        records.append({"model": str(path), **record})
+    _conclude(records, use, terminal)
+
+
+def _refuse(models: Sequence[Path]) -> None:
+    """One model is nothing to compare, and models of different images cannot be."""
+    if len(models) < 2:
+        raise UsageError("compare takes two model files or more: vaekit evaluate takes one")
+    shapes = {path: read_model_file(path).header.image for path in models}
+    first, *others = shapes
+    for other in others:
+        if shapes[other] != shapes[first]:
+            one, two = ("x".join(map(str, shapes[path])) for path in (first, other))
+            raise DataError(f"{other}: its images are {two}, those of {first} are {one}")
+
+
+def _conclude(records: list[Record], use: UseOptions, terminal: Terminal) -> None:
+    from vaekit.evaluation.comparison import best, comparable
+
+    found = best(records)
+    if not comparable(records):
+        terminal.note("the likelihoods differ in kind, so their nats do not compare")
+    if use.as_json:
+        tops = {name: [records[i]["model"] for i in places] for name, places in found.items()}
+        print(json.dumps({"models": records, "best": tops}))
+    else:
+        show(["", *(record["model"] for record in records)], _lines(records, found))
+
+
+def _lines(records: Sequence[Record], found: dict[str, list[int]]) -> Iterator[list[str | Text]]:
+    yield ["likelihood", *(record["likelihood"] for record in records)]
+    for name in ROWS:
+        if not any(name in record for record in records):
+            continue
+        cells: list[str | Text] = []
+        for place, record in enumerate(records):
+            text = shown_number(name, record) if name in record else ""
+            winner = place in found.get(name, ()) and len(found[name]) < len(records)
+            cells.append(Text(f"{text} *", style="bold") if winner else text)
+        yield [name, *cells]

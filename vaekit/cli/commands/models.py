@@ -1,0 +1,32 @@
+"""`vaekit models`: the networks and likelihoods there are."""
+
+from __future__ import annotations
+
+import json
+
+from vaekit.cli.options import Debug, Json
+from vaekit.cli.tables import show
+
+MODEL_SUMMARIES = {
+    "mlp": ("--hidden, --activation", "fully connected; small images, and the linear VAE"),
+    "conv": ("--channels, --activation, --norm", "strided convolutions and their mirror image"),
+    "resnet": (
+        "--channels, --depth, --activation, --norm",
+        "residual blocks with group norm: the quality choice",
+    ),
+}
+
+
+def command(
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the networks, with the options that shape each."""
+    if as_json:
+        print(json.dumps({name: {"options": options, "what": what}
+                          for name, (options, what) in MODEL_SUMMARIES.items()}))  # fmt: skip
+    else:
+        show(
+            ("model", "options", "what it is"),
+            [(name, *row) for name, row in MODEL_SUMMARIES.items()],
+        )

@@ -1,0 +1,83 @@
+"""Latents in two dimensions, as `vaekit embed --project` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vaekit.errors import DataError
+from vaekit.output.formats import PICTURES, Target
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from vaekit.data.streams.mixed_inputs import Chunk
+
+
+class ProjectedLatents:
+    """Gathers latents until all are there, since a projection needs them all."""
+
+    def __init__(self, method: str, seed: int, *, keep_images: bool) -> None:
+        self.method, self.seed, self.keep_images = method, seed, keep_images
+        self.names: list[str] = []
+        self._z: list[Tensor] = []
+        self._labels: list[np.ndarray[Any, Any] | None] = []
+        self._images: list[np.ndarray[Any, Any]] = []
+
+    def add(self, chunk: Chunk, z: Tensor) -> None:
+        """Some more."""
+        self.names += chunk.names
+        self._z.append(z)
+        self._labels.append(chunk.labels)
+        if self.keep_images:
+            self._images.append(chunk.images)
+
+    def write(self, target: Target, classes: Sequence[str] | None) -> None:
+        """A scatter where a picture is asked for, else records of two numbers."""
+        import numpy as np
+
+        points, axes = self._points()
+        known = [labels for labels in self._labels if labels is not None]
+        labels = np.concatenate(known) if len(known) == len(self._labels) else None
+        if target.form in PICTURES:
+            self._scatter(target, points, axes, labels, classes)
+            return
+        from vaekit.output.latent_records import open_record_writer
+
+        with open_record_writer(target, width=2, classes=classes, count=len(self.names)) as out:
+            out.write(self.names, points.astype(np.float32), labels=labels)
+
+    def _points(self) -> tuple[np.ndarray[Any, Any], tuple[str, str]]:
+        import torch
+
+        from vaekit.output import projection
+
+        if not self._z:
+            raise DataError("there are no images to embed")
+        return projection.plane(torch.cat(self._z).numpy(), self.method, self.seed)
+
+    def _scatter(
+        self,
+        target: Target,
+        points: np.ndarray[Any, Any],
+        axes: tuple[str, str],
+        labels: np.ndarray[Any, Any] | None,
+        classes: Sequence[str] | None,
+    ) -> None:
+        import numpy as np
+
+        from vaekit.output.byte_streams import write_output
+        from vaekit.output.pictures import encode_picture
+        from vaekit.output.plot_style import figure_pixels
+        from vaekit.output.plots import latent_figure
+
+        figure = latent_figure(
+            points,
+            labels=labels,
+            classes=classes,
+            title=f"Latent space of {len(points):,} image{'s' * (len(points) != 1)}",
+            axes=axes,
+            thumbnails=np.concatenate(self._images) if self._images else None,
+        )
+        write_output(target, encode_picture(figure_pixels(figure), target.form))

@@ -1,0 +1,1 @@
+"""The named data sets: where each comes from, and how its files become images and labels."""

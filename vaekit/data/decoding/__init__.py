@@ -1,0 +1,1 @@
+"""From encoded images to pixels: one image, many in threads, many in processes."""

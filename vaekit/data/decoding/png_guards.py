@@ -1,0 +1,71 @@
+"""PNG files, as far as decoding one image safely needs to know them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from vaekit.errors import ImageError
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+LARGE_PNG = 16 << 20
+"""Bytes of pixels from which on it is proven that they are there before any room is made."""
+
+SAMPLES_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Values of a pixel, by colour type."""
+
+MOST_TEXTS = 8
+"""Of texts, orientation may be among the first; all others would be unpacked for nothing."""
+
+
+def without_texts(data: bytes) -> bytes:
+    """The same image with its first few texts only: some KiB of them may unpack to hundreds of MiB.
+
+    A file that is damaged, or no PNG, is given as it is.
+    """
+    if not data.startswith(SIGNATURE) or sum(map(data.count, TEXTS)) <= MOST_TEXTS:
+        return data
+    kept, end, texts = [SIGNATURE], len(SIGNATURE), 0
+    for kind, start, end in _chunks(data):
+        texts += kind in TEXTS
+        if kind not in TEXTS or texts <= MOST_TEXTS:
+            kept.append(data[start:end])
+    return b"".join([*kept, data[end:]])
+
+
+def refuse_hollow(data: bytes) -> None:
+    """Refuse a large PNG whose pixels are not there, before room is made for them.
+
+    Its header may claim a hundred million pixels; they are unpacked here to be counted, not kept.
+    """
+    if not data.startswith(SIGNATURE) or data[12:16] != b"IHDR":
+        return
+    width, height, depth, colour = struct.unpack(">IIBB", data[16:26].ljust(10, b"\0"))
+    claimed = width * height * depth * SAMPLES_PER_PIXEL.get(colour, 1) // 8
+    if claimed > LARGE_PNG and _unpacked(data, claimed) < claimed:
+        raise ImageError("is truncated")
+
+
+def _unpacked(data: bytes, enough: int) -> int:
+    """How many bytes of pixels there are, counted up to `enough`."""
+    worker, count = zlib.decompressobj(), 0
+    try:
+        for kind, start, end in _chunks(data):
+            waiting = data[start + 8 : end - 4] if kind == b"IDAT" else b""
+            while waiting and count < enough:
+                count += len(worker.decompress(waiting, 1 << 20))
+                waiting = worker.unconsumed_tail
+    except zlib.error:  # what came before it counts
+        pass
+    return count
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each chunk, where it starts and where it ends."""
+    at = len(SIGNATURE)
+    while at + 12 <= len(data):
+        end = at + 12 + int(struct.unpack(">I", data[at : at + 4])[0])
+        yield data[at + 4 : at + 8], at, end
+        at = end

@@ -1,0 +1,119 @@
+"""Which kind of source a path is: by its ending, or by its first bytes where that says nothing."""
+
+from __future__ import annotations
+
+import re
+import stat
+import tarfile
+from pathlib import Path
+from typing import Literal
+
+from vaekit.data.source import ENDINGS, Request, Source
+from vaekit.errors import DataError
+from vaekit.wording import one_line, unreadable
+
+TAR_ENDINGS = (*(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz"),)
+Kind = Literal[
+    "folder", "zip", "tar", "npy", "npz", "image", "gz", "bz2", "xz", "pipe", "nothing", "unknown"
+]
+HEAD_BYTES = 512
+"""So many first bytes say what a file is."""
+
+_MAGIC: dict[bytes, Kind] = {
+    b"\x93NUMPY": "npy",
+    b"\x1f\x8b": "gz",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x89PNG\r\n": "image",
+    b"\xff\xd8\xff": "image",
+    b"GIF8": "image",
+    b"BM": "image",
+    b"II*\0": "image",
+    b"MM\0*": "image",
+}
+_IS = {
+    "pipe": "is neither a file nor a folder",
+    "nothing": "is a link that leads nowhere",
+    "image": "is one image",
+    "unknown": "is not a kind of file that holds a data set",
+}
+
+TAKEN = "a folder of images, a .zip or .tar of them, a .npy, or a .npz with x"
+
+
+def open_source_at(path: Path, request: Request) -> Source:
+    """The source at a path that exists."""
+    kind = kind_of(path)
+    if kind == "folder":
+        from vaekit.data.sources.folder import open_folder
+
+        return open_folder(path, request)
+    if kind in ("zip", "tar"):
+        from vaekit.data.sources import tar_files, zip_files
+
+        return (zip_files.open_zip if kind == "zip" else tar_files.open_tar)(path, request)
+    if kind in ("npy", "npz"):
+        from vaekit.data.sources import array_files
+
+        return (array_files.open_npy if kind == "npy" else array_files.open_npz)(path, request)
+    raise DataError(f"{one_line(str(path))}: {_IS[kind]}; a data set is {TAKEN} (--dataset)")
+
+
+def kind_of(path: Path) -> Kind:
+    """What a path leads to; a file whose ending says nothing is known by its first bytes."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "nothing"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if not stat.S_ISREG(mode):
+        return "pipe"
+    return _by_ending(path.name.lower()) or _by_content(path)
+
+
+def _by_ending(name: str) -> Kind | None:
+    if name.endswith(TAR_ENDINGS):
+        return "tar"
+    known: dict[str, Kind] = {".zip": "zip", ".npy": "npy", ".npz": "npz"}
+    return known.get(name[-4:])
+
+
+def _by_content(path: Path) -> Kind:
+    try:
+        with path.open("rb") as file:
+            kind = recognise(file.read(HEAD_BYTES))
+    except OSError as error:
+        raise DataError(f"{one_line(str(path))}: {unreadable(error)}") from None
+    if kind == "unknown" and path.name.lower().endswith(ENDINGS):
+        return "image"
+    return "tar" if kind in ("gz", "bz2", "xz") else kind
+
+
+def recognise(head: bytes) -> Kind:
+    r"""What the first bytes of a file say it is.
+
+    >>> recognise(b"\x93NUMPY"), recognise(b"GIF89a"), recognise(b"hello")
+    ('npy', 'image', 'unknown')
+    """
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        length = int.from_bytes(head[26:28], "little")
+        return "npz" if head[30 : 30 + length].endswith(b".npy") else "zip"
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "image"
+    if re.match(rb"P[1-6]\s", head):
+        return "image"
+    return "tar" if _begins_a_tar(head) else "unknown"
+
+
+def _begins_a_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return len(head) >= HEAD_BYTES and not any(
+            head
+        )  # one that holds nothing begins with its end
+    return True

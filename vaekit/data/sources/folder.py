@@ -1,0 +1,113 @@
+"""A folder of images: walked once, read file by file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from vaekit.data.random_access import RandomAccess, Read
+from vaekit.data.source import MAX_BYTES, Files, Listing, Request, Source
+from vaekit.data.sources.folder_layout import is_hidden, is_image, layout_of
+from vaekit.errors import DataError, ImageError
+from vaekit.reporting import Reporter
+from vaekit.wording import one_line
+
+
+def open_folder(path: Path, request: Request) -> Source:
+    """Images at any depth; links are followed, but never round in a circle."""
+    found = dict(_walk(path, "", (), request.reporter))
+    where = one_line(str(path))
+    tree = layout_of(found, where, request.reporter.note)
+    parts = {
+        split: Files(branch.names, in_folder(path, branch.names), branch.labels)
+        for split, branch in tree.branches.items()
+    }
+    name = path.resolve().name if path.name in ("", "..") else path.name
+    return Source(name, parts, _identity(path, found), tree.classes)
+
+
+def list_folder(path: Path, reporter: Reporter) -> Listing:
+    """The files of a folder, at any depth."""
+    found = [name for name, _ in _walk(path, "", (), reporter)]
+    return Listing(found, lambda names: in_folder(path, names))
+
+
+def _walk(
+    folder: Path, inside: str, above: tuple[tuple[int, int], ...], reporter: Reporter
+) -> Iterator[tuple[str, str]]:
+    """(path within, size and time of change) of every file; `above` are the folders around it."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        if not inside:
+            raise DataError(f"{one_line(str(folder))}: {error.strerror}") from None
+        reporter.warn(f"{one_line(str(folder))}: cannot be read ({error.strerror}): left out")
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:  # a link that leads back to a folder it lies in
+        return
+    for entry in entries:
+        name = inside + entry.name
+        if is_hidden(entry.name):
+            continue
+        if _is_folder(entry):
+            yield from _walk(Path(entry.path), f"{name}/", (*above, here), reporter)
+        elif _is_file(entry):
+            yield name, _state(entry) if is_image(entry.name) else ""
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """A file, or a link that leads nowhere: it is named when reading it fails."""
+    try:
+        return entry.is_file() or entry.is_symlink()
+    except OSError:
+        return True
+
+
+def _state(entry: os.DirEntry[str]) -> str:
+    try:
+        status = entry.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _identity(path: Path, found: dict[str, str]) -> str:
+    """Where the folder is, and every image's path, size and time of change."""
+    files = "\0".join(f"{name}\0{state}" for name, state in found.items() if is_image(name))
+    return f"folder\0{path.resolve()}\0{files}"
+
+
+def in_folder(root: Path, names: Sequence[str]) -> RandomAccess:
+    """How to read some files of a folder: one by one, by whichever thread decodes them."""
+    return RandomAccess(reading_files, str(root), [(name,) for name in names])
+
+
+@contextmanager
+def reading_files(root: str) -> Iterator[Read]:
+    """There is nothing to open."""
+    folder = Path(root)
+    yield lambda name: read_file(folder / name)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of one image file; a file too large is refused unread."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for whoever writes to it
+        raise ImageError("is a folder" if stat.S_ISDIR(mode) else "is not a file")
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
+        return file.read()

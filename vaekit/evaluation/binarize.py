@@ -1,0 +1,33 @@
+"""What a model is shown of an image: grey levels, or the black and white it was trained on."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vaekit import seeds
+from vaekit.data.batches import dynamic, static, threshold
+from vaekit.errors import UsageError
+
+
+def binarize(x: Tensor, indices: Tensor, how: str | None, seed: int) -> Tensor:
+    """Images (N, C, H, W) in [0, 1] as the model sees them; `indices` are a run of neighbours.
+
+    `dynamic` draws each pixel with P(1) = x, keyed by the seed and the image's index; `static`
+    likewise by the index alone, so that every model sees one and the same set; `threshold` cuts
+    at one half; None leaves grey levels as they are.
+
+    >>> import torch
+    >>> binarize(torch.tensor([[[[0.2, 0.9]]]]), torch.tensor([0]), "threshold", 0)
+    tensor([[[[0., 1.]]]])
+    """
+    if how is None:
+        return x
+    if how == "threshold":
+        return threshold(x)
+    if how == "static":
+        return static(x, indices)
+    if how != "dynamic":
+        raise UsageError(f"--binarize {how}: dynamic, static or threshold")
+    first = int(indices[0])
+    noise = seeds.uniform_rows(first, first + len(x), x[0].numel(), seed, "observe")
+    return dynamic(x, noise.view(x.shape).to(x.device))

@@ -1,0 +1,44 @@
+"""Numbers of single images, for finding those that a model knows least."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from vaekit import inference, registry
+from vaekit.data.imageset import Pixels
+from vaekit.evaluation.binarize import binarize
+from vaekit.evaluation.dataset_elbo import TERMS, image_terms
+from vaekit.evaluation.nll import log_likelihood
+from vaekit.inference import Model
+
+
+def scores(
+    model: Model,
+    images: Pixels,
+    *,
+    start: int = 0,
+    samples: int | None = None,
+    seed: int = 0,
+) -> dict[str, list[float | None]]:
+    """`neg_elbo`, `reconstruction` and `kl` of each image (N, H, W, C), and `nll` from `samples`.
+
+    The draws are keyed by the seed and the image's number, counted from `start`: they are those of
+    `evaluate`, whose numbers are the means of these.
+    """
+    floats = inference.as_floats(images).to(model.device)
+    indices = torch.arange(start, start + len(floats))
+    x = binarize(floats, indices, model.header.likelihood.binarize, seed)
+    objective = registry.resolve("objective", "elbo")
+    terms = image_terms(model.network, objective, x, start=start, seed=seed)
+    found = {name: _numbers(terms[name]) for name in TERMS}
+    if samples is not None:
+        found["nll"] = _numbers(-log_likelihood(model.network, x, samples, seed=seed, start=start))
+    return found
+
+
+def _numbers(values: torch.Tensor) -> list[float | None]:
+    """As JSON knows them, in no more digits than float32 holds."""
+    shortest = [float(str(value)) for value in values.float().cpu().numpy()]
+    return [value if math.isfinite(value) else None for value in shortest]

@@ -1,0 +1,101 @@
+"""Linear layers, by the faster of two libraries.
+
+torch leaves a float32 matrix product on the CPU to MKL, which uses half the vector width of an AMD
+processor with AVX-512: oneDNN, which torch carries for convolutions, is twice as fast there
+(docs/benchmarks.md). Both add up in float32; they differ in the last bits. Which one is taken
+depends on the processor and on shapes alone, so that the same run on the same machine gives the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from vaekit.threads import together
+
+LARGE_PRODUCT = 1 << 22
+"""Multiplications from which on the faster product makes up for the longer way to it."""
+
+CPU_FACTS = Path("/proc/cpuinfo")
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, to the last bits of rounding.
+
+    >>> layer = Linear(784, 400)
+    >>> x = torch.rand(64, 784)
+    >>> torch.allclose(layer(x), nn.functional.linear(x, layer.weight, layer.bias), atol=1e-5)
+    True
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name for it
+        """From (N, inputs) to (N, outputs): the product with the weights, and the bias."""
+        if not _better_by_onednn(input, self.weight):
+            return super().forward(input)
+        if torch.is_grad_enabled():
+            result: Tensor = _Product.apply(input.contiguous(), self.weight, self.bias)
+            return result
+        return _product(input.contiguous(), self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """The product of (N, inputs) and (outputs, inputs), by whichever is faster; no gradients."""
+    better = _better_by_onednn(x, weight)
+    return _product(x, weight, None) if better else nn.functional.linear(x, weight)
+
+
+class _Product(torch.autograd.Function):
+    """The product and its gradients; oneDNN's operator has none of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        to_x = _product(grad, weight.t(), None) if ctx.needs_input_grad[0] else None
+        return to_x, _product(grad.t(), x.t(), None), grad.sum(0)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The product of (N, inputs) and (outputs, inputs), and the bias, by oneDNN."""
+    by_onednn: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
+    return together(by_onednn, x, weight, bias, "none", [], "")
+
+
+def _better_by_onednn(x: Tensor, weight: Tensor) -> bool:
+    if torch.compiler.is_compiling():  # which shall not look into what follows
+        return False
+    return (
+        len(x) * weight.numel() >= LARGE_PRODUCT
+        and x.ndim == 2
+        and x.dtype == torch.float32
+        and suits(weight)
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def suits(weight: Tensor) -> bool:
+    """Whether large products with these weights go through oneDNN."""
+    return weight.device.type == "cpu" and weight.dtype == torch.float32 and _on_amd()
+
+
+@functools.cache
+def _on_amd() -> bool:
+    """Whether this is the kind of processor on which it was measured to pay."""
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if not (wide and torch.backends.mkldnn.is_available() and CPU_FACTS.exists()):
+        return False
+    known = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return known and "AuthenticAMD" in CPU_FACTS.read_text(errors="replace")

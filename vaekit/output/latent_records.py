@@ -1,0 +1,283 @@
+"""Latents with the names and labels of their images, in every form that can hold them.
+
+    npy      the latents alone, (N, D)
+    npz      z, path, label and, if asked for, logvar
+    csv      path,label,z0,z1,…[,logvar0,…]
+    jsonl    {"path":…,"label":…,"z":[…][,"logvar":[…]]}
+    parquet  path, label, z[, logvar]
+
+A label is a class's name where classes have names, and a number where they have not. Where an
+image has none, it is empty, null, or -1 among the numbers of an .npz. Text holds each number in
+the shortest form that gives the same bits back. No records at all make a valid, empty file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.array_types import Float32s
+from vaekit.errors import VaekitError
+from vaekit.output.array_writer import ArrayWriter, member, npy_rows, open_zip_writer
+from vaekit.output.byte_streams import open_output, pour, rewindable, waiting
+from vaekit.output.float_text import shortest
+from vaekit.output.formats import Target
+from vaekit.output.pictures import as_numpy
+
+Label = str | int | None
+
+RECORD_BLOCK = 1024
+"""Rows that are turned into text at a time."""
+
+
+@dataclass(frozen=True)
+class RecordLayout:
+    """What every record has."""
+
+    width: int
+    classes: Sequence[str] | None = None
+    logvar: bool = False
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class RecordBlock:
+    """Some records."""
+
+    names: Sequence[str]
+    numbers: NDArray[np.int64]
+    """The places of labels among the classes, below zero where none is known."""
+    classes: Sequence[str] | None
+    z: Float32s
+    logvar: Float32s | None
+
+    @property
+    def labels(self) -> list[Label]:
+        """What a form that holds labels says of each."""
+        return [_label(number, self.classes) for number in self.numbers.tolist()]
+
+
+class _Form(Protocol):
+    """What each form knows: how to write a block."""
+
+    def __call__(self, block: RecordBlock) -> None: ...
+
+
+class RecordWriter:
+    """Takes records, some at a time."""
+
+    def __init__(self, layout: RecordLayout, form: _Form) -> None:
+        self._layout, self._form = layout, form
+
+    def write(
+        self,
+        names: Sequence[str],
+        z: Any,
+        *,
+        labels: Sequence[int] | NDArray[Any] | None = None,
+        logvar: Any = None,
+    ) -> None:
+        """Some more records: names, latents (n, D), class indices (below zero: none known)."""
+        numbers = np.full(len(names), -1) if labels is None else np.asarray(labels, np.int64)
+        rows = self._checked(z, len(names))
+        spread = self._checked(logvar, len(names)) if self._layout.logvar else None
+        for start in range(0, len(names), RECORD_BLOCK):
+            part = slice(start, start + RECORD_BLOCK)
+            here = None if spread is None else spread[part]
+            self._form(
+                RecordBlock(names[part], numbers[part], self._layout.classes, rows[part], here)
+            )
+
+    def _checked(self, values: Any, count: int) -> Float32s:
+        rows = as_numpy(values)
+        if rows.shape != (count, self._layout.width):
+            wanted = (count, self._layout.width)
+            raise VaekitError(f"{count} names came with values of shape {rows.shape}, not {wanted}")
+        return rows.astype(np.float32, copy=False)
+
+
+@contextlib.contextmanager
+def open_record_writer(
+    target: Target,
+    *,
+    width: int,
+    classes: Sequence[str] | None = None,
+    logvar: bool = False,
+    count: int | None = None,
+) -> Iterator[RecordWriter]:
+    """Write records of `width` latents each; `count` is how many there will be, where known.
+
+    Example:
+        with open_record_writer(target, width=16, classes=("cat", "dog")) as out:
+            out.write(["a.png", "b.png"], z, labels=[0, 1])
+    """
+    layout = RecordLayout(width, classes, logvar, count)
+    with _OPENERS[target.form](target, layout) as form:
+        yield RecordWriter(layout, form)
+
+
+def _label(number: int, classes: Sequence[str] | None) -> Label:
+    if number < 0:
+        return None
+    return classes[number] if classes is not None and number < len(classes) else number
+
+
+@contextlib.contextmanager
+def _npy(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+    row, mend = (layout.width,), rewindable(target)
+    with (
+        open_output(target) as file,
+        npy_rows(file, target, row, layout.count, np.float32, mend=mend) as rows,
+    ):
+        yield lambda block: rows.write(block.z)
+
+
+@contextlib.contextmanager
+def _csv(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+    columns = ["path", "label", *(f"z{i}" for i in range(layout.width))]
+    if layout.logvar:
+        columns += [f"logvar{i}" for i in range(layout.width)]
+    with open_output(target) as file:
+        file.write((",".join(columns) + "\n").encode())
+        yield lambda block: _write(file, _csv_line, block)
+
+
+def _csv_line(name: str, label: Label, *numbers: list[str]) -> str:
+    texts = [_field(name), "" if label is None else _field(str(label))]
+    return ",".join(texts + [text for row in numbers for text in row])
+
+
+def _field(text: str) -> str:
+    """Quoted where it must be."""
+    if any(c in text for c in ',"\r\n') or text != text.strip():
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+@contextlib.contextmanager
+def _jsonl(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+    written = 0
+
+    def write(block: RecordBlock) -> None:
+        nonlocal written
+        _refuse_nonfinite(block, written)
+        _write(file, _json_line, block)
+        written += len(block.z)
+
+    with open_output(target) as file:
+        yield write
+
+
+def _json_line(name: str, label: Label, *numbers: list[str]) -> str:
+    """A name that is not UTF-8 holds lone surrogates, which JSON escapes and gives back."""
+    arrays = (
+        f'"{key}":[{",".join(row)}]' for key, row in zip(("z", "logvar"), numbers, strict=False)
+    )
+    return f'{{"path":{json.dumps(name)},"label":{json.dumps(label)},{",".join(arrays)}}}'
+
+
+def _refuse_nonfinite(block: RecordBlock, before: int) -> None:
+    values = block.z if block.logvar is None else np.concatenate([block.z, block.logvar], axis=1)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise VaekitError(
+            f"record {before + int(bad[0]) + 1} ({block.names[bad[0]]}) has numbers that are NaN or"
+            " infinite, which JSON cannot hold: write .npy, .npz, .csv or .parquet"
+        )
+
+
+def _write(file: IO[bytes], line: Callable[..., str], block: RecordBlock) -> None:
+    columns = [shortest(rows) for rows in (block.z, block.logvar) if rows is not None]
+    lines = map(line, block.names, block.labels, *columns)
+    file.write("".join(f"{text}\n" for text in lines).encode("utf-8", "surrogateescape"))
+
+
+@contextlib.contextmanager
+def _npz(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+    """Members follow one another in an .npz: z goes out at once, the others wait for its end."""
+    row = (layout.width,)
+    with (
+        open_output(target) as file,
+        open_zip_writer(file) as archive,
+        contextlib.ExitStack() as stack,
+    ):
+        names = stack.enter_context(_Words.waiting(target))
+        words = stack.enter_context(_Words.waiting(target))
+        numbers = ArrayWriter(stack.enter_context(waiting(target)), (), np.int64)
+        spread = ArrayWriter(stack.enter_context(waiting(target)), row, np.float32)
+
+        def write(block: RecordBlock) -> None:
+            z.write(block.z)
+            names.write(block.names)
+            if layout.classes is None:
+                numbers.write(np.maximum(block.numbers, -1))
+            else:  # a class out of range is written as its number
+                words.write(["" if label is None else str(label) for label in block.labels])
+            if block.logvar is not None:
+                spread.write(block.logvar)
+
+        with member(archive, target, "z", row, layout.count, np.float32) as z:
+            yield write
+        names.leave(archive, target, "path")
+        if layout.classes is None:
+            _leave(archive, target, "label", numbers)
+        else:
+            words.leave(archive, target, "label")
+        if layout.logvar:
+            _leave(archive, target, "logvar", spread)
+
+
+def _leave(archive: Any, target: Target, name: str, rows: ArrayWriter) -> None:
+    """Rows that waited become a member."""
+    with member(archive, target, name, rows.row, rows.count, rows.dtype) as out:
+        pour(rows.file, out.file)
+        out.count = rows.count
+
+
+class _Words:
+    """Texts that wait until it is known how long the longest is, as an array of text must say."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.count, self.longest = file, 0, 1
+
+    @classmethod
+    @contextlib.contextmanager
+    def waiting(cls, target: Target) -> Iterator[_Words]:
+        with waiting(target) as file:
+            yield cls(file)
+
+    def write(self, names: Sequence[str]) -> None:
+        self.file.write("".join(f"{json.dumps(name)}\n" for name in names).encode())
+        self.count += len(names)
+        self.longest = max([self.longest, *map(len, names)])
+
+    def leave(self, archive: Any, target: Target, name: str) -> None:
+        self.file.seek(0)
+        with member(archive, target, name, (), self.count, f"<U{self.longest}") as out:
+            for start in range(0, self.count, RECORD_BLOCK):
+                lines = [self.file.readline() for _ in range(min(RECORD_BLOCK, self.count - start))]
+                out.write(np.array([json.loads(line) for line in lines], out.dtype))
+
+
+@contextlib.contextmanager
+def _parquet(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+    from vaekit.output.parquet import open_table
+
+    numbered = layout.classes is None
+    with open_table(target, numbered=numbered, logvar=layout.logvar) as table:
+        yield lambda block: table.add(block.names, block.labels, block.z, block.logvar)
+
+
+_OPENERS: dict[str, Callable[[Target, RecordLayout], contextlib.AbstractContextManager[_Form]]] = {
+    "npy": _npy,
+    "npz": _npz,
+    "csv": _csv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+}

@@ -1,0 +1,96 @@
+"""Records as Parquet. The only place besides the reader of latents that knows pyarrow."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from vaekit.array_types import Float32s
+from vaekit.errors import UsageError
+from vaekit.output.byte_streams import open_output
+from vaekit.output.formats import Target
+
+GROUP_BYTES = 8 << 20
+"""Values that wait in memory until they make a row group."""
+
+
+def pyarrow() -> Any:
+    """The package that reads and writes Parquet, or the way to get it."""
+    try:
+        import pyarrow.compute
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError("Parquet needs pyarrow: pip install 'vaekit[parquet]'") from None
+    return pyarrow
+
+
+@contextlib.contextmanager
+def open_table(target: Target, *, numbered: bool, logvar: bool) -> Iterator[Table]:
+    """A table with `path`, `label` (a number or a name), `z` and maybe `logvar`."""
+    pa = pyarrow()
+    floats = pa.list_(pa.float32())
+    fields = [("path", pa.string()), ("label", pa.int64() if numbered else pa.string())]
+    fields += [("z", floats), *([("logvar", floats)] if logvar else [])]
+    with open_output(target) as file:
+        schema = pa.schema(fields)
+        # Latents hardly ever repeat: a dictionary of them would be larger than they are.
+        writer = pa.parquet.ParquetWriter(file, schema, use_dictionary=["label"])
+        table = Table(writer, schema)
+        try:
+            yield table
+            table.flush()
+        except BaseException:
+            writer.is_open = False  # or else it would write its end to a stream that is gone
+            raise
+        writer.close()
+
+
+class Table:
+    """Gathers records into row groups."""
+
+    def __init__(self, writer: Any, schema: Any) -> None:
+        self.writer, self.schema = writer, schema
+        self.held: list[Any] = []
+        self.size = 0
+
+    def add(
+        self, names: Sequence[str], labels: Sequence[Any], z: Float32s, logvar: Float32s | None
+    ) -> None:
+        """Some more records."""
+        pa = pyarrow()
+        columns = [
+            pa.array([_readable(name) for name in names], pa.string()),
+            pa.array([_as(label, self.schema.field("label").type) for label in labels]),
+            *(_lists(rows) for rows in (z, logvar) if rows is not None),
+        ]
+        columns = [
+            column.cast(field.type) for column, field in zip(columns, self.schema, strict=True)
+        ]
+        self.held.append(pa.record_batch(columns, schema=self.schema))
+        self.size += z.nbytes
+        if self.size >= GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """One row group of what is held."""
+        if self.held:
+            self.writer.write_table(pyarrow().Table.from_batches(self.held))
+        self.held, self.size = [], 0
+
+
+def _readable(name: str) -> str:
+    r"""Parquet's text is UTF-8: bytes that are not are shown, as `\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _as(label: Any, kind: Any) -> Any:
+    return str(label) if label is not None and kind == pyarrow().string() else label
+
+
+def _lists(rows: Float32s) -> Any:
+    pa = pyarrow()
+    offsets = np.arange(len(rows) + 1, dtype=np.int32) * np.int32(rows.shape[1])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.ravel()))

@@ -1,0 +1,195 @@
+"""Whether a checkpoint can be believed: what it says by type and range, its tensors by shape.
+
+A checkpoint may be damaged, or come from a stranger. Whether it fits the network that its own
+config describes is asked before that network, or an image, takes any memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vaekit.config import RunConfig
+from vaekit.errors import ModelFileError, UsageError
+from vaekit.evaluation.dataset_elbo import TERMS
+from vaekit.header import TensorLayout, TensorPlace
+from vaekit.models.vae import VAE
+from vaekit.training.defaults import network_of, settings_of, settle
+from vaekit.weights import least_layers
+
+COLOURS = (1, 3)
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What Adam keeps of each weight, beside its count of steps."""
+
+DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.bool: "BOOL"}
+
+Shaped = tuple[str, tuple[int, ...]]
+_Count = Annotated[int, Field(ge=0, lt=2**62)]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ProgressRecord(_Checked):
+    """Where the run stands."""
+
+    step: _Count
+    epoch: _Count
+    seen: _Count
+    seconds: _Seconds
+    epoch_seconds: _Seconds
+    best_epoch: _Count
+    best: Annotated[float, Field(allow_inf_nan=False)] | None
+
+
+class CircumstancesRecord(_Checked):
+    """What the run was made with."""
+
+    vaekit: str
+    torch_version: str
+    threads: int
+    device_type: str
+
+
+class CheckpointRecord(_Checked):
+    """The header of a checkpoint."""
+
+    format_version: Literal[1]
+    config: dict[str, Any]
+    fingerprint: str
+    model_beside: bool
+    progress: ProgressRecord
+    circumstances: CircumstancesRecord
+
+
+def checked_checkpoint(values: Mapping[str, Any], where: object) -> CheckpointRecord:
+    """A checkpoint's header, or an error that names the first thing wrong with it."""
+    try:
+        return CheckpointRecord.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _bad(where, f"bad checkpoint header: {place}: {first['msg'].lower()}") from None
+
+
+def refuse_position(
+    layout: TensorLayout, progress: ProgressRecord | Any, steps_per_epoch: int
+) -> None:
+    """Refuse a place in the run that no run comes to."""
+    done = progress.step - progress.epoch * steps_per_epoch
+    if not 0 <= done <= steps_per_epoch or (progress.seen > 0) != (done > 0):
+        raise _bad(
+            layout.path,
+            f"bad checkpoint header: step {progress.step} with {progress.seen} images seen is not "
+            f"in epoch {progress.epoch + 1}, which has {steps_per_epoch} steps",
+        )
+
+
+def refuse_misfit_tensors(
+    layout: TensorLayout, config: RunConfig, image: tuple[int, int, int] | None = None
+) -> None:
+    """Refuse tensors that are not those of the config's network, for images of this shape.
+
+    Where the images are not read yet, the size that the config gives them must fit in some colour.
+    """
+    shapes = [image] if image is not None else _possible_shapes(config)
+    if least_layers(settings_of(config)) > len(layout.tensors):
+        raise _unfit(layout, "it asks for more layers than there are tensors")
+    reasons = [_misfit(layout, settle(config, shape, config.dataset), shape) for shape in shapes]
+    if reasons and all(reasons):
+        raise _unfit(layout, str(reasons[0]))
+
+
+def _possible_shapes(config: RunConfig) -> list[tuple[int, int, int]]:
+    return [] if config.image_size is None else [(*config.image_size, c) for c in COLOURS]
+
+
+def _misfit(layout: TensorLayout, config: RunConfig, image: tuple[int, int, int]) -> str | None:
+    """The first tensor that is missing, too many, or of another type or shape."""
+    try:
+        with torch.device("meta"):
+            network = network_of(config, image)
+    except (UsageError, RuntimeError, TypeError, ValueError, OverflowError) as error:
+        return (str(error) or type(error).__name__).splitlines()[0]
+    needed, possible = _needed(network, config), _possible(network)
+    for name in sorted(needed.keys() | layout.tensors.keys()):
+        place = layout.tensors.get(name)
+        wanted = needed.get(name) or possible.get(name)
+        if place is None:
+            return f"tensor {name} is missing"
+        if wanted is None:
+            return f"tensor {name} belongs to no part of a run"
+        if not _fits(place, wanted):
+            return f"tensor {name} is {_words(_shaped(place))}, not {_words(wanted)}"
+    return _half(layout, possible)
+
+
+def _needed(network: VAE, config: RunConfig) -> dict[str, Shaped]:
+    """What every checkpoint of a run has."""
+    state = _state(network)
+    sums = {"sums": ("F64", (len(TERMS),)), "latents": ("F64", (2, network.latent_dim))}
+    average = _prefixed("average", state) if config.ema else {}
+    return {**sums, **_prefixed("network", state), **average}
+
+
+def _possible(network: VAE) -> dict[str, Shaped]:
+    """What a checkpoint has from some step on: all tensors of a group or none."""
+    found = _prefixed("best", _state(network))
+    for name, weight in network.named_parameters():
+        found[f"optimizer.step.{name}"] = ("F32", ())
+        for moment in MOMENTS:
+            found[f"optimizer.{moment}.{name}"] = (DTYPES[weight.dtype], tuple(weight.shape))
+    return found
+
+
+def _half(layout: TensorLayout, possible: Mapping[str, Shaped]) -> str | None:
+    """A group of which only some tensors are there."""
+    for group in _groups(possible):
+        missing = [name for name in group if name not in layout.tensors]
+        if missing and len(missing) < len(group):
+            return f"tensor {missing[0]} is missing"
+    return None
+
+
+def _groups(possible: Mapping[str, Shaped]) -> list[list[str]]:
+    """The best weights belong together, and so does what Adam keeps of each weight."""
+    groups: dict[str, list[str]] = {}
+    for name in possible:
+        owner = "best" if name.startswith("best.") else name.split(".", 2)[2]
+        groups.setdefault(owner, []).append(name)
+    return list(groups.values())
+
+
+def _state(network: VAE) -> dict[str, Shaped]:
+    return {n: (DTYPES[t.dtype], tuple(t.shape)) for n, t in network.state_dict().items()}
+
+
+def _prefixed(prefix: str, state: Mapping[str, Shaped]) -> dict[str, Shaped]:
+    return {f"{prefix}.{name}": shaped for name, shaped in state.items()}
+
+
+def _fits(place: TensorPlace, wanted: Shaped) -> bool:
+    """Whether type and shape are right; sums have the type that the device of the run had."""
+    kinds = ("F64", "F32") if wanted[0] == "F64" else (wanted[0],)
+    return place.dtype in kinds and place.shape == wanted[1]
+
+
+def _shaped(place: TensorPlace) -> Shaped:
+    return place.dtype, place.shape
+
+
+def _words(shaped: Shaped) -> str:
+    return f"{shaped[0]} {list(shaped[1])}"
+
+
+def _unfit(layout: TensorLayout, why: str) -> ModelFileError:
+    return _bad(layout.path, f"the checkpoint does not fit its config: {why}")
+
+
+def _bad(where: object, why: str) -> ModelFileError:
+    return ModelFileError(f"{where}: {why}; an older checkpoint beside it may be whole")

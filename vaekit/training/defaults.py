@@ -1,0 +1,208 @@
+"""From what was asked for to what is done: the options that depend on the images are settled here.
+
+The defaults are measured choices (see `docs/defaults.md`), and once settled they are written into
+the run's config, so that a run says all it did even if a later vaekit chooses otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit import registry
+from vaekit.config import RunConfig, flag
+from vaekit.errors import UsageError
+from vaekit.likelihoods import Likelihood, build_likelihood
+from vaekit.models.vae import VAE, build
+
+EMBEDDED_LATENTS = 16
+EPOCHS = {"digits": 100}
+MEASURED = {"digits": "logistic", "shapes": "bce"}
+"""Likelihoods of the embedded sets, where another than the usual one is better."""
+
+USUAL_EPOCHS = 50
+FEWEST_STEPS = 1000
+"""Steps that a run makes at least, however few images an epoch has."""
+
+USUAL_RATE = 2e-3
+HIGH_RATE = 5e-3
+"""For coins: their loss bears it, and gets further in few epochs; see docs/defaults.md."""
+
+MANY_IMAGES = 10_000
+USUAL_BATCH = 128
+
+PICTURES_IN_A_RUN = 10
+NETWORK_OPTIONS = ("hidden", "channels", "depth", "activation", "norm")
+ONLY_WITH = {"sigma": "gaussian", "binarize": "bernoulli"}
+
+
+def settle(
+    config: RunConfig, image: tuple[int, int, int], dataset: str, n: int | None = None
+) -> RunConfig:
+    """The same config with nothing left open, for `n` training images of this shape."""
+    height, width, channels = image
+    model = config.model or ("mlp" if min(height, width) < 16 else "conv")
+    likelihood = config.likelihood or _likelihood(dataset, channels)
+    epochs = config.epochs or EPOCHS.get(dataset) or _epochs(n, config.batch_size)
+    return config.changed(
+        model=model,
+        latent_dim=config.latent_dim or _latent_dim(dataset, channels),
+        likelihood=likelihood,
+        epochs=epochs,
+        lr=config.lr or _rate(config, likelihood, n or 0),
+        pictures_every=config.pictures_every or max(1, epochs // PICTURES_IN_A_RUN),
+        **_network_options(config, model, image),
+        **_likelihood_options(config, likelihood),
+    )
+
+
+def _latent_dim(dataset: str, channels: int) -> int:
+    if dataset in ("digits", "shapes"):
+        return EMBEDDED_LATENTS
+    return 20 if channels == 1 else 128
+
+
+def _epochs(n: int | None, batch_size: int) -> int:
+    """The usual number, or as many as give few images steps enough to be learned from.
+
+    >>> _epochs(60_000, 128), _epochs(300, 128)
+    (50, 334)
+    """
+    steps = math.ceil(n / batch_size) if n else FEWEST_STEPS
+    return max(USUAL_EPOCHS, math.ceil(FEWEST_STEPS / steps))
+
+
+def _rate(config: RunConfig, likelihood: str, n: int) -> float:
+    """The highest rate of the schedule: lower for small batches, whose gradients are noisier.
+
+    >>> many, one_cycle = 60_000, RunConfig(batch_size=32)
+    >>> _rate(one_cycle, "bce", many), _rate(one_cycle, "logistic", many)
+    (0.0025, 0.002)
+    """
+    bearable = likelihood in ("bce", "bernoulli") and config.schedule == "one-cycle"
+    if not bearable or n < MANY_IMAGES:
+        return USUAL_RATE
+    return max(USUAL_RATE, HIGH_RATE * min(1.0, math.sqrt(config.batch_size / USUAL_BATCH)))
+
+
+def _likelihood(dataset: str, channels: int) -> str:
+    """What drew the better pictures, measured: see docs/defaults.md."""
+    return MEASURED.get(dataset) or ("bce" if channels == 1 else "logistic")
+
+
+def _network_options(config: RunConfig, model: str, image: tuple[int, int, int]) -> dict[str, Any]:
+    """The network's own defaults, under what was asked for; an option it does not know is named."""
+    defaults: Mapping[str, Any] = registry.resolve("model", model).defaults(image)
+    asked = {name: getattr(config, name) for name in NETWORK_OPTIONS}
+    for name, value in asked.items():
+        if value is not None and name not in defaults:
+            others = ", ".join(flag(known) for known in defaults)
+            raise UsageError(f"{flag(name)} is not for --model {model}, which takes {others}")
+    return {name: _tuple(asked[name], defaults[name]) for name in defaults}
+
+
+def _tuple(asked: Any, default: Any) -> Any:
+    value = default if asked is None else asked
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _likelihood_options(config: RunConfig, likelihood: str) -> dict[str, Any]:
+    for name, owner in ONLY_WITH.items():
+        if getattr(config, name) is not None and likelihood != owner:
+            raise UsageError(f"{flag(name)} is for --likelihood {owner}, not {likelihood}")
+    if likelihood == "gaussian":
+        return {"sigma": config.sigma or "optimal"}
+    return {"binarize": config.binarize or "dynamic"} if likelihood == "bernoulli" else {}
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The network's settings as its class takes them: plain JSON values."""
+    asked = {name: getattr(config, name) for name in NETWORK_OPTIONS}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asked.items()
+        if value is not None
+    }
+
+
+def likelihood_for_config(config: RunConfig) -> Likelihood:
+    """The likelihood of a settled config."""
+    assert config.likelihood is not None
+    sigma = {} if config.sigma is None else {"sigma": config.sigma}
+    return build_likelihood(config.likelihood, **sigma)
+
+
+def network_of(
+    config: RunConfig, image: tuple[int, int, int], mean_image: Tensor | None = None
+) -> VAE:
+    """The network of a settled config, its weights drawn from the seed."""
+    assert config.model is not None
+    assert config.latent_dim is not None
+    return build(
+        config.model,
+        image=image,
+        latent_dim=config.latent_dim,
+        likelihood=likelihood_for_config(config),
+        settings=settings_of(config),
+        seed=config.seed,
+        mean_image=mean_image,
+    )
+
+
+def outline(config: RunConfig, image: tuple[int, int, int]) -> VAE:
+    """The network without its weights, which takes no memory; what none can be made of is refused.
+
+    To build it is quick. To run it is not: torch spends a second on imports for that.
+    """
+    with torch.device("meta"):
+        return network_of(config, image)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a run will ask of the machine, in bytes but for the first."""
+
+    parameters: int
+    weights: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Weights and what is kept for the backward pass."""
+        return self.weights + self.activations
+
+
+def footprint(config: RunConfig, image: tuple[int, int, int]) -> Footprint:
+    """Parameters and expected memory, found without allocating either.
+
+    Each weight is kept four times (value, gradient, and Adam's two moments; five with an average),
+    each layer's output for the backward pass once for every image of a batch.
+    """
+    network = outline(config, image)
+    parameters = sum(p.numel() for p in network.parameters())
+    copies = 5 if config.ema else 4
+    outputs = _outputs(network, image) * config.batch_size
+    return Footprint(parameters, 4 * copies * parameters, 4 * outputs)
+
+
+def _outputs(network: VAE, image: tuple[int, int, int]) -> int:
+    """Numbers that the layers put out for one image, counted by a pass without data."""
+    height, width, channels = image
+    count = 0
+
+    def add(_module: object, _args: object, output: object) -> None:
+        nonlocal count
+        count += output.numel() if isinstance(output, Tensor) else 0
+
+    hooks = [m.register_forward_hook(add) for m in network.modules() if not list(m.children())]
+    network.eval()
+    x = torch.empty(1, channels, height, width, device="meta")
+    network.decode(network.encode(x).mean)
+    for hook in hooks:
+        hook.remove()
+    return count

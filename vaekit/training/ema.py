@@ -1,0 +1,31 @@
+"""A moving average of the weights, which often draws better pictures than the last ones."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from vaekit.models.vae import VAE
+
+
+class WeightAverage:
+    """average = decay * average + (1 - decay) * weights after every step (Polyak & Juditsky, 1992).
+
+    Early on the decay is (1 + t) / (10 + t) where that is smaller, so that the random start is
+    soon forgotten. Buffers, such as the statistics of a batch norm, are copied as they are.
+    """
+
+    def __init__(self, network: VAE, decay: float) -> None:
+        self.decay = decay
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, network: VAE, step: int) -> None:
+        """Take in the weights after step `step`, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        ours = [p.detach() for p in self.network.parameters()]
+        theirs = [p.detach() for p in network.parameters()]
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        for mine, its in zip(self.network.buffers(), network.buffers(), strict=True):
+            mine.copy_(its)

@@ -1,0 +1,85 @@
+"""What a model file says of the training behind it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from vaekit import __version__, registry
+from vaekit.config import RunConfig
+from vaekit.data import ImageSet
+from vaekit.evaluation.dataset_elbo import ElboReport, evaluate_elbo
+from vaekit.header import FORMAT_VERSION, LatentStatistics, LikelihoodSpec, ModelHeader
+from vaekit.models.vae import parameter_count
+from vaekit.training.loop import Trainer, observed
+from vaekit.weights import specification
+
+STATISTICS_BATCHES = 20
+"""Batches of training images from which the latent statistics are taken: the first 10,240."""
+
+TIMES = ("seconds", "images_per_second")
+"""What differs between two runs that are otherwise the same; the file's bytes must not."""
+
+
+def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> ModelHeader:
+    """The header of the model that the trainer now shows."""
+    config, report = trainer.config, statistics(trainer)
+    assert config.model is not None
+    trainer.check_report(report)
+    return ModelHeader(
+        format_version=FORMAT_VERSION,
+        vaekit_version=__version__,
+        model=specification(trainer.shown, config.model),
+        likelihood=_likelihood(trainer),
+        objective=_objective(config),
+        classes=list(images.classes) if images.classes else None,
+        latents=_latents(report),
+        training=_training(trainer, images, record),
+    )
+
+
+def statistics(trainer: Trainer) -> ElboReport:
+    """The plain ELBO, and the latents' mean, spread and KL, on training images."""
+    batches = itertools.islice(observed(trainer.config, trainer.train), STATISTICS_BATCHES)
+    objective = registry.resolve("objective", trainer.config.objective)
+    return evaluate_elbo(trainer.shown, objective, batches, seed=trainer.config.seed)
+
+
+def _likelihood(trainer: Trainer) -> LikelihoodSpec:
+    values: dict[str, Any] = {"name": trainer.config.likelihood}
+    if trainer.config.binarize:
+        values["binarize"] = trainer.config.binarize
+    return LikelihoodSpec.model_validate({**values, **trainer.network.likelihood.settings})
+
+
+def _objective(config: RunConfig) -> dict[str, Any]:
+    return {
+        "name": config.objective,
+        "beta": config.beta,
+        "kl_warmup": config.kl_warmup,
+        "free_bits": config.free_bits,
+    }
+
+
+def _latents(report: ElboReport) -> LatentStatistics:
+    return LatentStatistics(mean=report.latent_mean, std=report.latent_std, kl=report.kl_per_dim)
+
+
+def _training(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> dict[str, Any]:
+    config, now = trainer.config, trainer.progress
+    final = {name: value for name, value in record.items() if name not in TIMES}
+    best = {"epoch": now.best_epoch, "val_neg_elbo": now.best} if now.best_epoch else None
+    return {
+        "dataset": images.name,
+        "fingerprint": images.fingerprint,
+        "n": len(images),
+        "n_val": 0 if trainer.val is None else len(trainer.val),
+        "parameters": parameter_count(trainer.shown),
+        "seed": config.seed,
+        "steps": now.step,
+        "epochs": now.epoch,
+        "weights": "best on validation" if best else "last",
+        "final": final,
+        "best": best,
+        "config": config.shared(),
+    }

@@ -1,0 +1,130 @@
+"""What a run draws of itself: the same images and the same latents again and again.
+
+Every picture goes out through `vaekit.output`, so all of them look alike. Plots are imported where
+they are drawn: a run need not wait half a second for them before its first step.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from torch import Tensor
+
+from vaekit import inference
+from vaekit.config import RunConfig
+from vaekit.data import ImageSet
+from vaekit.models.vae import VAE
+from vaekit.output import pictures, projection
+from vaekit.seeds import normal_rows, numpy_generator
+from vaekit.training.run_folder import RunFolder
+
+SAMPLE_COUNT = 64
+ORIGINALS = 32
+PATHS = 8
+STEPS = 12
+MOST_POINTS = {"pca": 5000, "tsne": 2000}
+FEW_POINTS = 500
+CURVES_EVERY = 20.0
+"""Seconds between two drawings of the loss: one takes longer than some epochs."""
+
+
+class RunPictures:
+    """The pictures of one run, drawn from whatever network it has at the time."""
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, train: ImageSet, val: ImageSet | None
+    ) -> None:
+        self.config, self.folder = config, folder
+        self._held = val if val is not None else train
+        self._all = self._held if len(self._held) >= FEW_POINTS else train
+        assert config.latent_dim is not None
+        self._curves_drawn = time.monotonic()
+        self._latents = normal_rows(0, SAMPLE_COUNT, config.latent_dim, config.seed, "sample")
+
+    def due(self, epoch: int, last: bool) -> bool:
+        """Whether this epoch is one to draw: the first, each so many, and the last."""
+        assert self.config.pictures_every is not None
+        return epoch == 1 or epoch % self.config.pictures_every == 0 or last
+
+    def draw(self, network: VAE, epoch: int) -> None:
+        """Reconstructions and samples after an epoch."""
+        samples = inference.decode(network, network.prior.sample(self._latents))
+        pictures.save_picture(self.folder.picture("samples", epoch), pictures.grid(samples))
+        x = self._floats(self._choice(self._held, ORIGINALS))
+        pairs = [x, inference.decode(network, inference.encode(network, x).mean)]
+        picture = pictures.rows(pairs, ["original", "reconstruction"])
+        pictures.save_picture(self.folder.picture("reconstructions", epoch), picture)
+
+    def curves(self, *, last: bool) -> None:
+        """The losses so far, from the run's own metrics; the last time for certain."""
+        if not last and time.monotonic() - self._curves_drawn < CURVES_EVERY:
+            return
+        from vaekit.output import plots
+
+        plots.loss_curves(
+            self.folder.records(),
+            self.folder.path / "loss.png",
+            title=f"{self._held.name}, {self.config.model}, {self._loss()}",
+        )
+        self._curves_drawn = time.monotonic()
+
+    def finish(self, network: VAE) -> None:
+        """The latent space in two dimensions, and ways through it."""
+        self._latent_space(network)
+        self._interpolation(network)
+
+    def _loss(self) -> str:
+        name = str(self.config.likelihood)
+        return f"{name} (not a likelihood)" if name == "bce" else name
+
+    def _floats(self, indices: np.ndarray) -> Tensor:
+        return inference.as_floats(np.asarray(self._held.images[indices]))
+
+    def _latent_space(self, network: VAE) -> None:
+        from vaekit.output import plots
+
+        indices = self._choice(self._all, MOST_POINTS[self.config.project])
+        x = inference.as_floats(np.asarray(self._all.images[indices]))
+        z = inference.encode(network, x).mean.numpy()
+        points, axes = projection.plane(z, self.config.project, self.config.seed)
+        labels = None if self._all.labels is None else self._all.labels[indices]
+        plots.latent_scatter(
+            points,
+            self.folder.path / "latents.png",
+            labels=labels,
+            classes=self._all.classes,
+            title=f"{self._held.name}: latent space of {len(indices):,} images",
+            axes=axes,
+        )
+
+    def _choice(self, images: ImageSet, most: int) -> np.ndarray:
+        """At most so many images, chosen by the seed, in order."""
+        shuffled = numpy_generator(self.config.seed, "shown").permutation(len(images))
+        return np.sort(shuffled[:most])
+
+    def _interpolation(self, network: VAE) -> None:
+        """From one image to another, a row each, between classes where there are classes."""
+        starts, ends = self._ends()
+        a = inference.encode(network, self._floats(starts)).mean
+        b = inference.encode(network, self._floats(ends)).mean
+        paths = [
+            inference.decode(network, inference.between(start, end, STEPS))
+            for start, end in zip(a, b, strict=True)
+        ]
+        pictures.save_picture(self.folder.interpolation, pictures.strip(paths))
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images to start from and to end at; of other classes where that can be had."""
+        shuffled = numpy_generator(self.config.seed, "ends").permutation(len(self._held)).tolist()
+        half = max(1, min(PATHS, len(shuffled) // 2))
+        starts, others = shuffled[:half], shuffled[half:] or shuffled
+        ends = [others.pop(self._differing(start, others)) for start in starts]
+        return np.asarray(starts), np.asarray(ends)
+
+    def _differing(self, start: int, others: list[int]) -> int:
+        """The place of the first of the others that is of another class, else of the first."""
+        labels = self._held.labels
+        if labels is None:
+            return 0
+        return next((i for i, other in enumerate(others) if labels[other] != labels[start]), 0)

@@ -1,0 +1,53 @@
+"""Stopping when asked: a signal sets a flag, and the loop reads it when a step is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from vaekit.errors import Interrupted, Terminated, VaekitError
+
+WATCHED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """While it is open, the first SIGINT or SIGTERM is noted, and a second SIGINT leaves at once.
+
+    Nothing else is done inside the handler, since it may run between any two instructions.
+    Outside the main thread Python takes no handlers, and signals do what they always did.
+    """
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in WATCHED_SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._signal == signal.SIGINT:
+            os._exit(Interrupted.exit_code)
+        self._signal = number
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop after this step."""
+        return self._signal is not None
+
+    def error(self, message: str) -> VaekitError:
+        """The exception to leave with, which carries the exit code."""
+        return Terminated(message) if self._signal == signal.SIGTERM else Interrupted(message)
