@@ -1,11 +1,12 @@
-"""Write the pages that follow from the code, or check that they are what the code says.
+"""Write the pages that follow from the code, or check that they are up to date.
 
-python docs/generate.py           writes docs/options.md
-python docs/generate.py --check   fails if it is not what it would write
+python docs/generate.py           writes docs/options.md, and the map in docs/design.md
+python docs/generate.py --check   fails if one of them differs from what it would write
 """
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ from typing import Any
 from vaekit.cli.run_options import ALIASES, described, shown_default
 from vaekit.config import RunConfig, facts, flag, recipe_names, recipe_path
 
-PAGE = Path(__file__).parent / "options.md"
+DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "vaekit"
+OPTIONS = DOCS / "options.md"
+DESIGN = DOCS / "design.md"
+MAP_START = "<!-- map -->"
+MAP_END = "<!-- /map -->"
 
 HEAD = """# Options of `vaekit train`
 
@@ -26,8 +32,8 @@ Each option is a flag (`--latent-dim 32`, or `--latent_dim 32`), a key in a YAML
 """
 
 
-def page() -> str:
-    """The whole page."""
+def options_page() -> str:
+    """All of docs/options.md."""
     groups: dict[str, list[str]] = {}
     for name, field in RunConfig.model_fields.items():
         groups.setdefault(facts(field)["group"], []).append(_row(name, field))
@@ -57,15 +63,44 @@ def _recipes() -> str:
     return "\n".join(lines)
 
 
+def caption(module: Path) -> str:
+    """The first line of a module's docstring, without its full stop."""
+    text = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].removesuffix(".")
+
+
+def tree(folder: Path, indent: str = "") -> list[str]:
+    """A line for the folder, one for each of its files, then the same for the folders in it."""
+    modules = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
+    width = max((len(path.name) for path in modules), default=0)
+    lines = [f"{indent}{folder.name}/  {caption(folder / '__init__.py')}"]
+    lines += [f"{indent}  {path.name:<{width}}  {caption(path)}" for path in modules]
+    for inner in sorted(path.parent for path in folder.glob("*/__init__.py")):
+        lines += ["", *tree(inner, indent + "  ")]
+    return lines
+
+
+def design_page(page: str) -> str:
+    """docs/design.md with its map, between the two markers, drawn again."""
+    before, start, rest = page.partition(MAP_START)
+    _, end, after = rest.partition(MAP_END)
+    if not (start and end):
+        sys.exit(f"{DESIGN.name} has no {MAP_START} followed by {MAP_END}")
+    drawn = "\n".join(["```", *tree(PACKAGE), "```"])
+    return f"{before}{start}\n{drawn}\n{end}{after}"
+
+
 def main() -> int:
     """Write, or check."""
+    pages = {OPTIONS: options_page(), DESIGN: design_page(DESIGN.read_text(encoding="utf-8"))}
     if "--check" not in sys.argv:
-        PAGE.write_text(page(), encoding="utf-8")
+        for path, text in pages.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    print(f"{PAGE.name} is out of date: run python docs/generate.py", file=sys.stderr)
-    return 1
+    old = [path.name for path, text in pages.items() if path.read_text(encoding="utf-8") != text]
+    if old:
+        print(f"out of date: {', '.join(old)}; run python docs/generate.py", file=sys.stderr)
+    return bool(old)
 
 
 if __name__ == "__main__":

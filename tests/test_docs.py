@@ -1,4 +1,4 @@
-"""What a reader would lose: a link that leads nowhere, an example that does not run."""
+"""What a reader would lose: a link that works, an example that runs, a map that is true."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ def test_every_link_within_the_docs_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_the_repository_that_the_docs_name_exists(page: Path) -> None:
+    named = re.findall(r"`((?:vaekit|tests|docs)/[\w./-]+)[:`]", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_test_that_the_docs_name_exists(page: Path) -> None:
     """A promise whose proof was renamed away is one that nobody can check."""
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
@@ -47,11 +53,21 @@ def test_every_page_is_in_the_readme() -> None:
         assert f"docs/{page.name}" in readme
 
 
-def test_the_options_page_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_page_and_the_map_are_what_the_code_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "docs" / "generate.py"), run_name="__main__")
     assert ended.value.code == 0
+
+
+def test_the_map_has_a_caption_for_every_module() -> None:
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    drawn = design.partition("<!-- map -->")[2].partition("<!-- /map -->")[0]
+    captions = dict(re.findall(r"^ *(\S+(?:\.py|/))  +(\S.*)$", drawn, flags=re.MULTILINE))
+    modules = [path for path in (ROOT / "vaekit").rglob("*.py") if path.name != "__init__.py"]
+    assert [path.name for path in modules if path.name not in captions] == []
 
 
 def test_the_python_of_the_readme_runs(

@@ -1,0 +1,1 @@
+"""Measure a trained model: likelihood, latents, image quality, samples, disentanglement."""

@@ -1,0 +1,1 @@
+"""The networks: encoders and decoders, without losses or files."""

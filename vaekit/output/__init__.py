@@ -1,0 +1,1 @@
+"""Everything written for the user: pictures, animations, plots, arrays, tables."""
