@@ -11,8 +11,8 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
-from torch.optim.adamw import adamw
+
+from vaekit import torch_internals
 
 BETAS = (0.9, 0.999)
 FUSED_ON = ("cpu", "cuda")
@@ -42,7 +42,7 @@ class Adam:
         fused = all(p.device.type in FUSED_ON for p in self.parameters)
         self.state = {p: _fresh(p, fused=fused) for p in self.parameters}
         self._update = partial(
-            adamw if decoupled else adam,
+            torch_internals.adamw if decoupled else torch_internals.adam,
             fused=fused,
             amsgrad=False,
             maximize=False,

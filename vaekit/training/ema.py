@@ -6,6 +6,7 @@ import copy
 
 import torch
 
+from vaekit import torch_internals
 from vaekit.models.vae import VAE
 
 
@@ -26,6 +27,6 @@ class WeightAverage:
         decay = min(self.decay, (1 + step) / (10 + step))
         ours = [p.detach() for p in self.network.parameters()]
         theirs = [p.detach() for p in network.parameters()]
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        torch_internals.lerp_each(ours, theirs, 1 - decay)
         for mine, its in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(its)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from vaekit import devices, registry, seeds
+from vaekit import devices, registry, seeds, torch_internals
 from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, dynamic, sent
 from vaekit.evaluation.dataset_elbo import TERMS, Objective
@@ -98,10 +98,10 @@ class Gradients:
     def _norm(self) -> Tensor:
         """The norm of the gradient that is watched; with --grad-clip of all, which is cut down."""
         gradients = [p.grad for p in self._watched if p.grad is not None]
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norm: Tensor = torch.linalg.vector_norm(torch_internals.norms(gradients))
         if self._config.grad_clip is not None:
             scale = (self._config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_(gradients, scale)
+            torch_internals.multiply_each(gradients, scale)
         return norm
 
 

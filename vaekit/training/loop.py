@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaekit import devices, registry
+from vaekit import devices, registry, torch_internals
 from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, order
 from vaekit.errors import Diverged
@@ -148,7 +148,7 @@ class Trainer:
     def ensure_sound(self) -> None:
         """Stop if anything is not finite: what the steps gave, or the weights after the last."""
         self.read_ledger()
-        norms = torch.stack(torch._foreach_norm([*self.network.parameters()]))
+        norms = torch_internals.norms([*self.network.parameters()])
         if not bool(torch.isfinite(norms).all()):
             last = self.progress.step - 1
             raise self._diverged(last, "size of the weights after it", float(norms.detach().max()))
