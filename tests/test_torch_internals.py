@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import platform
 from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn.functional import linear
 
 from vaekit import torch_internals
 
@@ -40,3 +42,26 @@ def test_the_numbers_are_those_of_the_formulas(
     assert [t.flatten().tolist() for t in tensors] == [[6.0, 8.0], [10.0, 24.0]]
     torch_internals.lerp_each(tensors, [torch.zeros(2), torch.ones(2, 1)], 0.5)
     assert [t.flatten().tolist() for t in tensors] == [[3.0, 4.0], [5.5, 12.5]]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN's product is for x86-64")
+def test_onednn_still_multiplies_as_torch_does() -> None:
+    assert torch_internals.has_onednn_linear()
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(5, 7), torch.randn(3, 7), torch.randn(3)
+    for given in (bias, None):
+        found = torch_internals.onednn_linear(x, weight, given)
+        torch.testing.assert_close(found, linear(x, weight, given))
+
+
+def test_without_onednn_the_product_is_that_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_internals, "has_onednn_linear", lambda: False)
+    x, weight = torch.randn(5, 7), torch.randn(3, 7)
+    assert torch.equal(torch_internals.onednn_linear(x, weight, None), linear(x, weight))
+
+
+def test_seeding_the_cpu_gives_the_draws_of_manual_seed() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch_internals.seed_cpu(7)
+        found = torch.rand(3)
+    assert torch.equal(found, torch.rand(3, generator=torch.Generator().manual_seed(7)))

@@ -6,6 +6,8 @@ does; where the same numbers can be had by public functions, those take over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.optim.adam import adam as adam
@@ -35,3 +37,22 @@ def lerp_each(tensors: list[Tensor], targets: list[Tensor], weight: float) -> No
         return
     for tensor, target in zip(tensors, targets, strict=True):
         tensor.lerp_(target, weight)
+
+
+def has_onednn_linear() -> bool:
+    """Whether torch carries oneDNN's product, which on some processors is faster than MKL's."""
+    mkldnn = torch.backends.mkldnn.is_available()
+    return mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`nn.functional.linear` by oneDNN, without gradients; by torch's own where it is missing."""
+    if not has_onednn_linear():
+        return torch.nn.functional.linear(x, weight, bias)
+    product: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
+    return product(x, weight, bias, "none", [], "")
+
+
+def seed_cpu(seed: int) -> None:
+    """Seed torch's CPU generator alone; `torch.manual_seed` would reseed the accelerators' too."""
+    torch.default_generator.manual_seed(seed)

@@ -51,6 +51,16 @@ def test_nats_are_per_image_and_know_no_neighbour(likelihood: Likelihood) -> Non
     torch.testing.assert_close(together, alone)
 
 
+def test_in_training_only_a_likelihood_that_says_so_looks_at_the_batch(
+    likelihood: Likelihood,
+) -> None:
+    params, x = make_params(likelihood), images(likelihood)
+    likelihood.train()
+    whole = likelihood.log_prob(params, x)
+    alone = torch.cat([likelihood.log_prob(params[i : i + 1], x[i : i + 1]) for i in range(4)])
+    assert torch.allclose(whole, alone) != likelihood.uses_batch
+
+
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_nats_of_many_draws_are_those_of_each(likelihood: Likelihood, scale: float) -> None:
     x, draws = images(likelihood), 3

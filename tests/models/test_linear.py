@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from vaekit.models import linear
 from vaekit.models.linear import LARGE_PRODUCT, Linear
+from vaekit.torch_internals import has_onednn_linear
 
 needs_onednn = pytest.mark.skipif(
-    not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")),
+    not has_onednn_linear(),
     reason="this build of torch has no oneDNN",
 )
 

@@ -18,7 +18,7 @@ from vaekit.likelihoods.bernoulli import Bernoulli, CrossEntropy
 from vaekit.likelihoods.likelihood import LEVELS, TYPICAL_SIGMA, Likelihood
 from vaekit.likelihoods.logistic import DiscretizedLogistic
 from vaekit.likelihoods.normal import SIGMA_SETTINGS, Gaussian, UnitGaussian
-from vaekit.registry import resolve
+from vaekit.registry import names, resolve
 
 __all__ = [
     "LEVELS",
@@ -35,14 +35,15 @@ __all__ = [
 
 
 def build_likelihood(name: str, *, sigma: float | str | None = None) -> Likelihood:
-    """Make the likelihood of this name; only `gaussian` takes a sigma.
+    """Make the likelihood of this name; not all take a sigma.
 
     >>> build_likelihood("gaussian", sigma=0.1).settings
     {'sigma': 0.1}
     """
     kind: type[Likelihood] = resolve("likelihood", name)
-    if issubclass(kind, Gaussian):
-        return kind() if sigma is None else kind(sigma)
-    if sigma is not None:
-        raise UsageError(f"--sigma goes with --likelihood gaussian, not with {name}")
-    return kind()
+    if sigma is None:
+        return kind()
+    if not kind.takes_sigma:
+        takers = [one for one in names("likelihood") if resolve("likelihood", one).takes_sigma]
+        raise UsageError(f"--sigma goes with --likelihood {' or '.join(takers)}, not with {name}")
+    return kind(sigma=sigma)

@@ -20,8 +20,10 @@ class Bernoulli(Likelihood):
     """
 
     name = "bernoulli"
+    kind = "black and white"
     discrete = True
     binary = True
+    logits = True
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """As for any, but negated after the sum: training would pass all values once more."""
@@ -67,6 +69,7 @@ class CrossEntropy(Bernoulli):
     """
 
     name = "bce"
+    kind = "no likelihood"
     discrete = False
     binary = False
     normalised = False

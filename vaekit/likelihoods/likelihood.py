@@ -1,4 +1,4 @@
-"""What every p(x|z) has, and what several of them need."""
+"""The contract of every p(x|z), and helpers that several of them use."""
 
 from __future__ import annotations
 
@@ -18,13 +18,24 @@ class Likelihood(nn.Module):
     """The contract of every p(x|z). It may own state, such as a learned sigma."""
 
     name: ClassVar[str]
+    kind: ClassVar[str]
+    """What its nats measure: nats of different kinds do not compare."""
     discrete: ClassVar[bool] = False
-    """Probabilities of values, rather than a density: bits per dimension mean something."""
+    """Gives probabilities, not a density, so bits per dimension are defined."""
     normalised: ClassVar[bool] = True
-    """It sums or integrates to one over all images; where not, its nats are no log-likelihood."""
+    """Sums or integrates to one over all images; if not, its nats are no log-likelihood."""
     binary: ClassVar[bool] = False
-    """It expects images of zeros and ones."""
+    """Expects images of zeros and ones."""
+    takes_sigma: ClassVar[bool] = False
+    """Has the setting `sigma`."""
+    logits: ClassVar[bool] = False
+    """Parameters are logits: a value's gradient is at most 1, so a higher learning rate is safe."""
     parameters_per_value: ClassVar[int] = 1
+
+    @property
+    def uses_batch(self) -> bool:
+        """Whether, in training, an image's density depends on the other images of its batch."""
+        return False
 
     @property
     def settings(self) -> dict[str, float | str]:

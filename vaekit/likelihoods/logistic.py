@@ -33,6 +33,7 @@ class DiscretizedLogistic(Likelihood):
     """
 
     name = "logistic"
+    kind = "256 levels"
     discrete = True
     parameters_per_value = 2
     limit: ClassVar[float] = 7.0

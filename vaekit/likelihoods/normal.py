@@ -18,6 +18,8 @@ SIGMA_SETTINGS = ("learned", "optimal")
 class _Normal(Likelihood):
     """Each value is normal about the parameter, with one standard deviation for all of them."""
 
+    kind = "a density"
+
     def log_sigma(self, params: Tensor, x: Tensor) -> Tensor:
         """The logarithm of the standard deviation, for these images."""
         raise NotImplementedError
@@ -86,6 +88,7 @@ class Gaussian(_Normal):
     """
 
     name = "gaussian"
+    takes_sigma = True
     limit: ClassVar[float] = 6.0
     momentum: ClassVar[float] = 0.01
     variance: Tensor
@@ -106,6 +109,11 @@ class Gaussian(_Normal):
     def settings(self) -> dict[str, float | str]:
         """The sigma that was asked for."""
         return {"sigma": self._setting}
+
+    @property
+    def uses_batch(self) -> bool:
+        """With sigma `optimal`, the batch's own error sets sigma."""
+        return self._setting == "optimal"
 
     @property
     def sigma(self) -> Tensor:

@@ -10,7 +10,6 @@ same bytes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from vaekit.threads import together
+from vaekit.torch_internals import has_onednn_linear, onednn_linear
 
 LARGE_PRODUCT = 1 << 22
 """Multiplications from which on the faster product makes up for the longer way to it."""
@@ -70,8 +70,7 @@ class _Product(torch.autograd.Function):
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The product of (N, inputs) and (outputs, inputs), and the bias, by oneDNN."""
-    by_onednn: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
-    return together(by_onednn, x, weight, bias, "none", [], "")
+    return together(onednn_linear, x, weight, bias)
 
 
 def _better_by_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -95,7 +94,6 @@ def suits(weight: Tensor) -> bool:
 def _on_amd() -> bool:
     """Whether this is the kind of processor on which it was measured to pay."""
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    if not (wide and torch.backends.mkldnn.is_available() and CPU_FACTS.exists()):
+    if not (wide and has_onednn_linear() and CPU_FACTS.exists()):
         return False
-    known = hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return known and "AuthenticAMD" in CPU_FACTS.read_text(errors="replace")
+    return "AuthenticAMD" in CPU_FACTS.read_text(errors="replace")

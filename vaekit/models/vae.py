@@ -25,6 +25,7 @@ from vaekit.models.layers import Posterior, full_precision
 from vaekit.models.settings import Image, check_image, check_latent_dim, resolve_settings
 from vaekit.registry import resolve
 from vaekit.seeds import BLOCK, key
+from vaekit.torch_internals import seed_cpu
 
 
 class VAE(nn.Module):
@@ -156,9 +157,8 @@ def build(
     check_latent_dim(latent_dim)
     # Not torch.get_default_device(), which before torch 2.7 does not see a `with torch.device`.
     device = "meta" if torch.empty(0).is_meta else "cpu"
-    # Not torch.manual_seed, which would reseed the accelerators' generators as well.
     with torch.random.fork_rng(devices=[]), torch.device(device):
-        torch.default_generator.manual_seed(key(seed, "weights"))
+        seed_cpu(key(seed, "weights"))
         model = kind(image, latent_dim, likelihood, **full)
     if mean_image is not None:
         model.start_at(mean_image)
