@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaekit import __version__, files
+from vaekit import __version__, files, thread_waiting
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib",
@@ -52,6 +52,7 @@ def check_all() -> list[Check]:
         *(_guarded(package, _version_of(package)) for package in PACKAGES),
         _guarded("torchvision match", _torchvision_match),
         *_device_checks(),
+        _guarded("threads", _threads),
         _guarded("cache", lambda: _place(files.cache_dir())),
         _guarded("current folder", lambda: _place(Path.cwd())),
         *(_extra(package, *facts) for package, facts in EXTRAS.items()),
@@ -114,6 +115,11 @@ def _device_checks() -> Iterator[Check]:
     for name in names:
         yield _guarded(name, lambda name=name: _description(name))  # type: ignore[misc]
         yield _guarded(f"step on {name}", _step_on(name))
+
+
+def _threads() -> str:
+    threads = importlib.import_module("torch").get_num_threads()
+    return f"{threads} of torch; in training they {thread_waiting.expected_in_training()}"
 
 
 def _devices() -> list[str]:

@@ -16,10 +16,9 @@ INTERNAL = 1
 
 def main() -> None:
     """The entry point: run a command, and leave with its exit code."""
-    # Before torch and numpy are there: threads that wait by spinning take minutes where others,
-    # or the threads of the other of the two, need the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 cycles, not 2^26
+    from vaekit import thread_waiting
+
+    thread_waiting.decide(sys.argv[1:], os.environ)
     _mend_streams()
     sys.exit(run(sys.argv[1:]))
 

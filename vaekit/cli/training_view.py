@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress, TextColumn
 
+from vaekit import thread_waiting
 from vaekit.cli.console import Terminal, bar
 from vaekit.training.watcher import RunFacts, StepFacts
 
@@ -45,6 +46,8 @@ class TrainingView(Terminal):
             f"{config.model}: {facts.parameters:,} parameters, "
             f"latent {config.latent_dim}, {loss}, nats per image, on {facts.device}"
         )
+        if facts.device == "cpu":
+            self.say(f"threads: {facts.threads}, which {thread_waiting.decided}")
         self.say(f"run: {facts.folder}")
         if self.live:
             self._progress = bar(self.console, TextColumn("{task.fields[terms]}"))

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
 from vaekit import devices, files, header, weights
 from vaekit.data import ImageSet
 from vaekit.errors import Diverged, ModelFileError, VaekitError
@@ -151,6 +153,7 @@ class Session:
             n_val=0 if trainer.val is None else len(trainer.val),
             parameters=parameter_count(trainer.network),
             device=devices.describe_device(trainer.train.device),
+            threads=torch.get_num_threads(),
             steps_per_epoch=trainer.steps_per_epoch,
             folder=str(self.folder.path),
         )

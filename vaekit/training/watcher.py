@@ -20,6 +20,8 @@ class RunFacts:
     n_val: int
     parameters: int
     device: str
+    threads: int
+    """Of torch, on the CPU."""
     steps_per_epoch: int
     folder: str
 

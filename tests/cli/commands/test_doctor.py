@@ -34,8 +34,8 @@ def test_everything_is_looked_at_and_said_in_json(vaekit: Any) -> None:
     checks = checks_of(done.stdout)
     assert json.loads(done.stdout)["ok"] is (done.code == 0)
     assert done.code == any(check["ok"] is False for check in checks.values())
-    wanted = ["vaekit", "python", *PACKAGES, "torchvision match", "cpu", "step on cpu", "cache",
-              "current folder", *EXTRAS]  # fmt: skip
+    wanted = ["vaekit", "python", *PACKAGES, "torchvision match", "cpu", "step on cpu", "threads",
+              "cache", "current folder", *EXTRAS]  # fmt: skip
     assert [name for name in checks if "cuda" not in name and "mps" not in name] == wanted
     for name in PACKAGES:
         assert checks[name] == {
@@ -43,7 +43,7 @@ def test_everything_is_looked_at_and_said_in_json(vaekit: Any) -> None:
             "ok": True,
             "detail": importlib.metadata.version(name),
         }
-    for name in ("torchvision match", "cpu", "step on cpu", "cache", "current folder"):
+    for name in ("torchvision match", "cpu", "step on cpu", "threads", "cache", "current folder"):
         assert checks[name]["ok"] is True, checks[name]
 
 
