@@ -7,7 +7,7 @@ import pytest
 from vaekit.errors import UsageError
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.settings import ACTIVATIONS, NORMS, resolve_settings
-from vaekit.models.vae import build
+from vaekit.models.vae import build, parameter_count, parameter_count_of
 from vaekit.registry import MODELS
 
 IMAGE = (8, 8, 1)
@@ -39,11 +39,13 @@ def test_a_setting_the_model_does_not_take_is_refused(
         ("mlp", "hidden", [True], "positive whole numbers"),
         ("mlp", "hidden", "400", "positive whole numbers"),
         ("mlp", "hidden", 400, "positive whole numbers"),
-        ("conv", "channels", [], "a list of positive whole numbers"),
-        ("conv", "channels", [-1], "a list of positive whole numbers"),
+        ("conv", "channels", [], "a list of up to 1000 positive whole numbers"),
+        ("conv", "channels", [-1], "a list of up to 1000 positive whole numbers"),
         ("resnet", "depth", 0, "a positive whole number"),
         ("resnet", "depth", True, "a positive whole number"),
         ("resnet", "depth", 1.5, "a positive whole number"),
+        ("resnet", "depth", 1_000_000, "a positive whole number, up to 1000"),
+        ("mlp", "hidden", [1] * 1001, "up to 1000 positive whole numbers"),
         ("conv", "norm", "layer", "batch, group, none"),
         ("conv", "norm", None, "batch, group, none"),
         ("conv", "activation", "swish", "relu, leaky-relu, elu, gelu, silu, tanh"),
@@ -57,6 +59,29 @@ def test_a_value_that_cannot_be_is_refused_with_those_that_can(
         resolve_settings(name, IMAGE, {setting: value})
     assert f"--{setting} {value!r}" in str(raised.value)
     assert allowed in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("mlp", {"hidden": [40, 30]}),
+        ("conv", {"channels": [8, 16]}),
+        ("resnet", {"channels": [8, 16], "depth": 1}),
+        ("resnet", {"channels": [8, 16], "depth": 7}),
+    ],
+)
+def test_parameters_are_counted_without_making_them(name: str, settings: dict[str, object]) -> None:
+    given = {"image": (9, 8, 3), "latent_dim": 5, "likelihood": build_likelihood("logistic")}
+    built = build(name, settings=settings, **given)
+    assert parameter_count_of(name, settings=settings, **given) == parameter_count(built)
+
+
+def test_a_network_larger_than_any_memory_is_counted_or_refused_at_once() -> None:
+    given = {"image": (28, 28, 1), "latent_dim": 20, "likelihood": build_likelihood("bce")}
+    assert parameter_count_of("mlp", settings={"hidden": [10**6] * 2}, **given) > 2 * 10**12
+    assert parameter_count_of("resnet", settings={"depth": 1000}, **given) > 10**9
+    with pytest.raises(UsageError, match=r"over 2\^63 weights"):
+        parameter_count_of("conv", settings={"channels": [10**9] * 2}, **given)
 
 
 @pytest.mark.parametrize("latent_dim", [0, -1, 2.0, True, "16"])

@@ -1,17 +1,20 @@
-"""The settings a network can take: which values are sound, and how a person is told."""
+"""Which values a network's settings may have, and the errors for those they may not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from vaekit.errors import UsageError
 from vaekit.registry import names, near_miss, resolve
 
 Image = tuple[int, int, int]
-GridSize = tuple[int, int]
-"""Height and width of a layer\'s output."""
 """Height, width, channels."""
+GridSize = tuple[int, int]
+"""Height and width of a layer's output."""
+
+MOST_LAYERS = 1000
+"""Layers of one kind: more take minutes to build, even without memory for their weights."""
 
 ACTIVATIONS = {
     "relu": "ReLU",
@@ -27,30 +30,35 @@ NORMS = ("batch", "group", "none")
 
 
 class Setting(NamedTuple):
-    """One setting: what makes a value sound, and the sentence that says so."""
+    """One setting: a test of its values, and the words for those it accepts."""
 
     accepts: Callable[[object], bool]
     allowed: str
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _is_widths(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(_is_count(width) for width in value)
+    if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS:
+        return False
+    return all(_is_count(width) for width in value)
 
 
 def _one_of(known: tuple[str, ...]) -> Setting:
     return Setting(lambda value: isinstance(value, str) and value in known, ", ".join(known))
 
 
+_WIDTHS = f"up to {MOST_LAYERS} positive whole numbers"
+
 SETTINGS = {
-    "hidden": Setting(_is_widths, "a list of positive whole numbers, or an empty one"),
-    "channels": Setting(
-        lambda value: bool(value) and _is_widths(value), "a list of positive whole numbers"
+    "hidden": Setting(_is_widths, f"a list of {_WIDTHS}, or an empty one"),
+    "channels": Setting(lambda value: bool(value) and _is_widths(value), f"a list of {_WIDTHS}"),
+    "depth": Setting(
+        lambda value: _is_count(value) and value <= MOST_LAYERS,
+        f"a positive whole number, up to {MOST_LAYERS}",
     ),
-    "depth": Setting(_is_count, "a positive whole number"),
     "activation": _one_of(tuple(ACTIVATIONS)),
     "norm": _one_of(NORMS),
 }

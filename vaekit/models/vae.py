@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from vaekit.errors import UsageError
 from vaekit.gaussian import Normal, StandardNormal
 from vaekit.likelihoods import Likelihood
 from vaekit.models.layers import Posterior, full_precision
@@ -168,3 +169,36 @@ def build(
 def parameter_count(model: nn.Module) -> int:
     """How many numbers training can change."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def parameter_count_of(
+    name: str,
+    *,
+    image: Image,
+    latent_dim: int,
+    likelihood: Likelihood,
+    settings: Mapping[str, object] | None = None,
+) -> int:
+    """`parameter_count` of the model that `build` would make, in milliseconds and without memory.
+
+    All blocks of a stage have the same size, so the count is linear in `depth`: networks of depth
+    1 and 2, without weights, give the line.
+    """
+    full = resolve_settings(name, image, settings or {})
+
+    def count(**more: object) -> int:
+        every = {**full, **more}
+        try:
+            with torch.device("meta"):
+                model = build(
+                    name, image=image, latent_dim=latent_dim, likelihood=likelihood, settings=every
+                )
+        except (RuntimeError, OverflowError):
+            raise UsageError(f"--model {name}: a layer has over 2^63 weights") from None
+        return parameter_count(model)
+
+    depth = full.get("depth")
+    if not isinstance(depth, int):
+        return count()
+    first = count(depth=1)
+    return first + (depth - 1) * (count(depth=2) - first)
