@@ -1,7 +1,7 @@
 """Zips: their table of contents, checked as a whole before anything is read, and their members.
 
-An ordinary table is read here: it takes a quarter of the time that `zipfile` takes, which counts
-where there are tens of thousands of members. Whatever is out of the ordinary is left to `zipfile`.
+`zipfile` reads the table. The members are read here: `zipfile` reads each with several locked
+seeks and reads, which makes threads wait for each other; one `pread` does for most.
 """
 
 from __future__ import annotations
@@ -32,10 +32,6 @@ LARGE_DIRECTORY = 4 << 20
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 _ENCRYPTED, _PATCHED, _UTF8 = 0x1, 0x20 | 0x40, 0x800
 _USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_NEWEST = 63
-"""The version of the format that `zipfile` knows."""
-_END = struct.Struct("<4s8xLLH")
-_LINE = struct.Struct("<4s2xHHH4xLLLHHH8xL")
 _LOCAL = struct.Struct("<4s22xHH")
 _MORE = 64
 """Bytes read beyond what a member should need: what lies before it says how long it is itself."""
@@ -80,8 +76,7 @@ def zip_members(path: Path, where: str | None = None) -> dict[str, ZipMember]:
     where = where or one_line(str(path))
     try:
         _check_directory(path, where)
-        table = _ordinary(path)
-        table = _any(path) if table is None else table
+        table = _table(path)
     except (*_BROKEN, OSError, NotImplementedError, ValueError) as error:
         raise DataError(f"{where}: is not a zip that can be read ({reason_of(error)})") from None
     for name, member in table:
@@ -112,47 +107,7 @@ def _check_directory(path: Path, where: str) -> None:
         raise DataError(f"{where}: is mostly a table of contents, with little in it: refused")
 
 
-def _ordinary(path: Path) -> list[tuple[str, ZipMember]] | None:
-    """The table of a zip without a comment or 64-bit numbers; None if this is none such."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 42))
-        tail = file.read()
-        if len(tail) < 22 or b"PK\x06\x07" in tail:
-            return None
-        mark, length, start, comment = _END.unpack(tail[-22:])
-        begin = size - 22 - length
-        if mark != b"PK\x05\x06" or comment or begin < start:
-            return None
-        file.seek(begin)
-        table = file.read(length)
-    try:
-        return list(_lines(table, begin - start))
-    except (struct.error, ValueError):
-        return None
-
-
-def _lines(table: bytes, shift: int) -> Iterator[tuple[str, ZipMember]]:
-    """Each member and its name; ValueError at the first that is out of the ordinary."""
-    at, unpack = 0, _LINE.unpack_from
-    while at < len(table):
-        mark, version, flags, method, crc, packed, size, named, extra, comment, start = unpack(
-            table, at
-        )
-        at += 46
-        raw = table[at : at + named]
-        odd = mark != b"PK\x01\x02" or version > _NEWEST or len(raw) < named or b"\0" in raw
-        if odd or 0xFFFFFFFF in (packed, size, start):
-            raise ValueError
-        name = raw.decode("utf-8" if flags & _UTF8 else "cp437")
-        yield (
-            name,
-            ZipMember(start + shift, packed, size, method, crc, flags, raw.decode("latin-1")),
-        )
-        at += named + extra + comment
-
-
-def _any(path: Path) -> list[tuple[str, ZipMember]]:
+def _table(path: Path) -> list[tuple[str, ZipMember]]:
     with zipfile.ZipFile(path) as archive:
         return [(info.filename, _member(info)) for info in archive.infolist()]
 
