@@ -39,10 +39,10 @@ DATASETS = {
     "kmnist": "vaekit.data.datasets.mnist:open_kmnist",
     "cifar10": "vaekit.data.datasets.cifar:open_cifar10",
     "cifar100": "vaekit.data.datasets.cifar:open_cifar100",
-    "svhn": "vaekit.data.datasets.named:open_svhn",
-    "stl10": "vaekit.data.datasets.named:open_stl10",
-    "celeba": "vaekit.data.datasets.named:open_celeba",
-    "dsprites": "vaekit.data.datasets.named:open_dsprites",
+    "svhn": "vaekit.data.datasets.svhn:open_svhn",
+    "stl10": "vaekit.data.datasets.stl10:open_stl10",
+    "celeba": "vaekit.data.datasets.celeba:open_celeba",
+    "dsprites": "vaekit.data.datasets.dsprites:open_dsprites",
 }
 _TABLES = {
     "model": MODELS,

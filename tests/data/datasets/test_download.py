@@ -59,7 +59,7 @@ def server(monkeypatch):
 
 
 def remote_at(*urls):
-    return Remote("file.bin", hashlib.md5(CONTENT).hexdigest(), urls)
+    return Remote(urls, hashlib.md5(CONTENT).hexdigest())
 
 
 def left(folder):
@@ -69,7 +69,7 @@ def left(folder):
 
 def test_a_file_arrives_whole_with_progress_and_once(tmp_path, server, heard):
     for _ in range(2):
-        path = fetch(remote_at(server.url("file.bin")), tmp_path, heard)
+        path = fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
         assert path.read_bytes() == CONTENT
     assert server.asked == ["/file.bin"]
     assert heard.tasks == [("Downloading file.bin", len(CONTENT), "bytes")]
@@ -81,7 +81,7 @@ def test_fault_19_offline_says_which_file_to_put_where(tmp_path, heard):
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file.bin"
         with pytest.raises(DownloadError) as caught:
-            fetch(remote_at(url), tmp_path / "deep", heard)
+            fetch(remote_at(url), tmp_path / "deep" / "file.bin", heard)
     message = str(caught.value)
     assert url in message
     assert f"put it at {tmp_path / 'deep' / 'file.bin'}" in message
@@ -93,7 +93,7 @@ def test_fault_19_offline_says_which_file_to_put_where(tmp_path, heard):
 def test_fault_20_a_checksum_mismatch_removes_and_names_the_file(tmp_path, server, heard):
     server.pages["/file.bin"] = CONTENT[:-1] + b"!"
     with pytest.raises(DataError, match=r"file\.bin: is not the file that .* is removed"):
-        fetch(remote_at(server.url("file.bin")), tmp_path, heard)
+        fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
     assert left(tmp_path) == []
 
 
@@ -101,42 +101,42 @@ def test_fault_20_a_damaged_file_that_is_there_is_removed_and_named(tmp_path, se
     (tmp_path / "file.bin").write_bytes(b"half a file")
     remote = remote_at(server.url("file.bin"))
     with pytest.raises(DataError, match=r"file\.bin: is not the file .*run again to download it"):
-        fetch(remote, tmp_path, heard)
-    assert fetch(remote, tmp_path, heard).read_bytes() == CONTENT
+        fetch(remote, tmp_path / "file.bin", heard)
+    assert fetch(remote, tmp_path / "file.bin", heard).read_bytes() == CONTENT
 
 
 def test_fault_21_a_download_cut_off_leaves_nothing_and_the_next_is_clean(tmp_path, server, heard):
     server.cut = True
     remote = remote_at(server.url("file.bin"))
     with pytest.raises(DownloadError, match="cut off after 384,000 of 768,000 bytes"):
-        fetch(remote, tmp_path, heard)
+        fetch(remote, tmp_path / "file.bin", heard)
     assert left(tmp_path) == []
     server.cut = False
-    assert fetch(remote, tmp_path, heard).read_bytes() == CONTENT
+    assert fetch(remote, tmp_path / "file.bin", heard).read_bytes() == CONTENT
 
 
 def test_fault_21_what_a_killed_process_left_is_cleared_away(tmp_path, server, heard):
     (tmp_path / ".file.bin.abc123.part").write_bytes(b"half")
-    fetch(remote_at(server.url("file.bin")), tmp_path, heard)
+    fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
     assert left(tmp_path) == ["file.bin"]
 
 
 def test_mirrors_are_tried_in_turn(tmp_path, server, heard):
     server.pages["/bad/file.bin"] = b"not this"
     urls = [server.url(name) for name in ("gone.bin", "bad/file.bin", "file.bin")]
-    assert fetch(remote_at(*urls), tmp_path, heard).read_bytes() == CONTENT
+    assert fetch(remote_at(*urls), tmp_path / "file.bin", heard).read_bytes() == CONTENT
     assert server.asked == ["/gone.bin", "/bad/file.bin", "/file.bin"]
 
 
 def test_a_missing_page_is_a_download_error(tmp_path, server, heard):
     with pytest.raises(DownloadError, match="Not Found"):
-        fetch(remote_at(server.url("gone.bin")), tmp_path, heard)
+        fetch(remote_at(server.url("gone.bin")), tmp_path / "file.bin", heard)
 
 
 def test_a_web_page_instead_of_the_file_says_so(tmp_path, server, heard):
     server.kind = "text/html; charset=utf-8"
     with pytest.raises(DownloadError, match="a web page came instead"):
-        fetch(remote_at(server.url("file.bin")), tmp_path, heard)
+        fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
     assert left(tmp_path) == []
 
 
@@ -146,20 +146,20 @@ def test_a_silent_server_is_given_up(tmp_path, heard, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/file.bin"
         with pytest.raises(DownloadError, match="timed out"):
-            fetch(remote_at(url), tmp_path, heard)
+            fetch(remote_at(url), tmp_path / "file.bin", heard)
 
 
 def test_a_folder_that_cannot_be_written_names_the_flag(tmp_path, server, heard):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DownloadError, match=r"cannot write .*put http.* there, .* with --data-dir"):
-        fetch(remote_at(server.url("file.bin")), tmp_path / "file", heard)
+        fetch(remote_at(server.url("file.bin")), tmp_path / "file" / "file.bin", heard)
 
 
 def fetch_at_once(url, folder, barrier, results):
     from vaekit.reporting import SILENT
 
     barrier.wait(30)
-    results.put(fetch(remote_at(url), folder, SILENT).read_bytes() == CONTENT)
+    results.put(fetch(remote_at(url), folder / "file.bin", SILENT).read_bytes() == CONTENT)
 
 
 def test_fault_23_two_processes_at_once_download_once(tmp_path, server):

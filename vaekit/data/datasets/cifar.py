@@ -1,8 +1,9 @@
 """CIFAR-10 and CIFAR-100, from their binary edition: plain bytes, no pickle.
 
-A record is one label (CIFAR-100: two) and 3072 bytes, red, green and blue planes of 32x32. Who has
-the Python edition already, in the folder that torchvision uses, need not download again: its files
-are pickles, and each is opened only after its MD5 has been found right.
+A record is one label (CIFAR-100: two) and 3072 bytes: red, green and blue planes of 32x32. A Python
+edition that is there already, in the folder that torchvision uses, is read instead. Its files are
+pickles: each is opened only if its MD5 is the one in this module. These MD5s are not read from
+torchvision, because they decide what may be unpickled; a test compares them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaekit.data.datasets.download import Remote, datasets_dir, fetch, unpack_tar
+from vaekit.data.datasets import torchvision_files
+from vaekit.data.datasets.download import Remote, datasets_dir, downloaded, unpack_tar
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import NumberedNames, Request, Rows, Source, array_blocks, file_identity
 from vaekit.errors import DataError
@@ -30,7 +33,8 @@ _PIXELS = 3 * 32 * 32
 class Binary:
     """The binary edition of one set."""
 
-    remote: Remote
+    archive: str
+    md5: str
     folder: str
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -38,12 +42,17 @@ class Binary:
     label_bytes: int
     """Labels before each image; the last is the one meant."""
 
+    def remote(self) -> Remote:
+        """Where the archive is."""
+        return Remote((_HOME + self.archive,), self.md5)
+
 
 @dataclass(frozen=True)
 class Pickled:
-    """The Python edition of one set: the MD5 of every file."""
+    """The Python edition of one set, with the MD5 of every file."""
 
-    remote: Remote
+    torchvision_name: str
+    archive: str
     folder: str
     train: Mapping[str, str]
     test: Mapping[str, str]
@@ -54,11 +63,8 @@ class Pickled:
 
 CIFAR10 = (
     Binary(
-        Remote(
-            "cifar-10-binary.tar.gz",
-            "c32a1d4ab5d03f1284b67883e8d87530",
-            (f"{_HOME}cifar-10-binary.tar.gz",),
-        ),
+        archive="cifar-10-binary.tar.gz",
+        md5="c32a1d4ab5d03f1284b67883e8d87530",
         folder="cifar-10-batches-bin",
         train=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
         test=("test_batch.bin",),
@@ -66,11 +72,8 @@ CIFAR10 = (
         label_bytes=1,
     ),
     Pickled(
-        Remote(
-            "cifar-10-python.tar.gz",
-            "c58f30108f718f92721af3b95e74349a",
-            (f"{_HOME}cifar-10-python.tar.gz",),
-        ),
+        torchvision_name="CIFAR10",
+        archive="cifar-10-python.tar.gz",
         folder="cifar-10-batches-py",
         train={
             "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -87,11 +90,8 @@ CIFAR10 = (
 )
 CIFAR100 = (
     Binary(
-        Remote(
-            "cifar-100-binary.tar.gz",
-            "03b5dce01913d631647c71ecec9e9cb8",
-            (f"{_HOME}cifar-100-binary.tar.gz",),
-        ),
+        archive="cifar-100-binary.tar.gz",
+        md5="03b5dce01913d631647c71ecec9e9cb8",
         folder="cifar-100-binary",
         train=("train.bin",),
         test=("test.bin",),
@@ -99,11 +99,8 @@ CIFAR100 = (
         label_bytes=2,
     ),
     Pickled(
-        Remote(
-            "cifar-100-python.tar.gz",
-            "eb9058c3a382ffc7106e4002c42a8d85",
-            (f"{_HOME}cifar-100-python.tar.gz",),
-        ),
+        torchvision_name="CIFAR100",
+        archive="cifar-100-python.tar.gz",
         folder="cifar-100-python",
         train={"train": "16019d7e3df5f24257cddd939b257f8d"},
         test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
@@ -126,16 +123,18 @@ def open_cifar100(request: Request) -> Source:
 
 def _open(name: str, binary: Binary, pickled: Pickled, request: Request) -> Source:
     """Whichever edition is there; the binary one is downloaded where none is."""
-    root = datasets_dir(request)
+    root, reporter = datasets_dir(request), request.reporter
     if not (root / binary.folder).is_dir():
         if (root / pickled.folder).is_dir():
             return _from_pickled(name, pickled, root / pickled.folder)
-        if (root / pickled.remote.name).is_file():
+        if (root / pickled.archive).is_file():
+            remote = partial(torchvision_files.archive_file, pickled.torchvision_name)
             wanted = {*pickled.train, *pickled.test, *pickled.class_names}
-            packed = fetch(pickled.remote, root, request.reporter)
+            packed = downloaded(root / pickled.archive, remote, reporter, check=True)
             return _from_pickled(name, pickled, unpack_tar(packed, root / pickled.folder, wanted))
         wanted = {*binary.train, *binary.test, binary.class_names}
-        unpack_tar(fetch(binary.remote, root, request.reporter), root / binary.folder, wanted)
+        packed = downloaded(root / binary.archive, binary.remote, reporter, check=True)
+        unpack_tar(packed, root / binary.folder, wanted)
     return _from_binary(name, binary, root / binary.folder)
 
 

@@ -12,7 +12,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -36,26 +36,34 @@ _PIECE = 1 << 18
 
 @dataclass(frozen=True)
 class Remote:
-    """A file elsewhere."""
+    """A file on a server."""
 
-    name: str
-    """Its name here."""
-    md5: str
-    """What its publisher says of it. MD5 finds damage and mistakes; it is all they give."""
     urls: tuple[str, ...]
     """Tried in turn."""
+    md5: str
+    """The checksum its publisher gives: MD5 finds damage and mistakes, and they give no other."""
 
 
-def fetch(remote: Remote, folder: Path, reporter: Reporter) -> Path:
-    """The file in `folder`: the one that is there if its checksum is right, or downloaded.
+def downloaded(
+    path: Path, remote: Callable[[], Remote], reporter: Reporter, *, check: bool = False
+) -> Path:
+    """The file at `path`, downloaded if it is missing; `remote` is called only when needed.
+
+    A download is checked when it arrives. `check` verifies a file that is there already, too: an
+    archive is verified before it is unpacked.
+    """
+    return path if path.is_file() and not check else fetch(remote(), path, reporter)
+
+
+def fetch(remote: Remote, target: Path, reporter: Reporter) -> Path:
+    """The file at `target`: the one that is there if its checksum is right, or downloaded.
 
     Of several processes that want it at once, one downloads and the others wait for it.
     """
-    target = folder / remote.name
     if target.exists():
         return _checked(target, remote)
     try:
-        with files.locked(folder / f".{remote.name}.lock"):
+        with files.locked(target.with_name(f".{target.name}.lock")):
             if target.exists():
                 return _checked(target, remote)
             _download(remote, target, reporter)
@@ -125,7 +133,7 @@ def _copy_checked(
     length = answer.headers.get("Content-Length")
     total = int(length) if length and length.isdecimal() else None
     digest, done = _md5(), 0
-    with reporter.task(f"Downloading {remote.name}", total, unit="bytes") as task:
+    with reporter.task(f"Downloading {target.name}", total, unit="bytes") as task:
         while piece := _read(answer, url, target):
             file.write(piece)
             digest.update(piece)
@@ -197,6 +205,12 @@ def _unpack_members(packed: Path, target: Path, wanted: Collection[str]) -> None
             raise DataError(f"{one_line(str(packed))}: lacks {', '.join(sorted(missing))}")
         files.sync_folder(building)
         building.rename(target)
+
+
+def damaged_file(path: Path, why: object) -> DataError:
+    """The error for a downloaded file that cannot be read."""
+    text = " ".join(str(why).split())[:100]
+    return DataError(f"{one_line(str(path))}: is damaged ({text}): remove it to download it again")
 
 
 def _unwritable(target: Path, error: OSError) -> DownloadError:
