@@ -7,9 +7,8 @@ import pytest
 
 from vaekit import registry
 from vaekit.data import load_dataset
-from vaekit.data.datasets.catalogue import CATALOGUE, catalogue_entry
+from vaekit.data.datasets.catalogue import CATALOGUE
 from vaekit.data.source import Request
-from vaekit.errors import UsageError
 
 
 def test_every_registered_data_set_is_described_in_the_same_order():
@@ -18,7 +17,7 @@ def test_every_registered_data_set_is_described_in_the_same_order():
 
 @pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry.is_embedded])
 def test_what_is_said_of_embedded_sets_is_true(name):
-    entry = catalogue_entry(name)
+    entry = CATALOGUE[name]
     source = registry.resolve("dataset", name)(Request())
     test = load_dataset(name, "test", limit=4)
     assert test.image_shape == entry.shape
@@ -32,11 +31,6 @@ def test_what_is_said_of_embedded_sets_is_true(name):
 def test_every_opener_resolves():
     for name in registry.names("dataset"):
         assert callable(registry.resolve("dataset", name))
-
-
-def test_an_unknown_name_is_a_usage_error():
-    with pytest.raises(UsageError, match="did you mean 'cifar10'"):
-        catalogue_entry("cifar-10")
 
 
 def test_reading_the_catalogue_imports_nothing_heavy():

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
 import warnings
-import zlib
 
 import numpy as np
 import pytest
@@ -12,9 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vaekit.data.decoding.decode_image import decode_image, fit, quiet_pillow
+from tests.data.image_bytes import png_that_claims
+from vaekit.data.decoding import decode_image as decoding
+from vaekit.data.decoding.decode_image import fit, quiet_pillow
 from vaekit.data.source import ENDINGS
 from vaekit.errors import ImageError
+
+
+def decode_image(data, size=None, channels=None):
+    with quiet_pillow():
+        return decoding.decode_image(data, size, channels)
 
 
 def test_a_png_comes_back_value_for_value(encode):
@@ -137,15 +142,6 @@ def test_fault_10_no_python_warning_escapes(recwarn):
     with quiet_pillow(), pytest.raises(ImageError):
         decode_image(png_that_claims(10_500))
     assert not recwarn.list
-
-
-def png_that_claims(side):
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (2, 700)])

@@ -24,11 +24,11 @@ PATCHED = """
 import os, sys, time
 sys.path[:] = sys.argv[1:]
 from vaekit.data.decoding import decode_batch
-decode = decode_batch.decode_quietly
+decode = decode_batch.decode_image
 def patched(data, *options):
     {}
     return decode(data, *options)
-decode_batch.decode_quietly = patched
+decode_batch.decode_image = patched
 from vaekit.data.decoding.worker import serve
 serve()
 """

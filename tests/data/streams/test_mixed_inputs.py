@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.decoding.test_decode_image import png_that_claims
+from tests.data.image_bytes import png_that_claims
 from tests.data.ways import (
     SHAPE,
     WAYS,

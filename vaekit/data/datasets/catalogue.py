@@ -1,11 +1,8 @@
-"""What is known of each named data set without opening it: for `vaekit datasets` and a dry run."""
+"""The facts of each named data set, known without opening it: for `vaekit datasets`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from vaekit import registry
-from vaekit.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -141,14 +138,3 @@ CATALOGUE = {
         licence="Apache-2.0",
     ),
 }
-
-
-def catalogue_entry(name: str) -> Entry:
-    """The facts of a named data set.
-
-    >>> catalogue_entry("mnist").shape
-    (28, 28, 1)
-    """
-    if name not in CATALOGUE:
-        raise UsageError(registry.suggest("dataset", name))
-    return CATALOGUE[name]

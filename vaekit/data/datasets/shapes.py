@@ -11,8 +11,8 @@ combination is a different picture: 4 x 10 x 6 x 20 x 10 x 10 = 480,000.
 
     >>> draw(np.zeros((1, 6), np.int64), (32, 32)).shape
     (1, 32, 32, 3)
-    >>> len(factor_grid()), factor_grid()[1].tolist()
-    (480000, [0, 0, 0, 0, 0, 1])
+    >>> factors_of(np.array([1, 479_999])).tolist()
+    [[0, 0, 0, 0, 0, 1], [3, 9, 5, 19, 9, 9]]
 """
 
 from __future__ import annotations
@@ -64,13 +64,8 @@ def open_shapes(request: Request) -> Source:
     return Source("shapes", parts, f"shapes/1 {size} {drawn}", SHAPE_NAMES, SHAPE_FACTORS)
 
 
-def factor_grid() -> Integers:
-    """All combinations of factors, (480000, 6), the last factor running fastest."""
-    return factors_of(np.arange(math.prod(COUNTS)))
-
-
 def factors_of(cells: Integers) -> Integers:
-    """The factors of cells of the grid, by number."""
+    """The factors of cells of the grid, by number; the last factor runs fastest."""
     return np.stack(np.unravel_index(cells, COUNTS), axis=1).astype(np.int64)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from vaekit.data.decoding import process_pool
 from vaekit.data.decoding.conversions import ConversionCounts
 from vaekit.data.decoding.decode_batch import USUAL_SIZE, BatchOutcome, TargetForm, decode_batch
-from vaekit.data.decoding.decode_image import Picture, decode_quietly, fit, quiet_pillow
+from vaekit.data.decoding.decode_image import Picture, decode_image, fit, quiet_pillow
 from vaekit.data.decoding.process_pool import ProcessPool, Unavailable
 from vaekit.data.decoding.thread_pool import in_order
 from vaekit.data.imageset import Integers, Pixels
@@ -129,7 +129,7 @@ def _first(pieces: Pieces) -> Picture | None:
         with part.reading(indices) as items:
             for _, load in items:
                 try:
-                    return decode_quietly(load())
+                    return decode_image(load())
                 except (OSError, ImageError):
                     continue
     return None

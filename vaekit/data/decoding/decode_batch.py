@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from vaekit.data.decoding.decode_image import decode_quietly
+from vaekit.data.decoding.decode_image import decode_image
 from vaekit.data.imageset import Pixels
 from vaekit.data.source import Loader, Size
 from vaekit.errors import ImageError
@@ -58,7 +58,7 @@ def decode_batch(
     channels = form.channels if form.forced else None
     for row, load in items:
         try:
-            picture = decode_quietly(load(), size, channels)
+            picture = decode_image(load(), size, channels)
         except OSError as error:
             outcome.lasting = False
             outcome.bad.append((row, unreadable(error)))

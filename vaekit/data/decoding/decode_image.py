@@ -67,16 +67,10 @@ class Picture(NamedTuple):
 
 
 def decode_image(data: bytes, size: Size | None = None, channels: int | None = None) -> Picture:
-    """Decode one image, at its own size and colour or at those given.
+    """Decode one image, at its own size and colour or at those given, within `quiet_pillow()`.
 
     Raises ImageError with the reason alone; whoever knows the file's name puts it before.
     """
-    with quiet_pillow():
-        return decode_quietly(data, size, channels)
-
-
-def decode_quietly(data: bytes, size: Size | None = None, channels: int | None = None) -> Picture:
-    """The same within `quiet_pillow()`, which whoever decodes many enters once for all."""
     if not data:
         raise ImageError("is empty")
     if len(data) > MAX_BYTES:

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from vaekit.data.decoding.conversions import ConversionCounts
-from vaekit.data.decoding.decode_image import Picture, decode_quietly, quiet_pillow
+from vaekit.data.decoding.decode_image import Picture, decode_image, quiet_pillow
 from vaekit.data.decoding.skipped import summary, warn_or_refuse
 from vaekit.data.decoding.thread_pool import in_order
 from vaekit.data.imageset import Integers, Pixels
@@ -185,7 +185,7 @@ class ImageStream:
             if self._stop.is_set() or (bad and self._strict):
                 break
             try:
-                good.append((item, decode_quietly(item.load(), self._shape[:2], self._shape[2])))
+                good.append((item, decode_image(item.load(), self._shape[:2], self._shape[2])))
             except OSError as error:
                 bad.append(f"{shown(item.name)}: {unreadable(error)}")
             except ImageError as error:
