@@ -1,0 +1,58 @@
+"""An upgrade of a library would break vaekit without a word; these tests speak up first."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+from PIL import Image
+
+from vaekit.library_internals import forget_members, pillow_opens
+
+
+def archive_of(count: int) -> io.BytesIO:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for number in range(count):
+            archive.addfile(tarfile.TarInfo(f"{number}.png"))
+    packed.seek(0)
+    return packed
+
+
+@pytest.mark.parametrize("mode", ["r:", "r|"])
+def test_a_tar_of_millions_of_members_takes_no_memory_for_those_passed(mode: str) -> None:
+    with tarfile.open(fileobj=archive_of(300), mode=mode) as archive:
+        names, longest = [], 0
+        for member in archive:
+            names.append(member.name)
+            longest = max(longest, len(archive.members))
+            forget_members(archive)
+    assert names == [f"{number}.png" for number in range(300)]
+    assert longest == 1, "tarfile keeps its members elsewhere now"
+
+
+def test_tarfile_still_keeps_every_member_unless_told_to_forget() -> None:
+    with tarfile.open(fileobj=archive_of(300)) as archive:
+        assert len([*archive]) == len(archive.members) == 300
+
+
+def test_pillow_says_which_formats_it_opens() -> None:
+    assert pillow_opens(("Png", "Jpeg", "Gif")) == ("PNG", "JPEG", "GIF")
+    assert {"PNG", "JPEG", "GIF"} <= Image.OPEN.keys(), "Pillow keeps its formats elsewhere now"
+
+
+def test_a_format_that_this_pillow_cannot_open_is_not_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pillow_opens(("Gif",))
+    monkeypatch.delitem(Image.OPEN, "GIF")
+    assert pillow_opens(("Png", "Gif")) == ("PNG",)
+
+
+def test_without_pillows_table_every_allowed_format_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pillow_opens(("Png", "Gif"))
+    monkeypatch.delattr(Image, "OPEN")
+    assert pillow_opens(("Png", "Gif")) == ("PNG", "GIF")

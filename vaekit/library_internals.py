@@ -1,0 +1,32 @@
+"""Parts of libraries that nobody promises to keep, each with a test that fails when it changes.
+
+Where a part is gone, what is here does without it: with more memory, or by asking another way.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tarfile
+
+
+def forget_members(archive: tarfile.TarFile) -> None:
+    """Drop the members that an archive has passed: it keeps every one, millions of them too.
+
+    Reading goes on where the archive stands, which it knows by its offset.
+    """
+    archive.members = []  # type: ignore[attr-defined]
+
+
+def pillow_opens(plugins: tuple[str, ...]) -> tuple[str, ...]:
+    """Which formats Pillow can open with these plugins; a plugin is known once it is imported.
+
+    >>> pillow_opens(("Png", "Ppm"))
+    ('PNG', 'PPM')
+    """
+    from PIL import Image
+
+    for plugin in plugins:
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    formats = tuple(plugin.upper() for plugin in plugins)
+    known = getattr(Image, "OPEN", formats)
+    return tuple(name for name in formats if name in known)
