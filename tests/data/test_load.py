@@ -100,7 +100,7 @@ def test_a_source_that_cannot_be_opened_is_a_data_error(tmp_path, picture, monke
         (tmp_path / "set.zip").unlink()  # gone between listing and reading
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr("vaekit.data.sources.zip_files.reading_members", refuse)
+    monkeypatch.setattr("vaekit.data.sources.zip_files.open_zip_reader", refuse)
     with pytest.raises(DataError, match=r"set\.zip: cannot be read \(No such file"):
         load_dataset(tmp_path / "set.zip", "all")
 

@@ -10,7 +10,7 @@ import pytest
 
 from vaekit.data import load_dataset
 from vaekit.data.sources import zip_files
-from vaekit.data.sources.zip_files import reading_members
+from vaekit.data.sources.zip_files import open_zip_reader
 from vaekit.errors import DataError, ImageError
 
 NAMES = ["a/1.png", "é.png", "./b//2.png", "c.d/3", "folder/", "日本.png"]
@@ -31,7 +31,7 @@ def odd(tmp_path):
 
 def contents(path):
     members = zip_files.zip_members(path)
-    with reading_members(str(path)) as read:
+    with open_zip_reader(str(path)) as read:
         return {name: read(*member) for name, member in members.items()}
 
 
@@ -96,7 +96,7 @@ def damaged(data, name, at, value):
 def test_a_member_that_is_not_where_the_table_says_is_bad(odd, at, value, reason):
     odd.write_bytes(damaged(odd.read_bytes(), b"c.d/3", at, value))
     members = zip_files.zip_members(odd)
-    with reading_members(str(odd)) as read, pytest.raises(ImageError, match=reason):
+    with open_zip_reader(str(odd)) as read, pytest.raises(ImageError, match=reason):
         read(*members["c.d/3"])
 
 
@@ -121,7 +121,7 @@ def test_whatever_byte_is_wrong_ends_in_one_of_our_errors(odd):
             members = zip_files.zip_members(odd)
         except DataError:
             continue
-        with reading_members(str(odd)) as read:
+        with open_zip_reader(str(odd)) as read:
             for member in members.values():
                 try:
                     read(*member)

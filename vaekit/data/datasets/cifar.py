@@ -40,7 +40,7 @@ class Binary:
     test: tuple[str, ...]
     class_names: str
     label_bytes: int
-    """Labels before each image; the last is the one meant."""
+    """Labels before each image; the last one is used."""
 
     def remote(self) -> Remote:
         """Where the archive is."""
@@ -122,7 +122,7 @@ def open_cifar100(request: Request) -> Source:
 
 
 def _open(name: str, binary: Binary, pickled: Pickled, request: Request) -> Source:
-    """Whichever edition is there; the binary one is downloaded where none is."""
+    """Open the edition that is there; if none is, download the binary one."""
     root, reporter = datasets_dir(request), request.reporter
     if not (root / binary.folder).is_dir():
         if (root / pickled.folder).is_dir():
@@ -173,7 +173,7 @@ def _from_pickled(name: str, edition: Pickled, folder: Path) -> Source:
 
 
 def _unpickled(folder: Path, md5s: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The content of pickles, each opened only once its MD5 is known to be the publisher's."""
+    """The content of pickles, each opened only after its MD5 is verified."""
     contents = []
     for name, md5 in md5s.items():
         data = _read(folder / name)

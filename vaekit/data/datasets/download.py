@@ -30,7 +30,7 @@ def datasets_dir(request: Request) -> Path:
 
 
 TIMEOUT = 30
-"""Seconds without a byte after which a server counts as silent."""
+"""Seconds without a byte after which a server is given up."""
 _PIECE = 1 << 18
 
 
@@ -97,7 +97,7 @@ def _md5() -> Any:
 
 
 def _download(remote: Remote, target: Path, reporter: Reporter) -> None:
-    """Try one place after another; told is why the first failed, which is the main one."""
+    """Try one address after another; the error is that of the first, the main one."""
     failures = []
     for url in remote.urls:
         try:
@@ -129,7 +129,7 @@ def _download_from(url: str, remote: Remote, target: Path, reporter: Reporter) -
 def _copy_checked(
     answer: Any, file: IO[bytes], url: str, remote: Remote, target: Path, reporter: Reporter
 ) -> None:
-    """Copy; a failure leaves through `files.replacing`, which removes what was written."""
+    """Copy and verify; on failure `files.replacing` removes what was written."""
     length = answer.headers.get("Content-Length")
     total = int(length) if length and length.isdecimal() else None
     digest, done = _md5(), 0

@@ -1,4 +1,4 @@
-"""Shapes with known factors, drawn here: no download, any size, always the same.
+"""Shapes with known factors, drawn when they are needed: no download, any size, always equal.
 
 Every image is one shape on a plain light ground. Six factors say what it looks like, and every
 combination is a different picture: 4 x 10 x 6 x 20 x 10 x 10 = 480,000.
@@ -51,7 +51,7 @@ _BLOCK = 256
 
 
 def open_shapes(request: Request) -> Source:
-    """Train and test are drawn at random from parts of the grid that have nothing in common."""
+    """Train and test are drawn at random from disjoint parts of the grid."""
     size = request.size or SIZE
     train, test = _parts()
     wanted = request.limit or 0

@@ -92,14 +92,14 @@ def decode_image(data: bytes, size: Size | None = None, channels: int | None = N
 
 
 def fit(pixels: Pixels, size: Size, channels: int) -> Pixels:
-    """Bring pixels that are decoded already to a size and a colour."""
+    """Resize and recolour pixels that are decoded already."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     return _array(_resized(_coloured(image, channels), size), channels)
 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings from the user while images are decoded; threads started within too.
+    """Hide Pillow's warnings while images are decoded, in threads started within too.
 
     Python's warning filters belong to the whole process, so overlapping uses share one change.
     """
@@ -173,9 +173,9 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 def _turn(image: Image.Image) -> Transpose | None:
-    """What makes the image upright; EXIF that cannot be read says nothing."""
+    """The turn that makes the image upright; none where EXIF cannot be read."""
     if image.format == "JPEG" and not _TURNING & image.info.keys():
-        return None  # at once, since looking for it takes a tenth of a small image's time
+        return None  # looking for it would take a tenth of a small image's time
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001  decoders raise what they like on bad bytes
@@ -209,14 +209,14 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _coloured(image: Image.Image, channels: int) -> Image.Image:
-    """Bring to mode L or RGB."""
+    """Convert to mode L or RGB."""
     if channels == 1:
         return image if image.mode == "L" else _rgb_of(image).convert("L")
     return image if image.mode in ("RGB", "L") else image.convert("RGB")
 
 
 def _rgb_of(image: Image.Image) -> Image.Image:
-    """CMYK and palettes go to grey by way of RGB, as the eye sees them."""
+    """CMYK and palettes become grey by way of RGB, as the eye sees them."""
     return image.convert("RGB") if image.mode in ("CMYK", "P", "LAB", "HSV") else image
 
 

@@ -1,4 +1,4 @@
-"""PNG files, as far as decoding one image safely needs to know them."""
+"""Guards for PNG files: texts that unpack to gigabytes, and pixels that are claimed but missing."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from vaekit.errors import ImageError
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 LARGE_PNG = 16 << 20
-"""Bytes of pixels from which on it is proven that they are there before any room is made."""
+"""Above this many bytes of pixels, they are counted before memory is allocated."""
 
 SAMPLES_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Values of a pixel, by colour type."""
 
 MOST_TEXTS = 8
-"""Of texts, orientation may be among the first; all others would be unpacked for nothing."""
+"""The orientation may be among the first texts; the others would be unpacked for nothing."""
 
 
 def without_texts(data: bytes) -> bytes:
-    """The same image with its first few texts only: some KiB of them may unpack to hundreds of MiB.
+    """The same image with only its first texts: a few KiB may unpack to hundreds of MiB.
 
-    A file that is damaged, or no PNG, is given as it is.
+    A damaged file, or one that is not a PNG, is returned unchanged.
     """
     if not data.startswith(SIGNATURE) or sum(map(data.count, TEXTS)) <= MOST_TEXTS:
         return data
@@ -36,7 +36,7 @@ def without_texts(data: bytes) -> bytes:
 
 
 def refuse_hollow(data: bytes) -> None:
-    """Refuse a large PNG whose pixels are not there, before room is made for them.
+    """Refuse a large PNG whose pixels are missing, before memory is allocated for them.
 
     Its header may claim a hundred million pixels; they are unpacked here to be counted, not kept.
     """

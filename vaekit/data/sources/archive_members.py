@@ -1,4 +1,4 @@
-"""What holds for the members of every archive: their names, their sizes, what is said of them."""
+"""Checks for the members of every archive, on their names and sizes, and their error messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clean_name(name: str) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name is clean and leads nowhere else, as nearly all are: a path takes far longer.
+    """Whether a name is clean and stays inside the archive: quicker than making a path of each.
 
     >>> _is_plain("a/b.png"), _is_plain("a/../b.png"), _is_plain("a//b.png"), _is_plain("C:/b.png")
     (True, False, False, False)
@@ -53,13 +53,13 @@ def _is_plain(name: str) -> bool:
 
 
 def check_expansion(unpacked: int, path: Path, where: str) -> None:
-    """Refuse an archive that unpacks to a great many times its size."""
+    """Refuse an archive that unpacks to over 200 times its size."""
     if unpacked > 1 << 30 and unpacked > MAX_EXPANSION * path.stat().st_size:
         raise DataError(f"{where}: unpacks to over {MAX_EXPANSION} times its size: refused")
 
 
 def reason_of(error: BaseException) -> str:
-    """What is wrong with an archive, in few words."""
+    """What is wrong with an archive, in a few words."""
     text = " ".join(str(error).split())
     if not text or "could not be opened successfully" in text:  # a list of all that was tried
         return "its format is not known" if text else type(error).__name__

@@ -39,7 +39,7 @@ def open_npz(path: Path, request: Request, where: str | None = None) -> Source:
     where = where or one_line(str(path))
     found = read_members(path, where, ("x", "y", "factors", "classes", "factor_names"))
     images = found["x"]
-    _arrangement(images)  # labels and factors are held against it
+    _arrangement(images)  # refuses what is not images before labels are compared with it
     labels = _integers(found.get("y"), images, 1)
     factors = _integers(found.get("factors"), images, 2)
     classes, factor_names = _words(found.get("classes")), _words(found.get("factor_names"))
@@ -73,7 +73,7 @@ def read_members(
 def image_rows(
     stored: npy_format.ArrayInFile, labels: Integers | None = None, factors: Integers | None = None
 ) -> Rows:
-    """Pixels out of a stored array; values are checked as they are read."""
+    """The images in a stored array; values are checked as they are read."""
     shape, arrange = _arrangement(stored)
 
     def blocks(indices: Integers) -> Iterator[Pixels]:
@@ -94,7 +94,7 @@ def piped_rows(stored: npy_format.ArrayInFile) -> tuple[tuple[int, int, int], It
 def _arrangement(
     stored: npy_format.ArrayInFile,
 ) -> tuple[tuple[int, int, int], Callable[[Pixels], Pixels]]:
-    """The shape (H, W, C) of each image, and how to bring a block to (N, H, W, C)."""
+    """The shape (H, W, C) of each image, and how to arrange a block as (N, H, W, C)."""
     shape = stored.shape
     if 0 in shape:
         raise DataError(f"{stored.where}: is empty: its shape is {shape}")
@@ -113,7 +113,7 @@ def _arrangement(
 
 
 def _bytes(block: AnyArray, stored: npy_format.ArrayInFile) -> Pixels:
-    """Values to bytes, or an error that says which values there are."""
+    """Values as bytes, or an error with the range of the values."""
     kind = block.dtype.kind
     if block.dtype == np.uint8:
         return block
@@ -138,7 +138,7 @@ def _allowed(kind: str) -> str:
 
 
 def _range(stored: npy_format.ArrayInFile, at_hand: AnyArray) -> str:
-    """The range of all values, or of those at hand, found only when something is wrong."""
+    """The range of all values, or of this block where the rest has gone by, for an error."""
     low, high, bad = np.inf, -np.inf, 0
     for block in stored.blocks(np.arange(stored.shape[0])) if stored.again else (at_hand,):
         finite = block[np.isfinite(block)]
@@ -172,7 +172,7 @@ def _integers(
 
 
 def _are_whole(values: AnyArray) -> bool:
-    """Whether all are whole numbers that a float of 64 bits holds exactly; NaN is none."""
+    """Whether all are whole numbers that a 64-bit float holds exactly; NaN is not."""
     parts = np.array_split(values, max(1, values.nbytes >> 20))
     wide = (part.astype(np.float64, copy=False) for part in parts)
     return all(bool(np.all((np.abs(part) <= 2**53) & (np.floor(part) == part))) for part in wide)

@@ -1,4 +1,4 @@
-"""Which kind of source a path is: by its ending, or by its first bytes where that says nothing."""
+"""Detect what kind of source a path is: by its extension, otherwise by its first bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal[
     "folder", "zip", "tar", "npy", "npz", "image", "gz", "bz2", "xz", "pipe", "nothing", "unknown"
 ]
 HEAD_BYTES = 512
-"""So many first bytes say what a file is."""
+"""Enough first bytes to recognise a file."""
 
 _MAGIC: dict[bytes, Kind] = {
     b"\x93NUMPY": "npy",
@@ -60,7 +60,7 @@ def open_source_at(path: Path, request: Request) -> Source:
 
 
 def kind_of(path: Path) -> Kind:
-    """What a path leads to; a file whose ending says nothing is known by its first bytes."""
+    """What a path leads to; a file without a known extension is recognised by its first bytes."""
     try:
         mode = path.stat().st_mode
     except OSError:

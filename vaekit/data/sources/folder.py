@@ -10,23 +10,23 @@ from pathlib import Path
 
 from vaekit.data.random_access import RandomAccess, Read
 from vaekit.data.source import MAX_BYTES, Files, Listing, Request, Source
-from vaekit.data.sources.folder_layout import is_hidden, is_image, layout_of
+from vaekit.data.sources.folder_layout import is_hidden, is_image, read_layout
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line
 
 
 def open_folder(path: Path, request: Request) -> Source:
-    """Images at any depth; links are followed, but never round in a circle."""
+    """Images at any depth; links are followed, except back into a folder that contains them."""
     found = dict(_walk(path, "", (), request.reporter))
     where = one_line(str(path))
-    tree = layout_of(found, where, request.reporter.note)
+    layout = read_layout(found, where, request.reporter.note)
     parts = {
-        split: Files(branch.names, in_folder(path, branch.names), branch.labels)
-        for split, branch in tree.branches.items()
+        split: Files(images.names, in_folder(path, images.names), images.labels)
+        for split, images in layout.splits.items()
     }
     name = path.resolve().name if path.name in ("", "..") else path.name
-    return Source(name, parts, _identity(path, found), tree.classes)
+    return Source(name, parts, _identity(path, found), layout.classes)
 
 
 def list_folder(path: Path, reporter: Reporter) -> Listing:
@@ -91,13 +91,13 @@ def _identity(path: Path, found: dict[str, str]) -> str:
 
 
 def in_folder(root: Path, names: Sequence[str]) -> RandomAccess:
-    """How to read some files of a folder: one by one, by whichever thread decodes them."""
-    return RandomAccess(reading_files, str(root), [(name,) for name in names])
+    """How to read some files of a folder, one by one, in the thread that decodes them."""
+    return RandomAccess(open_folder_reader, str(root), [(name,) for name in names])
 
 
 @contextmanager
-def reading_files(root: str) -> Iterator[Read]:
-    """There is nothing to open."""
+def open_folder_reader(root: str) -> Iterator[Read]:
+    """Reads a file by its name in the folder; each is opened when it is read."""
     folder = Path(root)
     yield lambda name: read_file(folder / name)
 

@@ -30,7 +30,7 @@ Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Branch:
+class SplitImages:
     """The images of one split."""
 
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Branch:
 class FolderLayout:
     """The images of a source, by split."""
 
-    branches: Mapping[str, Branch]
+    splits: Mapping[str, SplitImages]
     classes: tuple[str, ...] | None
 
 
@@ -57,7 +57,7 @@ class Gathered:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path is clutter that its owner does not mean: dot files and the like.
+    """Whether a path is clutter, such as a dot file or what macOS and Windows leave behind.
 
     >>> [is_hidden(name) for name in ("a/.b/c", "__MACOSX/a.png", "a/Thumbs.db", "a/b.thumbs.db")]
     [True, True, True, False]
@@ -102,17 +102,17 @@ def in_natural_order(names: list[str]) -> list[str]:
     return [name for _, form in sorted(beginnings.items()) for name in sorted(alike[form])]
 
 
-def layout_of(files: Iterable[str], where: str, note: Note) -> FolderLayout:
-    """Read splits and classes off the paths of a source; say what is not taken."""
+def read_layout(files: Iterable[str], where: str, note: Note) -> FolderLayout:
+    """Read splits and classes from the paths of a source, with notes on files left out."""
     images = _images(files, where, note)
     root = _root(images)
     grouped = _by_split(images, root, where, note)
     classes = _classes(grouped, where, note)
-    branches = {
-        split: Branch(tuple(names), _labels(names, split, depth, classes, where))
+    splits = {
+        split: SplitImages(tuple(names), _labels(names, split, depth, classes, where))
         for split, (names, depth) in grouped.items()
     }
-    return FolderLayout(branches, classes)
+    return FolderLayout(splits, classes)
 
 
 def gather_images(files: Iterable[str], where: str, note: Note) -> Gathered:
@@ -123,7 +123,7 @@ def gather_images(files: Iterable[str], where: str, note: Note) -> Gathered:
     (('test/dog/2.png', 'train/cat/1.png'), ('dog', 'cat'))
     """
     images = _images(files, where, note)
-    grouped = _by_split(images, _root(images), where, _unsaid)
+    grouped = _by_split(images, _root(images), where, _no_note)
     labels: dict[str, str] = {}
     for split, (names, depth) in grouped.items():
         if _classes({split: (names, depth)}, where, note) is not None:
@@ -133,12 +133,12 @@ def gather_images(files: Iterable[str], where: str, note: Note) -> Gathered:
 
 
 def no_image(where: str) -> DataError:
-    """What to say of a place without images."""
+    """The error for a place without images."""
     return DataError(f"{where}: holds no image; taken are {' '.join(ENDINGS)}")
 
 
 def others_note(where: str, count: int) -> str:
-    """What to say of files that are not taken."""
+    """The note on files that are not images."""
     return f"{where}: {count:,} files that are not images are left alone"
 
 
@@ -152,12 +152,12 @@ def _images(files: Iterable[str], where: str, note: Note) -> list[str]:
     return images
 
 
-def _unsaid(message: str) -> None:
-    """Nothing is left alone."""
+def _no_note(message: str) -> None:
+    """Ignore a note: every split is read here, so no image is left out."""
 
 
 def _root(images: list[str]) -> int:
-    """How many folders are around everything: all images lie in them, and they are no split."""
+    """How many folders enclose all images and are not named like a split."""
     depth = 0
     while True:
         first = images[0].split("/")
@@ -225,10 +225,10 @@ def _labels(
 
 
 def listed_source(path: Path, listing: Listing, note: Note, identity: str) -> Source:
-    """The source whose files are listed, once their places are known to mean splits and classes."""
-    tree = layout_of(listing.names, one_line(str(path)), note)
+    """The source of listed files, with the splits and classes that their paths give."""
+    layout = read_layout(listing.names, one_line(str(path)), note)
     parts = {
-        split: Files(branch.names, listing.reading(branch.names), branch.labels)
-        for split, branch in tree.branches.items()
+        split: Files(images.names, listing.reading(images.names), images.labels)
+        for split, images in layout.splits.items()
     }
-    return Source(path.name, parts, identity, tree.classes)
+    return Source(path.name, parts, identity, layout.classes)

@@ -1,7 +1,7 @@
 """Arrays in .npy form, in a file or in a member of an .npz, read without trusting their header.
 
-A header claims a type and a shape. They are held against the bytes that are really there before
-anything is allocated, and an array of Python objects, which only a pickle can hold, is refused.
+The type and shape in a header are compared with the size of the file before anything is
+allocated. An array of Python objects, which only a pickle can hold, is refused.
 """
 
 from __future__ import annotations

@@ -104,12 +104,12 @@ def check_tar_member(member: tarfile.TarInfo, where: str) -> None:
 def in_plain_tar(path: Path, members: Sequence[tarfile.TarInfo]) -> RandomAccess:
     """Members of an uncompressed tar in any order: their bytes lie in the file as they are."""
     return RandomAccess(
-        reading_plain_tar, str(path), [(m.offset_data, m.size, m.issparse()) for m in members]
+        open_tar_reader, str(path), [(m.offset_data, m.size, m.issparse()) for m in members]
     )
 
 
 @contextmanager
-def reading_plain_tar(path: str) -> Iterator[Read]:
+def open_tar_reader(path: str) -> Iterator[Read]:
     """Opens the file for each member, as threads cannot share one that has a place in it."""
     yield partial(_from_plain_tar, Path(path))
 

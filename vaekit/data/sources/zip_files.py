@@ -51,7 +51,7 @@ class ZipMember(NamedTuple):
 
 
 def open_zip(path: Path, request: Request) -> Source:
-    """The images of a zip; its table is read once, whichever splits are asked for."""
+    """The images of a zip; its table is read once for all splits."""
     source, notes = _zip_source(path, file_identity(path))
     for note in notes:
         request.reporter.note(note)
@@ -90,7 +90,7 @@ def zip_members(path: Path, where: str | None = None) -> dict[str, ZipMember]:
 
 def in_zip(path: Path, members: Sequence[ZipMember]) -> RandomAccess:
     """How to read some members."""
-    return RandomAccess(reading_members, str(path), members)
+    return RandomAccess(open_zip_reader, str(path), members)
 
 
 def _check_directory(path: Path, where: str) -> None:
@@ -120,7 +120,7 @@ def _member(info: zipfile.ZipInfo) -> ZipMember:
 
 
 def _check_overlap(members: Iterable[ZipMember], where: str) -> None:
-    """Refuse members that share their bytes: so a small file passes for a large one."""
+    """Refuse members that share their bytes: overlapping members make a small file a bomb."""
     places = sorted((member.start, member.start + member.packed) for member in members)
     for (start, end), (following, _) in pairwise(places):
         if end > following or start == following:
@@ -128,8 +128,8 @@ def _check_overlap(members: Iterable[ZipMember], where: str) -> None:
 
 
 @contextmanager
-def reading_members(path: str) -> Iterator[Read]:
-    """Opens a zip; what is given reads the member at a spot, in any thread."""
+def open_zip_reader(path: str) -> Iterator[Read]:
+    """Opens a zip; yields a function that reads a member, in any thread."""
     with ExitStack() as stack:
         file = stack.enter_context(Path(path).open("rb"))
         yield _Zip(file, os.fstat(file.fileno()).st_size, stack).read
@@ -187,7 +187,7 @@ class _Zip:
             return self.file.read(length)
 
     def rarely(self, member: ZipMember) -> bytes:
-        """Ways of packing that are rare are left to `zipfile`."""
+        """Rare ways of packing are left to `zipfile`."""
         with self.lock:
             if self.rare is None:
                 archive = self.stack.enter_context(zipfile.ZipFile(self.file.name))
