@@ -263,7 +263,7 @@ def test_a_model_of_nan_has_nulls_and_is_called_broken(
         ("bce", MetricRequest(metrics=frozenset({"bits_per_dim"})), "bits_per_dim: bce is not"),
         ("gaussian", MetricRequest(metrics=frozenset({"bits_per_dim"})), "gaussian is a density"),
         ("gaussian", MetricRequest(nll_samples=0), "--nll-samples 0: at least 1"),
-        ("gaussian", MetricRequest(metrics=frozenset({"nll"})), "how many draws"),
+        ("gaussian", MetricRequest(metrics=frozenset({"nll"})), "number of draws"),
         ("gaussian", MetricRequest(features="pixel"), "did you mean 'pixels'"),
     ],
 )
@@ -288,7 +288,7 @@ def test_names_of_metrics_are_known_or_suggested() -> None:
     assert parse("all,nll") == (frozenset({*EXTRA, "nll"}), True)
     with pytest.raises(UsageError, match="did you mean 'fid'"):
         parse("fidd")
-    with pytest.raises(UsageError, match="names none"):
+    with pytest.raises(UsageError, match="is empty"):
         parse(" , ")
 
 

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as people read them: with errors, units, and what is missing."""
+"""The table of `evaluate`: numbers with errors and units, and what is missing and why."""
 
 from __future__ import annotations
 
@@ -6,31 +6,19 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-USUAL = (
-    "neg_elbo", "reconstruction", "kl", "nll", "bits_per_dim", "active_units", "aggregate_kl",
-    "total_correlation", "mse", "psnr", "ssim", "explained_variance",
-)  # fmt: skip
-METRIC_UNITS = {
-    "neg_elbo": "nats", "reconstruction": "nats", "kl": "nats", "nll": "nats",
-    "bits_per_dim": "bits", "aggregate_kl": "nats", "total_correlation": "nats", "psnr": "dB",
-}  # fmt: skip
-SAMPLES = ("fid", "kid", "precision", "recall", "density", "coverage")
-FACTORS = (
-    "mig", "sap", "dci_disentanglement", "dci_completeness", "dci_informativeness_train",
-    "dci_informativeness_test", "factorvae", "betavae",
-)  # fmt: skip
-ROWS = (*USUAL, *SAMPLES, *FACTORS)
-"""In the order of the table."""
-MOST_LISTED = 8
+from vaekit import registry
+from vaekit.evaluation.metrics import METRICS, METRICS_BY_NAME, SAMPLES
+
+LISTED_DIMENSIONS = 8
 
 
 def table(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names and values, a line each, with all that a reader must know of them."""
+    """Names and values, one line each, with what a reader must know to quote them."""
     yield "data", f"{record['dataset']} {record['split']}, {record['n']:,} images"
     binarization = f", binarization {record['binarization']}" if record["binarization"] else ""
     yield "likelihood", f"{record['likelihood']}{binarization}"
-    yield from ((name, shown_number(name, record)) for name in ROWS if name in record)
-    yield "kl_per_dim", _largest(record["kl_per_dim"])
+    for name in (metric.name for metric in METRICS if metric.name in record):
+        yield name, shown_number(name, record)
     for name in ("sample_settings", "factor_settings"):
         if name in record:
             yield name, _settings(record[name])
@@ -41,21 +29,27 @@ def table(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def shown_number(name: str, record: dict[str, Any]) -> str:
-    """A number with its standard error, its unit, and what it is not."""
-    error = record.get(f"{name}_stderr")
+    """A number with its standard error, its unit, and a warning where it is no likelihood."""
+    metric, error = METRICS_BY_NAME[name], record.get(f"{name}_stderr")
+    if metric.per_dimension:
+        return _largest(record[name])
     parts = [_number(record[name])]
     if error is not None:
         parts.append(f"± {error:.2g}")
-    parts += [METRIC_UNITS[name]] if name in METRIC_UNITS else []
+    parts += [metric.unit] if metric.unit else []
     if name == "nll":
         parts.append(f"({record['nll_samples']:,} draws an image)")
-    if record["likelihood"] == "bce" and name in ("neg_elbo", "reconstruction"):
+    if name in ("neg_elbo", "reconstruction") and not _normalised(record):
         parts.append("(not a likelihood)")
     if name == "active_units":
         parts.append(f"of {len(record['kl_per_dim'])}")
-    if name in SAMPLES:
+    if metric.group == SAMPLES:
         parts.append(f"(features: {record['features']})")
     return " ".join(parts)
+
+
+def _normalised(record: dict[str, Any]) -> bool:
+    return bool(registry.resolve("likelihood", record["likelihood"]).normalised)
 
 
 def _number(value: Any) -> str:
@@ -72,9 +66,9 @@ def _number(value: Any) -> str:
 
 
 def _largest(kl: list[float | None]) -> str:
-    """The dimensions that carry most, by number."""
+    """The dimensions with the largest KL, by number."""
     order = sorted(range(len(kl)), key=lambda i: -(kl[i] or 0.0))
-    texts = [f"z{i} {kl[i] or 0.0:.2f}" for i in order[:MOST_LISTED]]
+    texts = [f"z{i} {kl[i] or 0.0:.2f}" for i in order[:LISTED_DIMENSIONS]]
     rest = len(kl) - len(texts)
     return ", ".join(texts) + (f" and {rest} more" if rest else "")
 
@@ -87,6 +81,6 @@ def _settings(settings: dict[str, Any]) -> str:
 
 
 def _absent(absent: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Metrics that are missing for one reason, together."""
+    """The reasons why metrics are missing, each with the names it applies to."""
     for reason, names in groupby(absent, key=lambda name: absent[name]):
         yield reason, list(names)

@@ -1,38 +1,108 @@
-"""The metrics by name: which there are, what each needs, and which way is better."""
+"""The list of metrics: name, unit, direction, meaning, and what each needs.
+
+The table and the JSON of `evaluate`, `compare`, `--metrics` and the documentation read this list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vaekit.errors import UsageError
 from vaekit.registry import near_miss
 
-ALWAYS = (
-    "neg_elbo", "reconstruction", "kl", "kl_per_dim", "bits_per_dim", "active_units",
-    "mse", "psnr", "ssim",
-)  # fmt: skip
-"""Computed whatever is asked for; `bits_per_dim` where it means something."""
-LATENTS = ("total_correlation",)
-SAMPLE_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage")
-DCI_METRICS = (
-    "dci_disentanglement", "dci_completeness",
-    "dci_informativeness_train", "dci_informativeness_test",
-)  # fmt: skip
-FACTOR_METRICS = ("mig", "sap", *DCI_METRICS, "factorvae", "betavae")
-EXTRA = (*LATENTS, *SAMPLE_METRICS, *FACTOR_METRICS)
-METRIC_NAMES = (*ALWAYS, "nll", *EXTRA)
-
 LOWER, HIGHER = "lower", "higher"
-NATS = ("neg_elbo", "nll", "bits_per_dim")
-BETTER = {
-    **dict.fromkeys((*NATS, "mse", "fid", "kid"), LOWER),
-    **dict.fromkeys(("psnr", "ssim", *SAMPLE_METRICS[2:], *FACTOR_METRICS), HIGHER),
-}
-"""Where there is a better; a KL or a total correlation is neither good nor bad by itself."""
+BOUND, LATENTS, IMAGES, SAMPLES, FACTORS = "bound", "latents", "images", "samples", "factors"
 
-FEWEST_IMAGES = {"fid": 2, "kid": 2, **dict.fromkeys(SAMPLE_METRICS[2:], 6)}
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of an evaluation."""
+
+    name: str
+    meaning: str
+    """One line for the documentation."""
+    group: str
+    """What it is computed from: one of BOUND, LATENTS, IMAGES, SAMPLES, FACTORS."""
+    unit: str = ""
+    better: str | None = None
+    """LOWER, HIGHER, or None where neither is better by itself, as for a KL."""
+    optional: bool = False
+    """Computed only if `--metrics` names it."""
+    per_dimension: bool = False
+    likelihood_bound: bool = False
+    """Compares only between models whose likelihoods are of one kind."""
+    fewest_images: int = 1
+    needs: str = ""
+    """What the data or the command line must have."""
+
+
+METRICS = (
+    Metric("neg_elbo", "reconstruction + kl, one draw of z per image", BOUND, "nats", LOWER,
+           likelihood_bound=True),
+    Metric("reconstruction", "−log p(x|z)", BOUND, "nats"),
+    Metric("kl", "KL(q(z|x) ‖ p(z)), in closed form", BOUND, "nats"),
+    Metric("kl_per_dim", "the KL of each latent dimension", BOUND, "nats", per_dimension=True),
+    Metric("bits_per_dim", "neg_elbo / (values · ln 2)", BOUND, "bits", LOWER,
+           likelihood_bound=True, needs="a discrete likelihood"),
+    Metric("nll", "minus the importance weighted bound", BOUND, "nats", LOWER,
+           likelihood_bound=True, needs="--nll-samples K"),
+    Metric("active_units", "dimensions whose posterior mean has a variance over 0.01", LATENTS),
+    Metric("aggregate_kl", "KL(q(z) ‖ p(z)), q(z) the mean of all posteriors", LATENTS, "nats"),
+    Metric("total_correlation", "linear dependence between dimensions of q(z)", LATENTS, "nats",
+           optional=True),
+    Metric("mse", "mean squared error of reconstructions", IMAGES, "", LOWER),
+    Metric("psnr", "peak signal-to-noise ratio of reconstructions", IMAGES, "dB", HIGHER),
+    Metric("ssim", "structural similarity of reconstructions", IMAGES, "", HIGHER),
+    Metric("explained_variance", "1 − mse / the images' variance", IMAGES),
+    Metric("fid", "Fréchet distance between features of drawn and real images", SAMPLES, "", LOWER,
+           optional=True, fewest_images=2),
+    Metric("kid", "squared maximum mean discrepancy between the same", SAMPLES, "", LOWER,
+           optional=True, fewest_images=2),
+    *(
+        Metric(name, meaning, SAMPLES, "", HIGHER, optional=True, fewest_images=6)
+        for name, meaning in {
+            "precision": "share of drawn images near a real one",
+            "recall": "share of real images near a drawn one",
+            "density": "precision, counted so that outliers weigh less",
+            "coverage": "recall, counted so that outliers weigh less",
+        }.items()
+    ),
+    *(
+        Metric(name, meaning, FACTORS, "", HIGHER, optional=True, needs="images with factors")
+        for name, meaning in {
+            "mig": "mutual information gap between the two best latents of a factor",
+            "sap": "accuracy gap between the two best latents of a factor",
+            "dci_disentanglement": "whether a latent follows one factor",
+            "dci_completeness": "whether a factor is in one latent",
+            "dci_informativeness_train": "accuracy of predicting factors, where trees were fitted",
+            "dci_informativeness_test": "the same on other images",
+            "factorvae": "accuracy of naming the fixed factor by the latent that varies least",
+            "betavae": "accuracy of naming the fixed factor by a linear classifier",
+        }.items()
+    ),
+)  # fmt: skip
+"""In the order of the table and of the JSON."""
+
+METRICS_BY_NAME = {metric.name: metric for metric in METRICS}
+EXTRA = tuple(metric.name for metric in METRICS if metric.optional)
+"""What `--metrics all` adds."""
+
+
+def in_group(group: str, *, optional: bool) -> tuple[str, ...]:
+    """The names of one group, computed always or on request.
+
+    >>> in_group(SAMPLES, optional=True)
+    ('fid', 'kid', 'precision', 'recall', 'density', 'coverage')
+    """
+    return tuple(m.name for m in METRICS if m.group == group and m.optional == optional)
+
+
+SAMPLE_METRICS = in_group(SAMPLES, optional=True)
+FACTOR_METRICS = in_group(FACTORS, optional=True)
+DCI_METRICS = tuple(name for name in FACTOR_METRICS if name.startswith("dci_"))
+
 FEWEST_POINTS = 150
 """Images with factors, under which a score of disentanglement is noise."""
 
@@ -43,32 +113,31 @@ class MetricRequest:
 
     metrics: frozenset[str] = frozenset()
     everything: bool = False
-    """Whether `all` was asked for: then what the data cannot give is left out and named."""
+    """Whether `all` was given: what the data cannot give is left out, with reasons."""
     nll_samples: int | None = None
     features: str = "inception"
     inception_weights: Path | None = None
     seed: int = 0
     batch_size: int | None = field(default=None, compare=False)
 
-    def any_of(self, names: Sequence[str]) -> bool:
-        """Whether one of them is wanted."""
+    def any_of(self, names: Iterable[str]) -> bool:
+        """Whether one of them was requested."""
         return bool(self.metrics.intersection(names))
 
 
 def parse(text: str | None) -> tuple[frozenset[str], bool]:
-    """The metrics in `fid,mig` or `all`, and whether it was all.
+    """The metrics in `fid,mig` or `all`, and whether `all` was one of the names.
 
     >>> sorted(parse("mig, fid")[0]), parse("all")[1], parse(None)
     (['fid', 'mig'], True, (frozenset(), False))
     """
-    named = [name.strip().replace("-", "_") for name in (text or "").split(",")]
-    chosen = [name for name in named if name]
+    pieces = [name.strip().replace("-", "_") for name in (text or "").split(",")]
+    chosen = [name for name in pieces if name]
+    known = (*METRICS_BY_NAME, "all")
     if text is not None and not chosen:
-        raise UsageError(
-            f"--metrics {text!r} names none: choose from all, {', '.join(METRIC_NAMES)}"
-        )
+        raise UsageError(f"--metrics {text!r} is empty: choose from {', '.join(known)}")
     for name in chosen:
-        if name not in (*METRIC_NAMES, "all"):
-            raise UsageError(f"--metrics {name}: {near_miss(name, (*METRIC_NAMES, 'all'))}")
+        if name not in known:
+            raise UsageError(f"--metrics {name}: {near_miss(name, known)}")
     everything = "all" in chosen
     return frozenset(EXTRA if everything else ()) | (frozenset(chosen) - {"all"}), everything

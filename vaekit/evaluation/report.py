@@ -20,9 +20,9 @@ from vaekit.evaluation.evaluated_model import EvaluatedModel, unit_variance
 from vaekit.evaluation.factor_scores import factor_scores
 from vaekit.evaluation.image_features import Extractor, FeaturesMissing, extractor
 from vaekit.evaluation.latent_health import Aggregate, Health, diagnosis
-from vaekit.evaluation.metrics import SAMPLE_METRICS, MetricRequest
+from vaekit.evaluation.metrics import IMAGES, LATENTS, SAMPLE_METRICS, MetricRequest, in_group
 from vaekit.evaluation.nll import log_likelihood
-from vaekit.evaluation.preconditions import NOT_A_LIKELIHOOD, refuse_unfit_evaluation, why_no_bits
+from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
 from vaekit.evaluation.sample_quality import (
     NEIGHBOURS_DENSITY,
     NEIGHBOURS_PRECISION,
@@ -39,11 +39,11 @@ from vaekit.reporting import SILENT, Reporter
 EvaluationRecord = dict[str, Any]
 
 BROKEN: EvaluationRecord = {
-    **dict.fromkeys(("active_units", "aggregate_kl", "mse", "psnr", "ssim", "explained_variance")),
+    **dict.fromkeys((*in_group(LATENTS, optional=False), *in_group(IMAGES, optional=False))),
     "verdict": "broken",
-    "diagnosis": "broken: the KL is not a number; train the model anew, with a lower --lr",
+    "diagnosis": "broken: the KL is not a number; train the model again, with a lower --lr",
 }
-"""What is left to say where weights are NaN and were allowed to be."""
+"""The record of a model whose weights are NaN, loaded with `--allow-nonfinite`."""
 
 
 def evaluate(
@@ -116,7 +116,7 @@ def _bound(subject: EvaluatedModel, report: ElboReport, absent: dict[str, str]) 
         record["bits_per_dim"] = report.neg_elbo * scale
         record["bits_per_dim_stderr"] = report.stderr["neg_elbo"] * scale
     else:
-        absent["bits_per_dim"] = why_no_bits(network.likelihood.name)
+        absent["bits_per_dim"] = why_no_bits(network.likelihood)
     return record
 
 
@@ -205,10 +205,10 @@ def _circumstances(
     subject: EvaluatedModel, wanted: MetricRequest, absent: dict[str, str]
 ) -> EvaluationRecord:
     path: Path | None = subject.model.path
-    normalised = subject.model.network.likelihood.normalised
+    likelihood = subject.model.network.likelihood
     return {
         **({} if wanted.any_of(SAMPLE_METRICS) else {"features": None}),
-        "notes": [] if normalised else [NOT_A_LIKELIHOOD],
+        "notes": [] if likelihood.normalised else [not_normalised(likelihood)],
         "absent": absent,
         "seed": subject.seed,
         "model_sha256": sha256(path) if path is not None else None,

@@ -12,11 +12,12 @@ from rich.text import Text
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import EvaluationOptions, What, loaded, wanted
-from vaekit.cli.metric_rows import ROWS, shown_number
+from vaekit.cli.metric_rows import shown_number
 from vaekit.cli.model_commands import open_model
 from vaekit.cli.options import UseOptions, flat
 from vaekit.cli.tables import show
 from vaekit.errors import DataError, UsageError
+from vaekit.evaluation.metrics import METRICS
 from vaekit.header import read_model_file
 
 Record = dict[str, Any]
@@ -51,7 +52,7 @@ def command(
 
 
 def _refuse(models: Sequence[Path]) -> None:
-    """One model is nothing to compare, and models of different images cannot be."""
+    """Refuse a single model, and models of different image shapes."""
     if len(models) < 2:
         raise UsageError("compare takes two model files or more: vaekit evaluate takes one")
     shapes = {path: read_model_file(path).header.image for path in models}
@@ -77,7 +78,8 @@ def _conclude(records: list[Record], use: UseOptions, terminal: Terminal) -> Non
 
 def _lines(records: Sequence[Record], found: dict[str, list[int]]) -> Iterator[list[str | Text]]:
     yield ["likelihood", *(record["likelihood"] for record in records)]
-    for name in ROWS:
+    shown = [metric.name for metric in METRICS if not metric.per_dimension]
+    for name in shown:
         if not any(name in record for record in records):
             continue
         cells: list[str | Text] = []
