@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vaekit.data.random_access import RandomAccess, Read
 from vaekit.data.source import MAX_BYTES, Files, Listing, Request, Source
-from vaekit.data.sources.folder_layout import is_hidden, is_image, read_layout
+from vaekit.data.sources.folder_layout import is_hidden, is_image, read_folder_layout
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line
@@ -20,7 +20,7 @@ def open_folder(path: Path, request: Request) -> Source:
     """Images at any depth; links are followed, except back into a folder that contains them."""
     found = dict(_walk(path, "", (), request.reporter))
     where = one_line(str(path))
-    layout = read_layout(found, where, request.reporter.note)
+    layout = read_folder_layout(found, where, request.reporter.note)
     parts = {
         split: Files(images.names, in_folder(path, images.names), images.labels)
         for split, images in layout.splits.items()

@@ -102,7 +102,7 @@ def in_natural_order(names: list[str]) -> list[str]:
     return [name for _, form in sorted(beginnings.items()) for name in sorted(alike[form])]
 
 
-def read_layout(files: Iterable[str], where: str, note: Note) -> FolderLayout:
+def read_folder_layout(files: Iterable[str], where: str, note: Note) -> FolderLayout:
     """Read splits and classes from the paths of a source, with notes on files left out."""
     images = _images(files, where, note)
     root = _root(images)
@@ -226,7 +226,7 @@ def _labels(
 
 def listed_source(path: Path, listing: Listing, note: Note, identity: str) -> Source:
     """The source of listed files, with the splits and classes that their paths give."""
-    layout = read_layout(listing.names, one_line(str(path)), note)
+    layout = read_folder_layout(listing.names, one_line(str(path)), note)
     parts = {
         split: Files(images.names, listing.reading(images.names), images.labels)
         for split, images in layout.splits.items()
