@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.test_loop import trainer
+from tests.training.small_trainers import trainer
 from vaekit import threads
 from vaekit.likelihoods import build_likelihood
 from vaekit.models import mlp

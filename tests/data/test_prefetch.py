@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.test_loop import epoch, trainer, weights
+from tests.training.small_trainers import epoch, trainer, weights
 from vaekit.data.batches import Batches
 from vaekit.data.prefetch import Prefetcher
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.test_loop import epoch, trainer, weights
+from tests.training.small_trainers import epoch, trainer, weights
 from vaekit.config import resolve_config
 from vaekit.errors import VaekitError
 from vaekit.objectives.elbo import elbo

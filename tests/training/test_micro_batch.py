@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.test_loop import SHAPE, epoch, images, trainer, weights
+from tests.training.small_trainers import SHAPE, epoch, images, trainer, weights
 from vaekit.config import RunConfig
 from vaekit.data.batches import Batches
 from vaekit.errors import VaekitError

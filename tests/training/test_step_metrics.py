@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.test_loop import epoch, poisoned, trainer, weights
+from tests.training.small_trainers import epoch, poisoned, trainer, weights
 from vaekit.errors import Diverged
 from vaekit.training.checkpoint import Checkpoints
 from vaekit.training.loop import Trainer
