@@ -54,3 +54,27 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+class ToldOnce:
+    """Passes each message on to a listener the first time only; every task is passed on."""
+
+    def __init__(self, listener: Reporter) -> None:
+        self._listener = listener
+        self._told: set[str] = set()
+        self.task = listener.task
+
+    def note(self, message: str) -> None:
+        """Pass on a note that is new."""
+        if self._is_new(message):
+            self._listener.note(message)
+
+    def warn(self, message: str) -> None:
+        """Pass on a warning that is new."""
+        if self._is_new(message):
+            self._listener.warn(message)
+
+    def _is_new(self, message: str) -> bool:
+        new = message not in self._told
+        self._told.add(message)
+        return new

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from vaekit.data import ImageSet, load_dataset
-from vaekit.data.load import parse_size
+from vaekit.data.load import open_dataset, parse_size
+from vaekit.data.source import Request
 from vaekit.errors import DataError, UsageError
 
 
@@ -145,16 +146,35 @@ def test_images_that_do_not_share_a_size_become_64_and_it_is_said(fill_folder, p
         assert len([note for note in notes if "resized to 64x64 (--image-size" in note]) == 1
 
 
-def test_a_listener_is_told_once_what_holds_for_every_split(fill_folder, picture, heard):
-    """`train` loads train and val: nobody wants to read everything twice."""
-    files = {f"{n}.png": picture(n) for n in range(20)}
-    folder = fill_folder({**files, "labels.csv": b""})
-    another = type(heard)()
-    for split in ("train", "val"):
-        load_dataset(folder, split, reporter=heard)
-    load_dataset(folder, "val", reporter=another)
-    told = [f"{folder}: 1 files that are not images are left alone"]
-    assert heard.notes == another.notes == told
+def test_two_splits_of_an_opened_set_are_listed_once_and_noted_once(
+    fill_folder, picture, heard, monkeypatch
+):
+    """`train` takes train and val: a large folder is walked once, and its notes appear once."""
+    from vaekit.data.sources import folder as module
+
+    walk, walked = module._walk, []
+
+    def watched(root, inside, *rest):
+        walked.append(inside)
+        return walk(root, inside, *rest)
+
+    monkeypatch.setattr(module, "_walk", watched)
+    folder = fill_folder({**{f"{n}.png": picture(n) for n in range(20)}, "labels.csv": b""})
+    opened = open_dataset(folder, Request(reporter=heard))
+    train = opened.take("train")
+    assert (len(train), len(opened.take("val", like=train))) == (16, 2)
+    assert walked == [""]
+    assert len(heard.notes) == 1
+    assert "1 files that are not images" in heard.notes[0]
+
+
+def test_a_second_split_gets_the_shape_of_the_first(fill_folder, picture):
+    """Else a network could not be given its validation images."""
+    files = {f"train/{n}.png": picture(n) for n in range(4)}
+    folder = fill_folder({**files, "val/1.png": picture(9, (20, 30), mode="L")})
+    opened = open_dataset(folder, Request())
+    assert opened.take("val").image_shape == (20, 30, 1)
+    assert opened.take("val", like=opened.take("train")).image_shape == (12, 12, 3)
 
 
 def test_large_images_become_64(fill_folder, picture, heard):

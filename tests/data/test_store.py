@@ -38,7 +38,7 @@ def test_the_kept_fingerprint_is_that_of_the_content(folder):
         assert data.known_fingerprint == fingerprint(data.images, data.labels)
 
 
-def test_a_changed_file_is_decoded_anew(folder, encode, heard):
+def test_a_changed_file_is_decoded_again(folder, encode, heard):
     load_dataset(folder, "all", reporter=heard)
     (folder / "0" / "0.png").write_bytes(encode(Image.new("RGB", (12, 12), (1, 2, 3))))
     data = load_dataset(folder, "all", reporter=heard)
@@ -92,7 +92,7 @@ def empty(entry):
 @pytest.mark.parametrize(
     "damage", [cut_images, flip_a_pixel, no_meta, half_meta, other_meta, pickled_images, empty]
 )
-def test_a_damaged_entry_is_made_anew_in_silence(folder, cache, damage, heard):
+def test_a_damaged_entry_is_made_again_silently(folder, cache, damage, heard):
     first = load_dataset(folder, "all", reporter=heard)
     (entry,) = entries(cache)
     damage(entry)
@@ -103,7 +103,7 @@ def test_a_damaged_entry_is_made_anew_in_silence(folder, cache, damage, heard):
     assert heard.decodings == [30, 30]
 
 
-def test_a_cache_that_cannot_be_written_is_done_without_and_said_once(folder, cache, heard):
+def test_a_cache_that_cannot_be_written_costs_one_warning(folder, cache, heard):
     cache.mkdir()
     (cache / "decoded").write_text("in the way")
     data = load_dataset(folder, "all", reporter=heard)
@@ -224,6 +224,6 @@ def test_two_threads_at_once_give_equal_sets(folder):
     assert len(set(results)) == 1
 
 
-def test_pixels_that_are_at_hand_are_not_copied_into_the_cache(cache):
+def test_arrays_of_the_right_shape_are_not_copied_into_the_cache(cache):
     load_dataset("digits", "all")
     assert not (cache / "decoded").exists()

@@ -177,15 +177,15 @@ def test_without_validation_the_last_weights_are_the_model() -> None:
 
 
 def test_test_images_are_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:
-    import vaekit.training.run as module
+    from vaekit.data.load import OpenDataset
 
-    splits: list[str] = []
+    take, splits = OpenDataset.take, list[str]()
 
-    def watched(dataset: str, split: str, **options: Any) -> Any:
+    def watched(opened: OpenDataset, split: str, like: Any = None) -> Any:
         splits.append(split)
-        return load_dataset(dataset, split, **options)
+        return take(opened, split, like)
 
-    monkeypatch.setattr(module, "load_dataset", watched)
+    monkeypatch.setattr(OpenDataset, "take", watched)
     package.train(**SMALL, output="run")
     assert splits == ["train", "val"]
 

@@ -106,13 +106,10 @@ def _load(
     use: UseOptions,
     terminal: Terminal,
 ) -> ImageSet:
-    from vaekit.data.load_for_model import load_fitted
+    from vaekit.data.load import load_for_model
+    from vaekit.data.source import Request
 
-    return load_fitted(
-        dataset,
-        by.split,
-        shape=model.header.image,
-        brought=dataset == model.header.training.get("dataset"),
+    request = Request(
         limit=limit,
         seed=use.seed,
         val_split=val_split_of(model),
@@ -120,3 +117,5 @@ def _load(
         strict=by.strict,
         reporter=terminal,
     )
+    is_own = dataset == model.header.training.get("dataset")
+    return load_for_model(dataset, by.split, model.header.image, request, is_own=is_own)

@@ -71,10 +71,11 @@ def open_input_images(
     source: ImageOptions, model: Model, use: UseOptions, terminal: Terminal
 ) -> ImageStream:
     """The images, in the model's shape; without any, a named set that it was trained on."""
+    from vaekit.data.source import Request
     from vaekit.data.streams import mixed_inputs
 
     if source.null and not source.files_from:
-        raise UsageError("-0 says how the list of --files-from is parted: there is none")
+        raise UsageError("-0 is for --files-from, which is not given")
     if source.listed and source.dataset:
         raise UsageError("--dataset and images exclude each other")
     if source.listed:
@@ -89,18 +90,17 @@ def open_input_images(
             chunk=model.chunk,
             reporter=terminal,
         )
-    return mixed_inputs.stream_dataset(
-        source.dataset or own_dataset(model, source, terminal),
-        source.split,
-        shape=model.header.image,
+    request = Request(
         limit=source.limit,
         seed=use.seed,
         val_split=val_split_of(model),
         data_dir=source.data_dir,
         strict=source.strict,
-        chunk=model.chunk,
         reporter=terminal,
     )
+    dataset = source.dataset or own_dataset(model, source, terminal)
+    shape, chunk = model.header.image, model.chunk
+    return mixed_inputs.stream_dataset(dataset, source.split, shape, request, chunk=chunk)
 
 
 def refuse_parts(source: ImageOptions) -> None:

@@ -1,4 +1,4 @@
-"""Load a data set: open the source, choose the split, decode, and say what was left out."""
+"""Load a data set: open its source once, choose a split, decode it, and report skipped images."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from vaekit import registry
-from vaekit.data import splits, store
-from vaekit.data.decoding.decode_all import TargetSize
-from vaekit.data.decoding.skipped import warn_or_refuse
+from vaekit.data import store
+from vaekit.data.decoding.skipped import skipped_warning
 from vaekit.data.imageset import ImageSet, Integers
-from vaekit.data.once import Once
-from vaekit.data.source import SPLITS, NumberedNames, Request, SelectedNames, Size, Source
+from vaekit.data.selection import Selection, check_split, select
+from vaekit.data.source import (
+    NumberedNames,
+    Request,
+    Rows,
+    SelectedNames,
+    Shape,
+    Size,
+    Source,
+    same_shape,
+)
 from vaekit.errors import DataError, UsageError
-from vaekit.reporting import SILENT, Reporter
+from vaekit.reporting import SILENT, Reporter, ToldOnce
 from vaekit.wording import one_line
 
 LARGEST_SIDE = 8192
@@ -44,61 +52,104 @@ def load_dataset(
 
     `image_size` is 64, "64", "48x64" (height x width) or (48, 64); without it images keep the size
     they share, or become 64x64 where they share none. `grayscale` makes them grey; `channels`
-    (1 or 3) makes them grey or RGB, as a model that exists already needs them. `limit` is a choice
-    of that many images from the split, seeded by `seed` and made before decoding; `all` counts as
-    a split of its own. A bad image is left out and named; with `strict` it is an error.
+    (1 or 3) makes them grey or RGB, as an existing model needs them. `limit` chooses that many
+    images of the split, seeded by `seed`, before decoding; `all` counts as a split of its own.
+    A bad image is skipped and named; with `strict` it is an error.
 
     >>> load_dataset("digits", split="test", limit=10)
     ImageSet('digits', 'test', 10 images (8, 8, 1))
     """
-    check_options(split, channels, limit, val_split)
-    size = parse_size(image_size)
-    folder, reporter = Path(data_dir) if data_dir else None, Once(reporter)
-    with errors_naming_dataset(dataset):
-        source = open_source(dataset, Request(size, limit, val_split, folder, reporter))
-        taking = Taking(split, 1 if grayscale else channels, limit, seed, val_split, size)
-        return take(source, taking, reporter, strict=strict)
+    check_split(split)
+    request = Request(
+        size=parse_size(image_size),
+        channels=1 if grayscale else channels,
+        limit=limit,
+        seed=seed,
+        val_split=val_split,
+        data_dir=data_dir,
+        strict=strict,
+        reporter=reporter,
+    )
+    return open_dataset(dataset, request).take(split)
+
+
+def load_for_model(
+    dataset: str | os.PathLike[str],
+    split: str,
+    shape: Shape,
+    request: Request,
+    *,
+    is_own: bool = False,
+) -> ImageSet:
+    """Load a split for a model whose images have this shape (H, W, C).
+
+    Image files are converted to it, with a note. An array must have the shape already, and so must
+    a named data set, unless it is the model's own, which training converted in the same way.
+    """
+    check_split(split)
+    request = replace(request, size=shape[:2], channels=shape[2], report_conversions=True)
+    opened = open_dataset(dataset, request)
+    if not (is_own and dataset in registry.DATASETS):
+        _refuse_other_shape(opened.source, os.fspath(dataset), shape)
+    return opened.take(split)
+
+
+def open_dataset(dataset: str | os.PathLike[str], request: Request) -> OpenDataset:
+    """Find and list a data set, decoding nothing yet; its splits can then be taken from it."""
+    request = replace(request, reporter=ToldOnce(request.reporter))
+    where = one_line(os.fspath(dataset))
+    with _system_errors_as_data_errors(where):
+        source = open_source(dataset, request)
+    return OpenDataset(where, source, replace(request, size=request.size or source.usual_size))
 
 
 @dataclass(frozen=True)
-class Taking:
-    """Which images are taken from a source, and what they are brought to."""
+class OpenDataset:
+    """A data set that was listed once; each note about it is told once, whatever is taken."""
 
-    split: str
-    channels: int | None
-    limit: int | None
-    seed: int
-    val_split: float
-    size: Size | None
-    shape_is_asked: bool = True
-    """Whether the user chose the shape, and so need not be told that images were brought to it."""
+    where: str
+    """Its name or path as the user gave it."""
+    source: Source
+    request: Request
 
-
-def take(source: Source, taking: Taking, reporter: Reporter, *, strict: bool) -> ImageSet:
-    """The images of a source that was opened; what is to be said of them is said."""
-    selection = _select(source, taking)
-    wanted = TargetSize(taking.size, taking.channels, source.usual_size)
-    stored = store.fetch_images(_order(source, selection, wanted), reporter, strict=strict)
-    where = f"{one_line(source.name)} ({taking.split}): "
-    skipped = _skipped(where, stored.bad, selection.names, strict=strict, reporter=reporter)
-    for note in stored.notes if taking.shape_is_asked else (*stored.changes, *stored.notes):
-        reporter.note(f"{one_line(source.name)}: {note}")
-    return _image_set(source, taking.split, stored, selection, skipped)
+    def take(self, split: str, like: ImageSet | None = None) -> ImageSet:
+        """Decode one split, to the shape of the images `like` where they are given."""
+        request = self.request
+        if like is not None:
+            height, width, channels = like.image_shape
+            request = replace(request, size=(height, width), channels=channels)
+        with _system_errors_as_data_errors(self.where):
+            selection = select(self.source, split, request)
+            stored = store.fetch_images(selection, request)
+        name = one_line(self.source.name)
+        skipped = _check_skipped(f"{name} ({split}): ", stored.bad, selection.names, request)
+        for note in (
+            (*stored.changes, *stored.notes) if request.report_conversions else stored.notes
+        ):
+            request.reporter.note(f"{name}: {note}")
+        return _image_set(split, stored, selection, skipped)
 
 
 @contextmanager
-def errors_naming_dataset(dataset: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the system's refusal to read into an error that names the data set."""
+def _system_errors_as_data_errors(where: str) -> Iterator[None]:
+    """Make the system's refusal to read an error that names the data set."""
     try:
         yield
     except OSError as error:
-        what, why = one_line(os.fspath(dataset)), error.strerror or error
-        raise DataError(f"{what}: cannot be read ({why}) (--dataset)") from None
+        why = error.strerror or error
+        raise DataError(f"{where}: cannot be read ({why}) (--dataset)") from None
 
 
-def _order(source: Source, selection: _Selection, wanted: TargetSize) -> store.Order:
-    parts = tuple((name, source.parts[name], rows) for name, rows in selection.chosen)
-    return store.Order(source.identity, parts, wanted, selection.labels)
+def _refuse_other_shape(source: Source, dataset: str, shape: Shape) -> None:
+    where = one_line(dataset)
+    for part in source.parts.values():
+        if not isinstance(part, Rows):
+            continue
+        if dataset not in registry.DATASETS:
+            same_shape(part.shape, where, shape)
+        elif part.shape != shape:
+            has, takes = ("x".join(map(str, sides)) for sides in (part.shape, shape))
+            raise DataError(f"{where}: its images are {has}, the model's are {takes} (--dataset)")
 
 
 def parse_size(value: str | int | tuple[int, int] | None) -> Size | None:
@@ -127,7 +178,7 @@ def parse_size(value: str | int | tuple[int, int] | None) -> Size | None:
 
 
 def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
-    """The source behind a name or a path; a known name is that data set, `./NAME` the path."""
+    """The source of a name or a path; a known name is that data set, `./NAME` the path."""
     text = os.fspath(dataset)
     known = isinstance(dataset, str) and text in registry.DATASETS
     path = Path(text)
@@ -153,89 +204,22 @@ def _looks_like_path(text: str) -> bool:
     return any(sep in text for sep in separators) or bool(Path(text).suffix)
 
 
-def check_options(split: str, channels: int | None, limit: int | None, val_split: float) -> None:
-    """Refuse values that make no sense, with the name of their flag."""
-    if split not in (*SPLITS, "all"):
-        raise UsageError(f"--split {split}: {registry.near_miss(split, (*SPLITS, 'all'))}")
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: must be at least 1")
-    if not 0 <= val_split < 1:
-        raise UsageError(f"--val-split {val_split}: must be at least 0 and less than 1")
-    if channels not in (None, 1, 3):
-        raise UsageError(f"channels={channels}: must be 1 (grey) or 3 (RGB)")
-
-
-@dataclass(frozen=True)
-class _Selection:
-    """The chosen images, before decoding."""
-
-    chosen: splits.Chosen
-    names: Sequence[str]
-    labels: Integers | None
-    factors: Integers | None
-
-
-def _select(source: Source, taking: Taking) -> _Selection:
-    split = taking.split
-    sizes = {name: len(part.names) for name, part in source.parts.items()}
-    chosen = splits.choose_split(sizes, split, taking.val_split)
-    chosen = splits.limit(chosen, taking.limit, taking.seed, split)
-    chosen = [(name, rows) for name, rows in chosen if len(rows)]
-    if not chosen:
-        raise DataError(f"{one_line(source.name)}: {_why_empty(sizes, split)}")
-    names = _names(chosen, source)
-    labels = _gathered(chosen, {name: part.labels for name, part in source.parts.items()})
-    factors = _gathered(chosen, {name: part.factors for name, part in source.parts.items()})
-    return _Selection(chosen, names, labels, factors)
-
-
-def _names(chosen: splits.Chosen, source: Source) -> Sequence[str]:
-    picked = [SelectedNames(source.parts[name].names, rows) for name, rows in chosen]
-    return picked[0] if len(picked) == 1 else [name for names in picked for name in names]
-
-
-def _gathered(chosen: splits.Chosen, columns: Mapping[str, Integers | None]) -> Integers | None:
-    """The chosen rows of a column; None unless every part has it."""
-    taken = [(columns[name], rows) for name, rows in chosen]
-    if any(column is None for column, _ in taken):
-        return None
-    return np.concatenate([column[rows] for column, rows in taken if column is not None])
-
-
-def _why_empty(sizes: Mapping[str, int], split: str) -> str:
-    if split == "val" and sizes.get("train"):
-        return "has no validation images: --val-split must be over 0 to cut some from train"
-    if sum(sizes.values()) == 1:
-        return f"holds a single image, which goes to train: {split} is empty (--split all takes it)"
-    has = ", ".join(f"{name} ({count:,})" for name, count in sizes.items() if count)
-    return f"has no {split} images (--split); it has {has or 'none at all'}"
-
-
-def _skipped(
-    where: str,
-    bad: Mapping[int, str],
-    names: Sequence[str],
-    *,
-    strict: bool,
-    reporter: Reporter,
+def _check_skipped(
+    where: str, bad: Mapping[int, str], names: Sequence[str], request: Request
 ) -> tuple[str, ...]:
-    """Name the bad images that were left out, or refuse where they are too many."""
+    """Name the bad images that were skipped; too many of them are an error."""
     lines = tuple(f"{one_line(names[row])}: {reason}" for row, reason in sorted(bad.items()))
-    if lines and strict:
+    if lines and request.strict:
         raise DataError(f"{where}{lines[0]} (--strict)")
-    if warning := warn_or_refuse(lines, len(names), where):
-        reporter.warn(warning)
+    if warning := skipped_warning(lines, len(names), where):
+        request.reporter.warn(warning)
     return lines
 
 
 def _image_set(
-    source: Source,
-    split: str,
-    stored: store.StoredImages,
-    selection: _Selection,
-    skipped: tuple[str, ...],
+    split: str, stored: store.StoredImages, selection: Selection, skipped: tuple[str, ...]
 ) -> ImageSet:
-    bad = list(stored.bad)
+    source, bad = selection.source, list(stored.bad)
 
     def good(column: Integers | None) -> Integers | None:
         return column if column is None or not bad else np.delete(column, bad, axis=0)
@@ -255,7 +239,7 @@ def _image_set(
 
 
 def _good_names(names: Sequence[str], bad: Mapping[int, str]) -> Sequence[str]:
-    """Names of files are held, since a reader wants them all; numbers are made when asked for."""
+    """Names of files as a tuple, since readers want them all; numbers are made on demand."""
     if isinstance(names, SelectedNames) and isinstance(names.names, NumberedNames) and not bad:
         return names
     return tuple(name for row, name in enumerate(names) if row not in bad)

@@ -12,16 +12,17 @@ A new data set is one function `open_<name>(request) -> Source` and one line in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, overload
 
 import numpy as np
 
 from vaekit.data.imageset import Integers, Pixels
-from vaekit.errors import DataError
+from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter
 
 Loader = Callable[[], bytes]
@@ -47,19 +48,35 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, as far as a source may need to know it."""
+    """What the user asks of a data set; a value that makes no sense is refused by its flag."""
 
     size: Size | None = None
-    """Height and width; None where the source's own are wanted."""
+    """None keeps the size that the images share."""
+    channels: int | None = None
+    """1 (grey) or 3 (RGB); None keeps the images' own."""
     limit: int | None = None
+    seed: int = 0
+    """Chooses the images that `limit` keeps."""
     val_split: float = 0.1
-    data_dir: Path | None = None
+    data_dir: str | os.PathLike[str] | None = None
+    strict: bool = False
+    """Whether a bad image is an error rather than skipped."""
+    report_conversions: bool = False
+    """Whether to report images that were resized: a user who chose the shape knows."""
     reporter: Reporter = SILENT
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit {self.limit}: must be at least 1")
+        if not 0 <= self.val_split < 1:
+            raise UsageError(f"--val-split {self.val_split}: must be at least 0 and less than 1")
+        if self.channels not in (None, 1, 3):
+            raise UsageError(f"channels={self.channels}: must be 1 (grey) or 3 (RGB)")
 
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """A loader of bytes that are in memory already: few of these may wait at a time."""
+    """A loader of bytes that are already in memory: batches of them are bounded in bytes."""
 
     data: bytes
 
@@ -69,7 +86,7 @@ class InMemory:
 
 
 MOST_HELD = 4 << 20
-"""So many bytes at hand are a batch, however few the images."""
+"""A batch ends at this many bytes in memory, however few images they are."""
 
 
 def batched(
@@ -95,7 +112,7 @@ def batched(
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder or an archive, before it is said what their places in it mean."""
+    """The files of a folder or an archive, before their paths are read as splits and classes."""
 
     names: Collection[str]
     reading: Callable[[Sequence[str]], Reading]
@@ -108,10 +125,10 @@ class Files:
 
     names: Sequence[str]
     reading: Reading
-    """Given ascending indices, opens the source and yields (place among them, how to read it).
+    """Given ascending indices, opens the source and yields (position among them, loader).
 
-    Loaders are called from several threads while the context is open; the places come in
-    whatever order the source is read fastest in.
+    Loaders are called from several threads while the context is open. Positions come in the order
+    in which the source is read fastest.
     """
     labels: Integers | None = None
     factors: Integers | None = None
@@ -129,7 +146,7 @@ class Rows:
     labels: Integers | None = None
     factors: Integers | None = None
     quick: bool = True
-    """Whether reading is about as fast as reading a copy from the cache would be."""
+    """Whether reading is about as fast as reading a cached copy."""
 
 
 Part = Files | Rows
@@ -137,7 +154,7 @@ Part = Files | Rows
 
 @dataclass(frozen=True)
 class Source:
-    """Where images are: parts by split, and what is common to them."""
+    """Where images are: its parts by split, and what they have in common."""
 
     name: str
     parts: Mapping[str, Part]
@@ -145,13 +162,13 @@ class Source:
     """Changes whenever the content may have changed: the key of the cache."""
     classes: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
-    usual_size: Size | None = field(default=None)
-    """The size to decode to when the user names none, where that is not the images' own."""
+    usual_size: Size | None = None
+    """The size to decode to when the user names none; None keeps the images' own."""
 
 
 @dataclass(frozen=True)
 class NumberedNames(Sequence[str]):
-    """Names for images that have none: their indices as text.
+    """Names of images that have none of their own: their indices as text.
 
     >>> NumberedNames(3)[2], list(NumberedNames(3))
     ('2', ['0', '1', '2'])
@@ -173,7 +190,7 @@ class NumberedNames(Sequence[str]):
 
 @dataclass(frozen=True, eq=False)
 class SelectedNames(Sequence[str]):
-    """Some of many names, each made when it is asked for: arrays may have millions of rows.
+    """Some of many names, each looked up when it is asked for: arrays may have millions of rows.
 
     >>> SelectedNames(NumberedNames(9), np.array([2, 5]))[1]
     '5'
@@ -192,10 +209,9 @@ class SelectedNames(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             rows = self.rows[index].tolist()
-            numbered = isinstance(
-                self.names, NumberedNames
-            )  # most are, and need not be asked singly
-            return [*map(str, rows)] if numbered else [self.names[row] for row in rows]
+            if isinstance(self.names, NumberedNames):  # most are, and this is faster
+                return [*map(str, rows)]
+            return [self.names[row] for row in rows]
         return self.names[int(self.rows[index])]
 
 

@@ -1,12 +1,13 @@
-"""The store: images are decoded once, and found again the next time.
+"""The store: images are decoded once, kept in the cache, and found there the next time.
 
-An entry of the cache is a folder named by the hash of what the images come from, which of them
-were chosen, and what they were brought to. It holds
+An entry of the cache is a folder. Its name is a hash of where the images come from, which of them
+were chosen, and the shape they were converted to. It holds
 
     images.npy   uint8 (N, H, W, C), the good images only
-    meta.json    written last: its presence says that the entry is whole
+    meta.json    written last: an entry without it is incomplete
 
-A missing or damaged entry is made anew; a cache that cannot be written to is done without.
+A missing or damaged entry is made again. If the cache cannot be written, images are decoded on
+every run, with a warning.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ from vaekit.data.decoding.decode_all import (
     Allocate,
     DecodedImages,
     Pieces,
-    TargetSize,
     decode_all,
 )
 from vaekit.data.imageset import Integers, Pixels, fingerprint
-from vaekit.data.source import Part, Rows
+from vaekit.data.selection import Selection
+from vaekit.data.source import Request, Rows
 from vaekit.errors import DataError
 from vaekit.reporting import Reporter
 
 VERSION = 1
-"""Raised whenever the same request would decode to other bytes."""
+"""Raised whenever the same request decodes to other bytes."""
 
 LARGE_ARRAY = 256 << 20
-"""Arrays of more bytes than this are memory-mapped rather than held."""
+"""Larger arrays are memory-mapped rather than held in memory."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,12 @@ class StoredImages:
     images: Pixels
     """The good ones only."""
     bad: dict[int, str]
-    """Row among the chosen to reason."""
+    """Row among the chosen images to reason."""
     notes: tuple[str, ...]
     changes: tuple[str, ...]
-    """What was done to them so that they have the shape asked for."""
+    """Conversions to the shape that was asked for."""
     fingerprint: str | None
-    """None where it was not worth computing yet."""
+    """None where it was not computed yet."""
 
 
 @dataclass(frozen=True)
@@ -68,105 +69,88 @@ class _Decoded:
 
     stored: StoredImages
     labels: Integers | None
-    """Of the good ones."""
+    """Of the good images."""
     lasting: bool
-    """Whether it is worth keeping them."""
+    """Whether they are worth keeping: no fault may be gone the next time."""
 
-    def marked(self) -> StoredImages:
+    def fingerprinted(self) -> StoredImages:
         """With their fingerprint."""
         return replace(self.stored, fingerprint=fingerprint(self.stored.images, self.labels))
 
 
-@dataclass(frozen=True)
-class Order:
-    """Everything that decides what the decoded array holds."""
-
-    identity: str
-    parts: tuple[tuple[str, Part, Integers], ...]
-    """Name, part and chosen indices."""
-    wanted: TargetSize
-    labels: Integers | None
-    """Of the chosen images: part of the fingerprint."""
-
-    @property
-    def pieces(self) -> Pieces:
-        """The parts with their indices."""
-        return [(part, indices) for _, part, indices in self.parts]
-
-    @property
-    def key(self) -> str:
-        """The name of the cache's entry."""
-        digest = hashlib.sha256(f"{VERSION}\n{self.wanted!r}\n".encode())
-        digest.update(self.identity.encode("utf-8", "surrogatepass"))
-        for name, _, indices in self.parts:
-            digest.update(f"\n{name} {len(indices)}\n".encode() + indices.astype("<i8").tobytes())
-        return digest.hexdigest()
+def entry_key(selection: Selection, request: Request) -> str:
+    """The name of a cache entry: a hash of everything that decides what it holds."""
+    digest = hashlib.sha256(f"{VERSION}\n{request.size} {request.channels}\n".encode())
+    digest.update(selection.source.identity.encode("utf-8", "surrogatepass"))
+    for name, indices in selection.chosen:
+        digest.update(f"\n{name} {len(indices)}\n".encode() + indices.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
-def fetch_images(order: Order, reporter: Reporter, *, strict: bool) -> StoredImages:
+def fetch_images(selection: Selection, request: Request) -> StoredImages:
     """The decoded images: from the cache, or decoded now and kept there."""
-    if _is_quick(order):
-        filled = decode_all(order.pieces, order.wanted, _scratch, reporter, strict=strict)
-        return StoredImages(filled.images, {}, filled.notes, filled.changes, None)
-    entry = files.cache_dir() / "decoded" / order.key
-    found = _load(entry, order.labels)
-    return found if found is not None else _make(order, entry, reporter, strict=strict)
+    if _is_quick(selection.pieces, request):
+        decoded = decode_all(selection.pieces, request, _scratch)
+        return StoredImages(decoded.images, {}, decoded.notes, decoded.changes, None)
+    entry = files.cache_dir() / "decoded" / entry_key(selection, request)
+    found = _load(entry, selection.labels)
+    return found if found is not None else _make(selection, request, entry)
 
 
-def _make(order: Order, entry: Path, reporter: Reporter, *, strict: bool) -> StoredImages:
+def _make(selection: Selection, request: Request, entry: Path) -> StoredImages:
     """Decode, and keep the result where the cache can be written to; one process at a time."""
     with ExitStack() as stack:
         try:
             stack.enter_context(files.locked(entry.with_suffix(".lock")))
             workshop = Path(stack.enter_context(_workshop(entry)))
         except OSError as error:
-            _warn_unwritable(entry, error, reporter)
-            return _decoded(order, _scratch, reporter, strict=strict).marked()
-        if (found := _load(entry, order.labels)) is not None:  # another process has made it
+            _warn_unwritable(entry, error, request.reporter)
+            return _decode(selection, request, _scratch).fingerprinted()
+        if (found := _load(entry, selection.labels)) is not None:  # made by another process
             return found
-        decoded = _decoded(order, _Mapped(workshop), reporter, strict=strict)
+        decoded = _decode(selection, request, _Mapped(workshop))
         if not decoded.lasting or not len(decoded.stored.images):
-            return decoded.marked()
+            return decoded.fingerprinted()
         try:
-            return _kept(decoded, workshop, entry, order.labels)
+            return _keep(decoded, workshop, entry, selection.labels)
         except OSError as error:
-            _warn_unwritable(entry, error, reporter)
-            return decoded.marked()
+            _warn_unwritable(entry, error, request.reporter)
+            return decoded.fingerprinted()
 
 
 def _warn_unwritable(entry: Path, error: OSError, reporter: Reporter) -> None:
     reporter.warn(
-        f"decoded images cannot be kept in {entry.parent} ({error.strerror or error}): they are "
-        "decoded anew each time (the variable XDG_CACHE_HOME names another folder)"
+        f"decoded images cannot be kept in {entry.parent} ({error.strerror or error}): they will "
+        "be decoded again on every run (the variable XDG_CACHE_HOME names another folder)"
     )
 
 
-def _decoded(order: Order, allocate: Allocate, reporter: Reporter, *, strict: bool) -> _Decoded:
-    """The good images."""
-    filled = decode_all(order.pieces, order.wanted, allocate, reporter, strict=strict)
-    images, good = _good(filled, allocate)
+def _decode(selection: Selection, request: Request, allocate: Allocate) -> _Decoded:
+    """The good images, before they are kept."""
+    decoded = decode_all(selection.pieces, request, allocate)
+    images, good = _without_bad(decoded, allocate)
     if isinstance(images, np.memmap):
         images.flags.writeable = False
-    labels = None if order.labels is None else order.labels[good]
-    stored = StoredImages(images, filled.bad, filled.notes, filled.changes, None)
-    return _Decoded(stored, labels, filled.lasting)
+    labels = None if selection.labels is None else selection.labels[good]
+    stored = StoredImages(images, decoded.bad, decoded.notes, decoded.changes, None)
+    return _Decoded(stored, labels, decoded.lasting)
 
 
-def _good(filled: DecodedImages, allocate: Allocate) -> tuple[Pixels, Integers]:
-    """Leave out the rows of bad images; a large array is copied piece by piece."""
-    if not filled.bad:
-        return filled.images, np.arange(len(filled.images))
-    rows = np.setdiff1d(np.arange(len(filled.images)), np.fromiter(filled.bad, np.int64))
-    images = allocate((len(rows), *filled.images.shape[1:]))
+def _without_bad(decoded: DecodedImages, allocate: Allocate) -> tuple[Pixels, Integers]:
+    """The rows of good images and their indices; a large array is copied piece by piece."""
+    if not decoded.bad:
+        return decoded.images, np.arange(len(decoded.images))
+    rows = np.setdiff1d(np.arange(len(decoded.images)), np.fromiter(decoded.bad, np.int64))
+    images = allocate((len(rows), *decoded.images.shape[1:]))
     for start in range(0, len(rows), 1024):
-        images[start : start + 1024] = filled.images[rows[start : start + 1024]]
+        images[start : start + 1024] = decoded.images[rows[start : start + 1024]]
     return images, rows
 
 
-def _is_quick(order: Order) -> bool:
-    """Whether the pixels are at hand as they are wanted, and few enough to hold."""
-    size, channels, total = order.wanted.size, order.wanted.channels, 0
-    for part, indices in order.pieces:
+def _is_quick(pieces: Pieces, request: Request) -> bool:
+    """Whether the source is as fast as the cache: pixels in the shape asked for, and few enough."""
+    size, channels, total = request.size, request.channels, 0
+    for part, indices in pieces:
         if not isinstance(part, Rows) or not part.quick:
             return False
         if size is None and max(part.shape[:2]) > LARGEST_NATIVE:
@@ -178,7 +162,7 @@ def _is_quick(order: Order) -> bool:
 
 
 def _load(entry: Path, labels: Integers | None) -> StoredImages | None:
-    """What an entry holds; None where it is missing, cut short or changed."""
+    """What an entry holds; None where it is missing, truncated or changed."""
     try:
         meta: dict[str, Any] = json.loads((entry / "meta.json").read_bytes())
         large = (entry / "images.npy").stat().st_size > LARGE_ARRAY
@@ -189,21 +173,21 @@ def _load(entry: Path, labels: Integers | None) -> StoredImages | None:
         whole = images.dtype == np.uint8 and list(images.shape) == meta["shape"]
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    if whole and not large:  # a large one is not read through merely to be sure of it
+    if whole and not large:  # a large one is not read through to verify it
         if labels is not None:
             labels = np.delete(labels, list(bad))
         whole = fingerprint(images, labels) == stored.fingerprint
     return stored if whole else None
 
 
-def _kept(decoded: _Decoded, workshop: Path, entry: Path, labels: Integers | None) -> StoredImages:
+def _keep(decoded: _Decoded, workshop: Path, entry: Path, labels: Integers | None) -> StoredImages:
     """Put the finished entry in its place, whole, by one rename."""
     target = workshop / "entry"
     target.mkdir()
-    with ThreadPoolExecutor(1) as aside:  # the fingerprint, while the disk is written
-        marked = aside.submit(decoded.marked)
+    with ThreadPoolExecutor(1) as beside:  # the fingerprint, while the disk is written
+        fingerprinted = beside.submit(decoded.fingerprinted)
         _write(decoded.stored.images, target / "images.npy")
-    stored = marked.result()
+    stored = fingerprinted.result()
     meta = {
         "shape": list(stored.images.shape),
         "bad": list(stored.bad.items()),
@@ -221,7 +205,7 @@ def _kept(decoded: _Decoded, workshop: Path, entry: Path, labels: Integers | Non
 
 
 def _write(images: Pixels, path: Path) -> None:
-    """To a file; those that are one already are moved."""
+    """Write the images to a file, or move the file that they are mapped from."""
     if isinstance(images, np.memmap):
         images.flush()
         Path(str(images.filename)).replace(path)
@@ -232,8 +216,8 @@ def _write(images: Pixels, path: Path) -> None:
 
 @contextmanager
 def _workshop(entry: Path) -> Iterator[str]:
-    """A folder beside the entries to build one in; gone afterwards, whatever happens."""
-    for left in entry.parent.glob(f".{entry.name}.*"):  # by a process that was killed
+    """A temporary folder beside the entries to build one in; it is removed afterwards."""
+    for left in entry.parent.glob(f".{entry.name}.*"):  # left by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(
         dir=entry.parent, prefix=f".{entry.name}.", ignore_cleanup_errors=True
@@ -242,7 +226,7 @@ def _workshop(entry: Path) -> Iterator[str]:
 
 
 class _Mapped:
-    """Gives arrays: small ones in memory, large ones as files in a folder."""
+    """Allocates arrays: small ones in memory, large ones as files in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.count = folder, 0
@@ -263,7 +247,7 @@ class _Mapped:
 
 
 def _scratch(shape: tuple[int, int, int, int]) -> Pixels:
-    """An array outside the cache: in memory, or in a nameless file when large."""
+    """An array outside the cache: in memory, or in an unnamed temporary file when large."""
     size = math.prod(shape)
     if size <= LARGE_ARRAY:
         return np.empty(shape, np.uint8)
@@ -280,6 +264,6 @@ def _scratch(shape: tuple[int, int, int, int]) -> Pixels:
 
 
 def _reserve(file: IO[bytes], size: int) -> None:
-    """Take the room on the disk now: a mapped file that meets a full disk kills the process."""
+    """Reserve the disk space now: writing to a mapped file on a full disk kills the process."""
     if hasattr(os, "posix_fallocate") and size:
         os.posix_fallocate(file.fileno(), 0, size)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from vaekit.array_types import Float32s
 from vaekit.errors import DataError
 from vaekit.latents import binary, text
+from vaekit.peekable import PeekableStream
 from vaekit.wording import one_line
 
 LatentReader = Callable[[IO[bytes], str], tuple[int | None, Iterator[NDArray[Any]]]]
@@ -139,25 +140,14 @@ def _opened(
             raise DataError(f"{where}: cannot be read ({error.strerror})") from None
     else:
         stream = source
-    head = _head(stream)
+    peekable = PeekableStream(stream)
+    head = peekable.peek(LATENT_HEAD_BYTES, lambda head: len(head.lstrip()) >= 8)
     form = _form(head, where)
     if form in _NEED_ALL and isinstance(source, Path) and stream.seekable():
         stream.seek(0)
         return stream, form
-    rejoined = io.BufferedReader(_Rejoined(head, stream))
-    return (_stored(rejoined, stack) if form in _NEED_ALL else rejoined), form
-
-
-def _head(stream: IO[bytes]) -> bytes:
-    """The first bytes: enough to tell the form, and no waiting for more than that."""
-    read = getattr(stream, "read1", stream.read)
-    head = b""
-    while len(head.lstrip()) < 8 and len(head) < LATENT_HEAD_BYTES:
-        more = read(LATENT_HEAD_BYTES)
-        if not more:
-            break
-        head += more
-    return head
+    whole = io.BufferedReader(peekable)
+    return (_stored(whole, stack) if form in _NEED_ALL else whole), form
 
 
 def _form(head: bytes, where: str) -> str:
@@ -170,25 +160,6 @@ def _form(head: bytes, where: str) -> str:
     if b"\0" in text or not text[:1].isascii():
         raise DataError(f"{where}: is none of .npy, .npz, .csv, .jsonl, .parquet")
     return "jsonl" if text[:1] in b"{[" else "csv"
-
-
-class _Rejoined(io.RawIOBase):
-    """A stream with the bytes put back that were read to recognise it; closing leaves it open."""
-
-    def __init__(self, head: bytes, stream: IO[bytes]) -> None:
-        self.head, self.stream = head, stream
-        self.read_some = getattr(stream, "read1", stream.read)
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Some bytes, as soon as there are any."""
-        some = self.head[: len(buffer)] or self.read_some(len(buffer))
-        self.head = self.head[len(some) :]
-        buffer[: len(some)] = some
-        return len(some)
 
 
 def _stored(stream: IO[bytes], stack: contextlib.ExitStack) -> IO[bytes]:

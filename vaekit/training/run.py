@@ -16,9 +16,11 @@ from torch import Tensor
 
 from vaekit import __version__, devices, files
 from vaekit.config import RunConfig, as_yaml
-from vaekit.data import ImageSet, load_dataset
+from vaekit.data import ImageSet
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.data.decoding import thread_pool
+from vaekit.data.load import open_dataset, parse_size
+from vaekit.data.source import Request
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import using_threads
@@ -111,47 +113,43 @@ def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, 
 
 def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingData]:
     """Load the images, and settle what depends on them."""
-    train_set = load_training_data(config, "train", reporter)
-    if len(train_set) < 2:
-        raise DataError(
-            f"{config.dataset}: one image is left to train on, at least two are needed; "
-            + ("raise --limit" if config.limit == 1 else "--val-split 0 keeps none for validation")
-        )
-    val = (
-        load_training_data(config, "val", reporter, like=train_set)
-        if config.val_split > 0
-        else None
-    )
-    config = settle(config, train_set.image_shape, config.dataset, len(train_set))
-    outline(config, train_set.image_shape)  # what no network can be made of is refused here
-    if config.batch_size > len(train_set):
+    data = load_training_data(config, reporter)
+    count, shape = len(data.train), data.train.image_shape
+    config = settle(config, shape, config.dataset, count)
+    outline(config, shape)  # refuses what no network can be built from
+    if config.batch_size > count:
         reporter.note(
-            f"--batch-size {config.batch_size}: there are {len(train_set)} images, "
-            "so a batch holds them all"
+            f"--batch-size {config.batch_size}: there are {count} images, so a batch holds them all"
         )
-        config = config.changed(batch_size=len(train_set))
-    observed_val = None if val is None else binarized(val, config)
-    return config, TrainingData(binarized(train_set, config), observed_val)
+        config = config.changed(batch_size=count)
+    val = None if data.val is None else binarized(data.val, config)
+    return config, TrainingData(binarized(data.train, config), val)
 
 
-def load_training_data(
-    config: RunConfig, split: str, reporter: Reporter, *, like: ImageSet | None = None
-) -> ImageSet:
-    """One split of the run's data set, its images shaped like those of another."""
+def load_training_data(config: RunConfig, reporter: Reporter) -> TrainingData:
+    """Open the run's data set, and take train from it, and val in the same shape."""
+    request = Request(
+        size=parse_size(config.image_size),
+        channels=1 if config.grayscale else None,
+        limit=config.limit,
+        seed=config.seed,
+        val_split=config.val_split,
+        data_dir=config.data_dir,
+        strict=config.strict,
+        reporter=reporter,
+    )
     with thread_pool.at_most(config.threads):
-        return load_dataset(
-            config.dataset,
-            split,
-            image_size=like.image_shape[:2] if like is not None else config.image_size,
-            grayscale=config.grayscale,
-            channels=like.image_shape[2] if like is not None else None,
-            limit=config.limit,
-            seed=config.seed,
-            val_split=config.val_split,
-            data_dir=config.data_dir,
-            strict=config.strict,
-            reporter=reporter,
-        )
+        opened = open_dataset(config.dataset, request)
+        train = opened.take("train")
+        if len(train) < 2:
+            raise DataError(f"{config.dataset}: {_too_few(config)}")
+        val = opened.take("val", like=train) if config.val_split > 0 else None
+    return TrainingData(train, val)
+
+
+def _too_few(config: RunConfig) -> str:
+    way_out = "raise --limit" if config.limit == 1 else "--val-split 0 keeps none for validation"
+    return f"one image is left to train on, at least two are needed; {way_out}"
 
 
 def binarized(images: ImageSet, config: RunConfig) -> ImageSet:

@@ -152,7 +152,7 @@ def test_where_no_process_starts_threads_decode(folder, both, monkeypatch):
 
 def test_a_process_that_never_gets_ready_is_not_waited_for_long(folder, both, monkeypatch):
     monkeypatch.setattr(process_pool, "_START", "import time; time.sleep(60)")
-    monkeypatch.setattr(process_pool, "_PATIENCE", 0.2)
+    monkeypatch.setattr(process_pool, "_STARTUP_SECONDS", 0.2)
     assert_equal(*both(folder))
 
 
@@ -181,7 +181,7 @@ def test_a_failure_here_ends_the_processes(folder, both, used, heard, monkeypatc
 def test_a_zip_that_goes_away_is_an_error_that_names_it(tmp_path, files, both, monkeypatch):
     path = packed(tmp_path / "set.zip", files)
     monkeypatch.setattr(
-        "vaekit.data.decoding.decode_all._guess", lambda *_: path.unlink() or guessed
+        "vaekit.data.decoding.decode_all._guessed_form", lambda *_: path.unlink() or guessed
     )
     from vaekit.data.decoding.decode_batch import TargetForm
 

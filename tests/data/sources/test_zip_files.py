@@ -138,16 +138,3 @@ def test_a_set_with_every_way_of_packing_is_decoded(tmp_path, picture):
     data = load_dataset(path, "all")
     assert data.images.shape == (4, 12, 12, 3)
     assert np.array_equal(data.images, data.images[:1].repeat(4, 0))
-
-
-def test_one_look_at_the_table_does_for_all_splits_until_the_zip_changes(
-    tmp_path, picture, monkeypatch
-):
-    path, looks, look = tmp_path / "set.zip", [], zip_files._table
-    monkeypatch.setattr(zip_files, "_table", lambda path: looks.append(1) or look(path))
-    for count in (20, 21):
-        with zipfile.ZipFile(path, "w") as archive:
-            for number in range(count):
-                archive.writestr(f"{number}.png", picture(number))
-        assert sum(len(load_dataset(path, split)) for split in ("train", "val", "test")) == count
-    assert len(looks) == 2

@@ -27,13 +27,13 @@ def test_a_list_is_used_before_it_has_ended(fill_folder, picture):
         assert sum(len(chunk) for chunk in chunks) == 210 - IMAGE_CHUNK
 
 
-def test_a_missing_file_in_a_list_is_skipped_and_folders_are_left_alone(pets, heard):
+def test_a_missing_file_in_a_list_is_skipped_and_folders_are_ignored(pets, heard):
     listing = b"pictures\npictures/cat\npictures/cat/2.png\npictures/gone.png\n"
     got = taken(files_from="-", stdin=io.BytesIO(listing), reporter=heard)
     assert got.names == ["pictures/cat/2.png"]
     assert got.skipped == ["pictures/gone.png: cannot be read (No such file or directory)"]
     assert heard.notes == [
-        "standard input (--files-from): 2 folders in it are left alone: it lists files"
+        "standard input (--files-from): 2 folders in it are ignored: only files are read"
     ]
 
 
@@ -48,7 +48,7 @@ def test_a_pipe_in_a_list_does_not_hang(pets):
     [
         (b"", DataError, r"standard input \(--files-from\): names no image file"),
         (b"\n \n", DataError, "names no image file"),
-        (b"a.png\0b.png\0", UsageError, "-0 reads it so"),
+        (b"a.png\0b.png\0", UsageError, "NUL-separated: add -0"),
         (b"x" * 200_000, DataError, "a line of over 65,536 bytes"),
     ],
 )

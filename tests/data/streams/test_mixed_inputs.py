@@ -276,7 +276,7 @@ class Terminal(io.BytesIO):
         ([], {}, UsageError, "no images"),
         (["-", "-"], {}, UsageError, "can be read once"),
         (["-"], {"files_from": "-"}, UsageError, "can be read once"),
-        (["x.png"], {"null_separated": True}, UsageError, "-0 says how"),
+        (["x.png"], {"null_separated": True}, UsageError, "-0 is for --files-from"),
         ([""], {}, UsageError, "name is empty"),
         (["-"], {"stdin": Terminal()}, UsageError, "is a terminal"),
         ([], {"files_from": "-", "stdin": Terminal()}, UsageError, "is a terminal"),

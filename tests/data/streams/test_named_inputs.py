@@ -10,6 +10,7 @@ import pytest
 
 from tests.data.ways import SHAPE, WAYS, gathered, taken, tarred, zipped
 from vaekit.data import load_dataset
+from vaekit.data.source import Request
 from vaekit.data.streams.mixed_inputs import stream_dataset, stream_images
 from vaekit.errors import DataError
 
@@ -110,7 +111,7 @@ def test_fault_26_an_array_of_another_shape_names_both_shapes(tmp_path, name):
     with pytest.raises(DataError, match=rf"standard input: {message}"):
         stream_images(["-"], shape=SHAPE, stdin=io.BytesIO((tmp_path / name).read_bytes()))
     with pytest.raises(DataError, match=rf"{name}: {message}"):
-        stream_dataset(str(tmp_path / name), "all", shape=SHAPE)
+        stream_dataset(str(tmp_path / name), "all", SHAPE, Request())
 
 
 def test_fault_25_values_out_of_range_say_the_range(tmp_path):
@@ -126,7 +127,7 @@ def test_fault_25_values_out_of_range_say_the_range(tmp_path):
 
 
 def test_a_data_set_comes_whole_with_its_count_and_classes():
-    with stream_dataset("digits", "test", shape=(8, 8, 1)) as stream:
+    with stream_dataset("digits", "test", (8, 8, 1), Request()) as stream:
         data = load_dataset("digits", "test")
         assert stream.count == stream.expected == len(data)
         got = gathered(stream)
@@ -136,7 +137,7 @@ def test_a_data_set_comes_whole_with_its_count_and_classes():
 
 
 def test_a_data_set_of_another_shape_is_converted_and_it_is_said(heard):
-    with stream_dataset("digits", "test", shape=SHAPE, limit=5, reporter=heard) as stream:
+    with stream_dataset("digits", "test", SHAPE, Request(limit=5, reporter=heard)) as stream:
         got = gathered(stream)
     assert got.images.shape == (5, *SHAPE)
     assert heard.notes == [
@@ -148,7 +149,7 @@ def test_a_data_set_of_another_shape_is_converted_and_it_is_said(heard):
 def test_a_folder_for_a_data_set_is_converted_and_its_bad_images_named(fill_folder, picture, heard):
     root = fill_folder({"1.png": picture(1, (24, 24)), "2.png": b"", "3.png": picture(3)})
     for listener in (heard, type(heard)()):  # from the cache too
-        with stream_dataset(str(root), "all", shape=SHAPE, reporter=listener) as stream:
+        with stream_dataset(str(root), "all", SHAPE, Request(reporter=listener)) as stream:
             assert (stream.count, stream.skipped) == (2, ["2.png: is empty"])
             gathered(stream)
         assert listener.notes == ["pictures: 1 image was resized from 24x24 to 12x12"]

@@ -26,7 +26,7 @@ from vaekit.wording import one_line
 
 def datasets_dir(request: Request) -> Path:
     """Where named data sets lie: `--data-dir`, or the user's cache."""
-    return request.data_dir or files.cache_dir() / "datasets"
+    return Path(request.data_dir or files.cache_dir() / "datasets")
 
 
 TIMEOUT = 30

@@ -1,20 +1,20 @@
-"""What was done to images to give them a shape they did not have: counted, and told in a line."""
+"""Count how many images were resized or recoloured, and sum it up in notes."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
+from vaekit.data.decoding.decode_batch import BatchOutcome
 from vaekit.data.source import Shape, Size
 
 
 class ConversionCounts:
-    """Counts what became of images on their way to one shape; threads may share it.
+    """Counts the conversions of images to one shape (H, W, C).
 
-    >>> changes = ConversionCounts((32, 32, 3))
-    >>> changes.count((48, 48, 3)), changes.count((32, 32, 1), animated=True)
+    >>> counts = ConversionCounts((32, 32, 3))
+    >>> counts.count((48, 48, 3)), counts.count((32, 32, 1), animated=True)
     (None, None)
-    >>> list(changes.notes())[:2]
+    >>> list(counts.notes())[:2]
     ['1 image was resized from 48x48 to 32x32', '1 grey image was turned to RGB']
     """
 
@@ -23,23 +23,26 @@ class ConversionCounts:
         self.resized = self.cropped = self.recoloured = self.animated = 0
         self._smallest: Size | None = None
         self._largest: Size | None = None
-        self._lock = threading.Lock()
 
     def count(self, own: Shape, *, animated: bool = False, times: int = 1) -> None:
-        """An image that had the shape `own` by itself, `times` over."""
+        """Count images (`times` of them) whose own shape was `own`."""
         size, target = own[:2], self.shape[:2]
-        with self._lock:
-            self.animated += times * animated
-            self.recoloured += times * (own[2] != self.shape[2])
-            if size == target:
-                return
-            self.resized += times
-            self.cropped += times * (size[0] * target[1] != size[1] * target[0])
-            self._smallest = min(self._smallest or size, size, key=_area)
-            self._largest = max(self._largest or size, size, key=_area)
+        self.animated += times * animated
+        self.recoloured += times * (own[2] != self.shape[2])
+        if size == target:
+            return
+        self.resized += times
+        self.cropped += times * (size[0] * target[1] != size[1] * target[0])
+        self._smallest = min(self._smallest or size, size, key=_area)
+        self._largest = max(self._largest or size, size, key=_area)
+
+    def count_batch(self, outcome: BatchOutcome) -> None:
+        """Count the good images of a batch."""
+        for (height, width, channels, animated), times in outcome.seen.items():
+            self.count((height, width, channels), animated=animated, times=times)
 
     def notes(self) -> Iterator[str]:
-        """One for each thing that was done."""
+        """One line for each kind of conversion."""
         if self.resized:
             yield self.sizes()
         if self.recoloured:
@@ -48,7 +51,7 @@ class ConversionCounts:
             yield self.frames()
 
     def sizes(self) -> str:
-        """What happened to the sizes."""
+        """How many images were resized, from which sizes."""
         smallest, largest = self._smallest or (0, 0), self._largest or (0, 0)
         images = _many(self.resized, "image was", "images were")
         what = "resized and cropped" if self.cropped else "resized"
@@ -58,13 +61,13 @@ class ConversionCounts:
         return f"{images} {what} from {own} to {_by(self.shape[:2])}"
 
     def colours(self) -> str:
-        """What happened to the colours."""
+        """How many images were turned to grey or RGB."""
         if self.shape[2] == 1:
             return f"{_many(self.recoloured, 'RGB image was', 'RGB images were')} turned to grey"
         return f"{_many(self.recoloured, 'grey image was', 'grey images were')} turned to RGB"
 
     def frames(self) -> str:
-        """What happened to animations."""
+        """How many animations gave their first frame only."""
         images = _many(self.animated, "image has", "images have")
         return f"{images} several frames: the first frame was taken"
 

@@ -1,8 +1,8 @@
 """Decode the chosen images into one array, in parallel.
 
 The size and colour that all images share are not known beforehand, and a pass over all headers
-would cost as much as decoding. So the first image is believed, and a later one that contradicts
-it starts the work again with what is now known: at most twice, and in mixed sets usually at once.
+would cost as much as decoding. So the first image is taken as typical. A later image that refutes
+that restarts the work with what is now known: twice at most, and in mixed sets usually early.
 """
 
 from __future__ import annotations
@@ -14,148 +14,125 @@ from dataclasses import dataclass, field
 from vaekit.data.decoding import process_pool
 from vaekit.data.decoding.conversions import ConversionCounts
 from vaekit.data.decoding.decode_batch import USUAL_SIZE, BatchOutcome, TargetForm, decode_batch
-from vaekit.data.decoding.decode_image import Picture, decode_image, fit, quiet_pillow
-from vaekit.data.decoding.process_pool import ProcessPool, Unavailable
+from vaekit.data.decoding.decode_image import decode_image, fit, quiet_pillow
+from vaekit.data.decoding.process_pool import ProcessesUnavailable, ProcessPool
 from vaekit.data.decoding.thread_pool import in_order
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.random_access import RandomAccess
-from vaekit.data.source import Files, Loader, Part, Rows, Size, batched
+from vaekit.data.source import Files, Loader, Part, Request, Rows, Shape, Size, batched
 from vaekit.errors import ImageError
-from vaekit.reporting import Reporter
 
 LARGEST_NATIVE = 256
 """Images are kept at their own size up to this many pixels a side."""
 
 Pieces = Sequence[tuple[Part, Integers]]
+"""Parts of a source, each with the indices chosen from it."""
 Allocate = Callable[[tuple[int, int, int, int]], Pixels]
 
 
 @dataclass(frozen=True)
-class TargetSize:
-    """What the images are to be brought to; None leaves it to them."""
-
-    size: Size | None = None
-    channels: int | None = None
-    usual_size: Size | None = None
-    """Where neither the user nor the images settle it."""
-
-
-@dataclass(frozen=True)
 class DecodedImages:
-    """The array, and what has to be said about it."""
+    """The array, and what to report about it."""
 
     images: Pixels
-    """One row for each chosen image; the rows of bad ones hold nothing."""
+    """One row for each chosen image; the rows of bad ones are undefined."""
     bad: dict[int, str] = field(default_factory=dict)
     """Row to reason."""
     notes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    """What was done to them to give them a shape that was asked for: told when the asker did not
-    choose it, as when a model is used."""
+    """Conversions to the shape that was asked for: reported if the asker did not choose it."""
     lasting: bool = True
     """False where a fault, such as a file without permission, may be gone the next time."""
 
 
-def decode_all(
-    pieces: Pieces, wanted: TargetSize, allocate: Allocate, reporter: Reporter, *, strict: bool
-) -> DecodedImages:
-    """Decode, resize and colour every chosen image; stop at the first bad one if `strict`."""
+def decode_all(pieces: Pieces, request: Request, allocate: Allocate) -> DecodedImages:
+    """Decode, resize and recolour every chosen image; stop at the first bad one if strict."""
     if isinstance(pieces[0][0], Rows):
-        return _fill_rows(pieces, wanted, allocate, reporter)
+        return _copy_all(pieces, request, allocate)
     try:
-        with quiet_pillow(), _crew(pieces) as crew:
-            return _fill_files(pieces, wanted, allocate, reporter, strict=strict, crew=crew)
-    except Unavailable:
+        with quiet_pillow(), _processes_for(pieces) as processes:
+            return _decode_files(pieces, request, allocate, processes)
+    except ProcessesUnavailable:
         with quiet_pillow():
-            return _fill_files(pieces, wanted, allocate, reporter, strict=strict, crew=None)
+            return _decode_files(pieces, request, allocate, None)
 
 
-def _crew(pieces: Pieces) -> AbstractContextManager[ProcessPool | None]:
-    """Processes for large sets of images that lie apart; None where threads will do."""
+def _processes_for(pieces: Pieces) -> AbstractContextManager[ProcessPool | None]:
+    """Processes for large sets that can be read in any order; None where threads are enough."""
     total = sum(len(indices) for _, indices in pieces)
-    apart = all(
+    in_any_order = all(
         isinstance(part, Files) and isinstance(part.reading, RandomAccess) for part, _ in pieces
     )
-    many = (
-        apart and total >= process_pool.FEWEST_FOR_PROCESSES and process_pool.processes_available()
-    )
-    return ProcessPool() if many else nullcontext()
+    large = in_any_order and total >= process_pool.FEWEST_FOR_PROCESSES
+    return ProcessPool() if large and process_pool.processes_available() else nullcontext()
 
 
-def _fill_files(
-    pieces: Pieces,
-    wanted: TargetSize,
-    allocate: Allocate,
-    reporter: Reporter,
-    *,
-    strict: bool,
-    crew: ProcessPool | None,
+def _decode_files(
+    pieces: Pieces, request: Request, allocate: Allocate, processes: ProcessPool | None
 ) -> DecodedImages:
-    form = _guess(pieces, wanted)
+    form = _guessed_form(pieces, request)
     while True:
         try:
-            return _Filling(pieces, form, allocate, strict, crew).run(reporter)
-        except _Differs as found:
-            form = found.form
+            return _Attempt(pieces, form, allocate, request, processes).run()
+        except _FormRefuted as refuted:
+            form = refuted.form
 
 
-class _Differs(Exception):
-    """An image contradicts what was believed; `form` is what to believe now."""
+class _FormRefuted(Exception):
+    """An image is not of the assumed form; `form` is what to assume next."""
 
     def __init__(self, form: TargetForm) -> None:
         super().__init__()
         self.form = form
 
 
-def _guess(pieces: Pieces, wanted: TargetSize) -> TargetForm:
-    """Believe the first image that can be decoded."""
-    forced, chosen = wanted.channels is not None, wanted.size is not None
-    usual = wanted.size or wanted.usual_size or USUAL_SIZE
-    if wanted.size and wanted.channels:
-        return TargetForm(wanted.size, wanted.channels, forced=True)
-    first = _first(pieces)
+def _guessed_form(pieces: Pieces, request: Request) -> TargetForm:
+    """What was asked for; where that is open, the form of the first image that decodes."""
+    size, channels = request.size, request.channels
+    chosen, forced = size is not None, channels is not None
+    first = None if size and channels else _first_shape(pieces)
     if first is None:
-        return TargetForm(usual, wanted.channels or 1, chosen=chosen, forced=forced)
-    height, width, colours = first.pixels.shape
-    native = not wanted.size and not wanted.usual_size and max(height, width) <= LARGEST_NATIVE
-    size = (height, width) if native else usual
-    chosen = chosen or wanted.usual_size is not None
-    return TargetForm(size, wanted.channels or colours, native=native, chosen=chosen, forced=forced)
+        return TargetForm(size or USUAL_SIZE, channels or 1, chosen=chosen, forced=forced)
+    native = size is None and max(first[:2]) <= LARGEST_NATIVE
+    size = first[:2] if native else size or USUAL_SIZE
+    return TargetForm(size, channels or first[2], native=native, chosen=chosen, forced=forced)
 
 
-def _first(pieces: Pieces) -> Picture | None:
+def _first_shape(pieces: Pieces) -> Shape | None:
     for part, indices in pieces:
         assert isinstance(part, Files)
         with part.reading(indices) as items:
             for _, load in items:
                 try:
-                    return decode_image(load())
+                    height, width, channels = decode_image(load()).pixels.shape
                 except (OSError, ImageError):
                     continue
+                return height, width, channels
     return None
 
 
-class _Filling:
-    """One attempt to decode everything under one belief."""
+class _Attempt:
+    """One attempt to decode everything under one assumption."""
 
     def __init__(
         self,
         pieces: Pieces,
         form: TargetForm,
         allocate: Allocate,
-        strict: bool,
-        crew: ProcessPool | None,
+        request: Request,
+        processes: ProcessPool | None,
     ) -> None:
-        self.pieces, self.form, self.strict, self.crew = pieces, form, strict, crew
+        self.pieces, self.form, self.request, self.processes = pieces, form, request, processes
         self.total = sum(len(indices) for _, indices in pieces)
         self.images = allocate((self.total, *form.size, form.channels))
         self.bad: dict[int, str] = {}
         self.lasting = True
-        self.changes = ConversionCounts((*form.size, form.channels))
+        self.counts = ConversionCounts((*form.size, form.channels))
 
-    def run(self, reporter: Reporter) -> DecodedImages:
-        with reporter.task("Decoding", self.total) as task:
-            start = 0
+    def run(self) -> DecodedImages:
+        """Decode every piece, unless an image refutes the form."""
+        start = 0
+        with self.request.reporter.task("Decoding", self.total) as task:
             for part, indices in self.pieces:
                 assert isinstance(part, Files)
                 rows = self.images[start : start + len(indices)]
@@ -163,111 +140,106 @@ class _Filling:
                     for outcome in outcomes:
                         self._take(outcome, start)
                         task.advance(outcome.tried)
-                        if self.strict and self.bad:
-                            break
-                if self.strict and self.bad:
-                    self.lasting = False
-                    break
+                        if self.request.strict and self.bad:
+                            return self._result(lasting=False)
                 start += len(indices)
+        return self._result(lasting=self.lasting)
+
+    def _result(self, *, lasting: bool) -> DecodedImages:
         bad = dict(sorted(self.bad.items()))
-        notes, changes = tuple(self._notes()), tuple(self._asked())
-        return DecodedImages(self.images, bad, notes, changes, self.lasting)
+        return DecodedImages(
+            self.images, bad, tuple(self._notes()), tuple(self._changes()), lasting
+        )
 
     def _outcomes(
         self, part: Files, indices: Integers, rows: Pixels
     ) -> Generator[BatchOutcome, None, None]:
-        """By processes where there are any, else by threads; in order, and bounded ahead."""
-        if self.crew is not None and isinstance(part.reading, RandomAccess):
-            decoded = self.crew.decode(rows, part.reading, indices, self.form, strict=self.strict)
+        """From processes where there are any, else from threads; in order, a few batches ahead."""
+        strict = self.request.strict
+        if self.processes is not None and isinstance(part.reading, RandomAccess):
+            decoded = self.processes.decode(rows, part.reading, indices, self.form, strict=strict)
             with closing(decoded):
                 yield from decoded
             return
 
-        def work(chunk: list[tuple[int, Loader]]) -> BatchOutcome:
-            return decode_batch(rows, chunk, self.form, tried=len(chunk), strict=self.strict)
+        def work(batch: list[tuple[int, Loader]]) -> BatchOutcome:
+            return decode_batch(rows, batch, self.form, tried=len(batch), strict=strict)
 
         with (
             part.reading(indices) as items,
-            closing(in_order(work, batched(items, _loader))) as outcomes,
+            closing(in_order(work, batched(items, _loader_of))) as outcomes,
         ):
             yield from outcomes
 
     def _take(self, outcome: BatchOutcome, start: int) -> None:
         self.lasting = self.lasting and outcome.lasting
         self.bad.update((start + row, reason) for row, reason in outcome.bad)
-        for (height, width, colours, animated), times in outcome.seen.items():
-            self.changes.count((height, width, colours), animated=animated, times=times)
-        if outcome.differs:
-            raise _Differs(outcome.differs)
+        self.counts.count_batch(outcome)
+        if outcome.refuted:
+            raise _FormRefuted(outcome.refuted)
 
     def _notes(self) -> Iterator[str]:
         if not self.form.native and not self.form.chosen:
-            yield size_note(self.form.size, f"of different sizes or over {LARGEST_NATIVE} pixels")
-        if self.changes.recoloured and not self.form.forced:
-            yield self.changes.colours()
-        if self.changes.animated:
-            yield self.changes.frames()
+            yield _size_note(self.form.size, f"of different sizes or over {LARGEST_NATIVE} pixels")
+        if self.counts.recoloured and not self.form.forced:
+            yield self.counts.colours()
+        if self.counts.animated:
+            yield self.counts.frames()
 
-    def _asked(self) -> Iterator[str]:
-        if self.changes.resized:
-            yield self.changes.sizes()
-        if self.changes.recoloured and self.form.forced:
-            yield self.changes.colours()
+    def _changes(self) -> Iterator[str]:
+        if self.counts.resized:
+            yield self.counts.sizes()
+        if self.counts.recoloured and self.form.forced:
+            yield self.counts.colours()
 
 
-def _loader(item: tuple[int, Loader]) -> Loader:
+def _loader_of(item: tuple[int, Loader]) -> Loader:
     return item[1]
 
 
-def _fill_rows(
-    pieces: Pieces, wanted: TargetSize, allocate: Allocate, reporter: Reporter
-) -> DecodedImages:
-    """Copy pixels block by block; resize or colour them on the way where that is wanted."""
+def _copy_all(pieces: Pieces, request: Request, allocate: Allocate) -> DecodedImages:
+    """Copy pixels block by block, resized or recoloured on the way where that is asked for."""
     shapes = [part.shape for part, _ in pieces if isinstance(part, Rows)]
-    size, note = _rows_size(shapes, wanted)
-    channels = wanted.channels or max(shape[2] for shape in shapes)
-    changes = ConversionCounts((*size, channels))
+    size, note = _size_of_rows(shapes, request.size)
+    channels = request.channels or max(shape[2] for shape in shapes)
+    counts = ConversionCounts((*size, channels))
     total = sum(len(indices) for _, indices in pieces)
     images, start = allocate((total, *size, channels)), 0
-    with reporter.task("Reading", total) as task:
+    with request.reporter.task("Reading", total) as task:
         for part, indices in pieces:
             assert isinstance(part, Rows)
-            changes.count(part.shape, times=len(indices))
+            counts.count(part.shape, times=len(indices))
             for block in part.blocks(indices):
                 _copy(block, images[start : start + len(block)])
                 start += len(block)
                 task.advance(len(block))
-    return DecodedImages(images, notes=(note,) if note else (), changes=tuple(changes.notes()))
+    return DecodedImages(images, notes=(note,) if note else (), changes=tuple(counts.notes()))
 
 
-def _rows_size(
-    shapes: Sequence[tuple[int, int, int]], wanted: TargetSize
-) -> tuple[Size, str | None]:
-    if wanted.size or wanted.usual_size:
-        return wanted.size or wanted.usual_size or USUAL_SIZE, None
+def _size_of_rows(shapes: Sequence[Shape], size: Size | None) -> tuple[Size, str | None]:
+    if size:
+        return size, None
     sizes = {shape[:2] for shape in shapes}
     if len(sizes) == 1 and max(max(size) for size in sizes) <= LARGEST_NATIVE:
         return sizes.pop(), None
-    return USUAL_SIZE, size_note(USUAL_SIZE, f"over {LARGEST_NATIVE} pixels a side")
+    return USUAL_SIZE, _size_note(USUAL_SIZE, f"over {LARGEST_NATIVE} pixels a side")
 
 
 def _copy(block: Pixels, target: Pixels) -> None:
-    """Copy one block; each image by itself, in parallel, where its shape changes."""
+    """Copy one block; where its shape changes, image by image and in parallel."""
     if block.shape == target.shape:
         target[:] = block
         return
     height, width, channels = target.shape[1:]
 
-    def one(rows: list[int]) -> int:
+    def fit_rows(rows: list[int]) -> None:
         for row in rows:
             target[row] = fit(block[row], (height, width), channels)
-        return len(rows)
 
-    for _ in in_order(one, batched(range(len(block)), int)):
+    for _ in in_order(fit_rows, batched(range(len(block)), int)):
         pass
 
 
-def size_note(size: Size, why: str) -> str:
-    """What to say when vaekit had to choose a size."""
+def _size_note(size: Size, why: str) -> str:
     height, width = size
     return f"images are {why}: resized to {height}x{width} (--image-size chooses another size)"

@@ -1,4 +1,4 @@
-"""Decode some images under one belief about all: in a thread, or in a process of its own."""
+"""Decode a batch of images into an array: the same steps in every thread and worker process."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ USUAL_SIZE = (64, 64)
 
 @dataclass(frozen=True)
 class TargetForm:
-    """What the images are believed to be, or made to be."""
+    """The size and channels that all images get, or are assumed to have by themselves."""
 
     size: Size
     channels: int
     native: bool = False
-    """All images seen so far have this size by themselves."""
+    """All images seen so far have this size by themselves; one of another size refutes it."""
     chosen: bool = True
     """The user chose the size."""
     forced: bool = False
@@ -31,17 +31,17 @@ class TargetForm:
 
 @dataclass
 class BatchOutcome:
-    """What became of some images; the good ones stand in their rows."""
+    """What became of a batch; its good images are in their rows of the array."""
 
     tried: int
     bad: list[tuple[int, str]] = field(default_factory=list)
     """Row and reason."""
     lasting: bool = True
-    """False where a fault may be gone the next time."""
+    """False where a fault, such as a file without permission, may be gone the next time."""
     seen: Counter[tuple[int, int, int, bool]] = field(default_factory=Counter)
-    """How many had which shape by themselves, and several frames or not."""
-    differs: TargetForm | None = None
-    """What to believe now, where an image contradicts the belief: the rest was not tried."""
+    """How many good images had which shape by themselves, and whether they are animated."""
+    refuted: TargetForm | None = None
+    """What to assume instead, where an image refutes the form; the rest was not tried."""
 
 
 def decode_batch(
@@ -65,8 +65,8 @@ def decode_batch(
         except ImageError as error:
             outcome.bad.append((row, str(error)))
         else:
-            outcome.differs = _contradiction(form, picture.pixels.shape)
-            if outcome.differs:
+            outcome.refuted = _better_form(form, picture.pixels.shape)
+            if outcome.refuted:
                 break
             images[row] = picture.pixels
             seen.append((*picture.own, picture.animated))
@@ -77,7 +77,7 @@ def decode_batch(
     return outcome
 
 
-def _contradiction(form: TargetForm, shape: tuple[int, ...]) -> TargetForm | None:
+def _better_form(form: TargetForm, shape: tuple[int, ...]) -> TargetForm | None:
     if shape[:2] != form.size:
         return replace(form, size=USUAL_SIZE, native=False)
     return replace(form, channels=shape[2]) if shape[2] > form.channels else None

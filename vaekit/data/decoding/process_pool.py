@@ -1,7 +1,7 @@
 """Processes that decode, for large sets of small images: there, threads wait for each other.
 
 The processes run `vaekit.data.decoding.worker`. They are not those of `multiprocessing`, which
-import the user's main module again. They are sent the places of images, read them, and send back
+import the user's main module again. They get the locations of images, read them, and send back
 pixels; results arrive in the order of the images. A crash loses only the image that caused it.
 """
 
@@ -29,48 +29,48 @@ from vaekit.data.random_access import RandomAccess, Spot
 from vaekit.errors import DataError
 
 FEWEST_FOR_PROCESSES = 3000
-"""So many images are decoded in threads before processes would have started."""
+"""Threads decode fewer images than this before processes have started."""
 
 _START = (
     "import sys; sys.path[:] = sys.argv[1:]; from vaekit.data.decoding.worker import serve; serve()"
 )
-_PATIENCE = 30.0
-"""Seconds for a process to say that it is ready: what is not Python may never say so."""
-_SHARE = 0.05
-"""Seconds of work in an order: long beside the way there and back, short beside a whole set."""
+_STARTUP_SECONDS = 30.0
+"""How long a process may take to report that it is ready: what is not Python never does."""
+_TASK_SECONDS = 0.05
+"""Work in a task: long beside its transfer, short beside a whole set."""
 _LEAST, _MOST = 16, 512
-"""Images in an order."""
-_BYTES = 4 << 20
-"""Pixels in an order, where images are not so large that one has more."""
+"""Images in a task."""
+_TASK_BYTES = 4 << 20
+"""Pixels in a task, unless a single image has more."""
 _PIPE = 1 << 20
-"""Bytes that a pipe holds where the system lets it: a decoder then seldom waits for its reader."""
-_DEATHS = 10
-"""More images than this must not end a process: then something else is amiss."""
+"""Bytes that a pipe holds where the system allows it, so that a decoder seldom waits."""
+_MOST_CRASHES = 10
+"""More crashes than this have a cause other than the images."""
 
-_Order = tuple[int, Sequence[Spot]]
-"""The row of the first image, and where each lies."""
-
-
-class Unavailable(Exception):
-    """Processes cannot be had here; threads can."""
+_DecodeTask = tuple[int, Sequence[Spot]]
+"""The row of the first image, and the location of each."""
 
 
-class _Died(Exception):
+class ProcessesUnavailable(Exception):
+    """No process can be started here; threads can decode."""
+
+
+class _WorkerCrashed(Exception):
     """A process ended in the middle of its work; says how."""
 
 
 class ProcessPool:
-    """As many processes as threads are allowed; all end with the `with`."""
+    """As many processes as threads are allowed; all end with the `with` block."""
 
     def __init__(self) -> None:
         self._count = workers()
         self._free: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
         self._all: list[_Process] = []
-        self._most, self._deaths = _LEAST, 0
+        self._most, self._crashes = _LEAST, 0
         self._closed = False
 
     def __enter__(self) -> Self:
-        """Starts them all; they get ready while other things are done."""
+        """Start all processes; they get ready in the background."""
         try:
             for _ in range(self._count):
                 self._free.put(self._started())
@@ -83,7 +83,7 @@ class ProcessPool:
         self.close()
 
     def close(self) -> None:
-        """End them, whatever they do."""
+        """End all processes, whatever they are doing."""
         self._closed = True
         for process in self._all:
             process.end()
@@ -98,59 +98,64 @@ class ProcessPool:
         strict: bool,
     ) -> Generator[BatchOutcome, None, None]:
         """Decode into the rows of `images`, one for each index; outcomes come in their order."""
-        told = {
+        settings = {
             "reader": source.reader.__name__,
             "path": source.path,
             "form": asdict(form),
             "strict": strict,
         }
 
-        def work(order: _Order) -> list[BatchOutcome]:
-            return self._carried_out(told, order, images)
+        def work(task: _DecodeTask) -> list[BatchOutcome]:
+            return self._outcomes_of(settings, task, images)
 
         spots = [source.spots[index] for index in indices.tolist()]
-        with closing(in_order(work, self._orders(spots, images[:1].nbytes))) as results:
+        with closing(in_order(work, self._tasks(spots, images[:1].nbytes))) as results:
             for outcomes in results:
                 yield from outcomes
 
-    def _orders(self, spots: Sequence[Spot], size: int) -> Iterator[_Order]:
-        start, limit = 0, max(1, _BYTES // max(1, size))
+    def _tasks(self, spots: Sequence[Spot], size: int) -> Iterator[_DecodeTask]:
+        start, limit = 0, max(1, _TASK_BYTES // max(1, size))
         while start < len(spots):
             count = min(self._most, limit)
             yield start, spots[start : start + count]
             start += count
 
-    def _carried_out(
-        self, told: dict[str, Any], order: _Order, images: Pixels
+    def _outcomes_of(
+        self, settings: dict[str, Any], task: _DecodeTask, images: Pixels
     ) -> list[BatchOutcome]:
         try:
-            return [self._asked(told, order, images)]
-        except _Died:  # of which image, shows when they come one by one
-            start, spots = order
-            return [self._alone(told, (start + n, [spot]), images) for n, spot in enumerate(spots)]
+            return [self._outcome_of(settings, task, images)]
+        except _WorkerCrashed:  # one image at a time shows which of them did it
+            start, spots = task
+            single = [(start + number, [spot]) for number, spot in enumerate(spots)]
+            return [self._outcome_of_one(settings, task, images) for task in single]
 
-    def _alone(self, told: dict[str, Any], order: _Order, images: Pixels) -> BatchOutcome:
+    def _outcome_of_one(
+        self, settings: dict[str, Any], task: _DecodeTask, images: Pixels
+    ) -> BatchOutcome:
         try:
-            return self._asked(told, order, images)
-        except _Died as died:
-            self._deaths += 1
-            if self._deaths > _DEATHS:
+            return self._outcome_of(settings, task, images)
+        except _WorkerCrashed as crash:
+            self._crashes += 1
+            if self._crashes > _MOST_CRASHES:
                 raise DataError(
-                    f"over {_DEATHS} images ended the process that decoded them ({died}): is there "
-                    "memory enough? --threads 1 decodes without such processes"
+                    f"over {_MOST_CRASHES} images ended the process that decoded them ({crash}): "
+                    "is there enough memory? --threads 1 decodes without such processes"
                 ) from None
-            return BatchOutcome(1, [(order[0], f"cannot be decoded (its decoder {died})")], False)
+            return BatchOutcome(1, [(task[0], f"cannot be decoded (its decoder {crash})")], False)
 
-    def _asked(self, told: dict[str, Any], order: _Order, images: Pixels) -> BatchOutcome:
+    def _outcome_of(
+        self, settings: dict[str, Any], task: _DecodeTask, images: Pixels
+    ) -> BatchOutcome:
         process = self._free.get()
         try:
             if process is None:
                 process = self._started()
-            start, spots = order
+            start, spots = task
             began = time.perf_counter()
-            outcome = process.ask({**told, "spots": spots}, images[start : start + len(spots)])
+            outcome = process.decode({**settings, "spots": spots}, images[start:][: len(spots)])
             pace = (time.perf_counter() - began) / len(spots)
-            self._most = min(_MOST, max(_LEAST, int(_SHARE / pace)))
+            self._most = min(_MOST, max(_LEAST, int(_TASK_SECONDS / pace)))
         except BaseException:
             if process is not None:
                 process.end()
@@ -162,21 +167,21 @@ class ProcessPool:
 
     def _started(self) -> _Process:
         if self._closed:
-            raise Unavailable
+            raise ProcessesUnavailable
         process = _Process()
         self._all.append(process)
         return process
 
 
 def processes_available() -> bool:
-    """Whether another Python can be expected to start, and to be of use."""
+    """Whether another Python is likely to start, and to speed up decoding."""
     return bool(sys.executable) and not getattr(sys, "frozen", False) and workers() > 1
 
 
 class _Process:
     def __init__(self) -> None:
         paths = [path or os.getcwd() for path in sys.path]  # noqa: PTH109  (text is wanted)
-        single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # nothing is multiplied
+        single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # no algebra here
         try:
             self.process = subprocess.Popen(  # noqa: S603  (our own module, our own interpreter)
                 [sys.executable, "-P", "-c", _START, *paths],
@@ -187,18 +192,18 @@ class _Process:
                 pipesize=_PIPE,
             )
         except OSError as error:
-            raise Unavailable from error
+            raise ProcessesUnavailable from error
         self.is_ready = False
 
-    def ask(self, order: dict[str, Any], pixels: Pixels) -> BatchOutcome:
-        """Have some images decoded into `pixels`."""
-        orders, answers = self.process.stdin, self.process.stdout
-        assert orders is not None
+    def decode(self, task: dict[str, Any], pixels: Pixels) -> BatchOutcome:
+        """Have the images of a task decoded into `pixels`."""
+        tasks, answers = self.process.stdin, self.process.stdout
+        assert tasks is not None
         assert answers is not None
         self._wait_until_ready()
         try:
-            orders.write(json.dumps(order).encode() + b"\n")
-            orders.flush()
+            tasks.write(json.dumps(task).encode() + b"\n")
+            tasks.flush()
             line = answers.readline()
             view = pixels.data.cast("B")
             while line and len(view):
@@ -208,25 +213,25 @@ class _Process:
         except (OSError, ValueError):  # ended, or closed by `end`
             line = b""
         if not line:
-            raise _Died(self._how())
-        return _outcome(json.loads(line))
+            raise _WorkerCrashed(self._way_it_ended())
+        return _parsed_outcome(json.loads(line))
 
     def _wait_until_ready(self) -> None:
         if self.is_ready:
             return
         answers = self.process.stdout
         assert answers is not None
-        alarm = threading.Timer(_PATIENCE, self.process.kill)
+        alarm = threading.Timer(_STARTUP_SECONDS, self.process.kill)
         alarm.daemon = True
         alarm.start()
         with suppress(OSError, ValueError):
             self.is_ready = answers.readline() == READY
         alarm.cancel()
         if not self.is_ready:
-            raise Unavailable
+            raise ProcessesUnavailable
 
-    def _how(self) -> str:
-        with suppress(subprocess.TimeoutExpired):  # its pipe ends a moment before it has
+    def _way_it_ended(self) -> str:
+        with suppress(subprocess.TimeoutExpired):  # its pipe ends a moment before it does
             self.process.wait(1)
         self.end()
         code = self.process.returncode
@@ -235,7 +240,7 @@ class _Process:
         return f"ended with {code}"
 
     def end(self) -> None:
-        """End it, unless it has ended."""
+        """End it, if it still runs."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -244,12 +249,12 @@ class _Process:
                 pipe.close()
 
 
-def _outcome(told: dict[str, Any]) -> BatchOutcome:
-    if "errno" in told:
-        raise OSError(told["errno"], told["strerror"])
-    differs = told["differs"]
-    if differs is not None:
-        differs = TargetForm(**{**differs, "size": tuple(differs["size"])})
-    seen = Counter({(h, w, c, animated): count for h, w, c, animated, count in told["seen"]})
-    bad = [(row, reason) for row, reason in told["bad"]]
-    return BatchOutcome(told["tried"], bad, told["lasting"], seen, differs)
+def _parsed_outcome(answer: dict[str, Any]) -> BatchOutcome:
+    if "errno" in answer:
+        raise OSError(answer["errno"], answer["strerror"])
+    refuted = answer["refuted"]
+    if refuted is not None:
+        refuted = TargetForm(**{**refuted, "size": tuple(refuted["size"])})
+    seen = Counter({(h, w, c, animated): count for h, w, c, animated, count in answer["seen"]})
+    bad = [(row, reason) for row, reason in answer["bad"]]
+    return BatchOutcome(answer["tried"], bad, answer["lasting"], seen, refuted)

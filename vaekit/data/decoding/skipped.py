@@ -1,4 +1,4 @@
-"""What becomes of bad images among good ones: left out and named, or too many to go on."""
+"""Bad images among good ones: a warning that names the skipped ones, an error for too many."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from vaekit.data.source import ENDINGS
 from vaekit.errors import DataError
 
 MOST_SKIPPED = 10
-"""This many bad images are survived whatever their share; beyond it, 1 in 100."""
+"""Up to this many bad images are skipped whatever their share; beyond it, up to 1 in 100."""
 
 
-def warn_or_refuse(bad: Sequence[str], total: int, where: str = "") -> str | None:
-    """The warning that names the bad ones of `total` images; None if there are none.
+def skipped_warning(bad: Sequence[str], total: int, where: str = "") -> str | None:
+    """The warning that names the bad ones of `total` images, after `where`; None without any.
 
-    `where` is put before it. Too many are an error, and so is it when no image is good.
+    Raises when there are too many, or when no image is good.
 
-    >>> warn_or_refuse(["a.png: is empty"], 50, "pictures: ")
+    >>> skipped_warning(["a.png: is empty"], 50, "pictures: ")
     'pictures: 1 bad image was skipped: a.png: is empty'
     """
     if not bad:
@@ -26,10 +26,10 @@ def warn_or_refuse(bad: Sequence[str], total: int, where: str = "") -> str | Non
         raise DataError(f"{where}no image can be read ({told}); taken are {' '.join(ENDINGS)}")
     if len(bad) > MOST_SKIPPED and len(bad) * 100 > total:
         raise DataError(f"{where}{len(bad):,} of {total:,} images are bad: {told}")
-    return summary(bad, where)
+    return skipped_summary(bad, where)
 
 
-def summary(bad: Sequence[str], where: str = "") -> str:
+def skipped_summary(bad: Sequence[str], where: str = "") -> str:
     """How many bad images there were, and which."""
     noun = "image was" if len(bad) == 1 else "images were"
     return f"{where}{len(bad):,} bad {noun} skipped: {_named(bad)}"

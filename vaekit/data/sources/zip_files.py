@@ -14,7 +14,6 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -51,18 +50,8 @@ class ZipMember(NamedTuple):
 
 
 def open_zip(path: Path, request: Request) -> Source:
-    """The images of a zip; its table is read once for all splits."""
-    source, notes = _zip_source(path, file_identity(path))
-    for note in notes:
-        request.reporter.note(note)
-    return source
-
-
-@lru_cache(maxsize=1)
-def _zip_source(path: Path, identity: str) -> tuple[Source, Sequence[str]]:
-    """A zip as it is while its `identity` lasts, and what is to be said of it."""
-    notes: list[str] = []
-    return listed_source(path, list_zip(path), notes.append, identity), notes
+    """The images of a zip."""
+    return listed_source(path, list_zip(path), request.reporter.note, file_identity(path))
 
 
 def list_zip(path: Path, where: str | None = None) -> Listing:

@@ -1,4 +1,4 @@
-"""A list of image files, one a line or parted by NUL, that may still be growing as it is read."""
+"""A list of image files, one per line or NUL-separated, read as it arrives."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from vaekit.data.streams.named_inputs import Input, Item, image_file
+from vaekit.data.streams.named_inputs import EncodedImage, OpenedInput, image_file
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import Reporter
 
 LONGEST_NAME = 1 << 16
-"""No path has so many bytes."""
+"""No path has more bytes."""
 
 
-def open_list(file: BinaryIO, where: str, reporter: Reporter, *, null: bool) -> Input:
-    """The image files that a list names; folders in it are left alone, so that `find` may list."""
+def open_list(file: BinaryIO, where: str, reporter: Reporter, *, null: bool) -> OpenedInput:
+    """The image files that a list names; folders are ignored, so that `find` may write it."""
 
-    def parts() -> Iterator[Item]:
+    def parts() -> Iterator[EncodedImage]:
         folders = files = 0
         for name in read_names(file, where, null=null):
             if Path(name).is_dir():
@@ -28,15 +28,15 @@ def open_list(file: BinaryIO, where: str, reporter: Reporter, *, null: bool) -> 
                 files += 1
                 yield image_file(name)
         if folders:
-            reporter.note(f"{where}: {folders:,} folders in it are left alone: it lists files")
+            reporter.note(f"{where}: {folders:,} folders in it are ignored: only files are read")
         if not files:
             raise DataError(f"{where}: names no image file")
 
-    return Input(where, lambda: nullcontext(parts()), None, ())
+    return OpenedInput(where, lambda: nullcontext(parts()), None, ())
 
 
 def read_names(file: BinaryIO, where: str, *, null: bool) -> Iterator[str]:
-    r"""The names in a list, each as soon as it has arrived.
+    r"""The names in a list, each as soon as it arrives.
 
     >>> import io
     >>> list(read_names(io.BytesIO(b"a b.png\n\nc.png"), "list", null=False))
@@ -46,7 +46,7 @@ def read_names(file: BinaryIO, where: str, *, null: bool) -> Iterator[str]:
         if null:
             name = line
         elif b"\0" in line:
-            raise UsageError(f"{where}: its names are parted by NUL: -0 reads it so")
+            raise UsageError(f"{where}: its names are NUL-separated: add -0")
         else:
             name = line.removesuffix(b"\r")
         if name.strip():
@@ -54,7 +54,7 @@ def read_names(file: BinaryIO, where: str, *, null: bool) -> Iterator[str]:
 
 
 def _pieces(file: BinaryIO, separator: bytes, where: str) -> Iterator[bytes]:
-    """What lies between separators; a pipe is read as it fills."""
+    """The text between separators; a pipe is read as it fills."""
     read = getattr(file, "read1", file.read)
     rest = b""
     while data := read(LONGEST_NAME):
@@ -62,7 +62,7 @@ def _pieces(file: BinaryIO, separator: bytes, where: str) -> Iterator[bytes]:
         yield from whole
         if len(rest) > LONGEST_NAME:
             raise DataError(
-                f"{where}: holds a line of over {LONGEST_NAME:,} bytes, which is no name "
-                "(one name a line, or with -0 parted by NUL)"
+                f"{where}: holds a line of over {LONGEST_NAME:,} bytes, which is not a path "
+                "(one path per line, or NUL-separated with -0)"
             )
     yield rest

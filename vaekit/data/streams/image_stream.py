@@ -1,11 +1,11 @@
-"""A stream of images: chunks in the model's shape, decoded a few batches ahead by threads."""
+"""The stream of images itself: chunks in the model's shape, decoded ahead by threads."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import TracebackType
 from typing import Self
@@ -13,24 +13,25 @@ from typing import Self
 import numpy as np
 
 from vaekit.data.decoding.conversions import ConversionCounts
-from vaekit.data.decoding.decode_image import Picture, decode_image, quiet_pillow
-from vaekit.data.decoding.skipped import summary, warn_or_refuse
+from vaekit.data.decoding.decode_batch import BatchOutcome, TargetForm, decode_batch
+from vaekit.data.decoding.decode_image import quiet_pillow
+from vaekit.data.decoding.skipped import skipped_summary, skipped_warning
 from vaekit.data.decoding.thread_pool import in_order
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import Loader, Shape, batched
-from vaekit.data.streams.named_inputs import Input, Item, LabelValue, PixelBlock
+from vaekit.data.streams.named_inputs import EncodedImage, LabelValue, OpenedInput, PixelBlock
 from vaekit.errors import DataError, ImageError, VaekitError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.seeds import BLOCK
 from vaekit.wording import shown, unreadable
 
 IMAGE_CHUNK = BLOCK
-"""Images in a chunk, where nothing else is asked for."""
+"""Images in a chunk by default."""
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some images in the model's shape.
+    """Images in the model's shape, with names and labels.
 
     >>> chunk = Chunk(np.zeros((2, 8, 8, 1), np.uint8), ("a.png", "b.png"), np.array([1, -1]))
     >>> len(chunk[:1]), chunk.words(("cat", "dog"))
@@ -40,9 +41,9 @@ class Chunk:
     images: Pixels
     """(n, H, W, C)."""
     names: tuple[str, ...]
-    """The path as one would type it, the path within an archive on a pipe, or a row's number."""
+    """The path as a user types it, the path within an archive on a pipe, or a row's number."""
     labels: Integers | None = None
-    """(n,): the number of each image's class, -1 where it is not known."""
+    """(n,): the number of each image's class, -1 where it is unknown."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -52,7 +53,7 @@ class Chunk:
         return Chunk(self.images[part], self.names[part], labels)
 
     def words(self, classes: Sequence[str] | None) -> list[str | int | None]:
-        """Labels as they shall be read: names where classes have them, None for none."""
+        """Labels for people: class names where there are any, None where unknown."""
         if self.labels is None:
             return [None] * len(self)
         numbers = [int(label) for label in self.labels]
@@ -60,32 +61,33 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class _Done:
-    """What became of a batch."""
+class _Decoded:
+    """The good images of a batch, and what became of all of it."""
 
     names: tuple[str, ...]
     labels: Sequence[LabelValue] | Integers
-    """Of a block the places among the classes of its input; else what is known of each image."""
+    """An array holds indices into the classes of the input; a list what is known of each image."""
     images: Pixels
-    pictures: Sequence[Picture] = ()
+    outcome: BatchOutcome = field(default_factory=lambda: BatchOutcome(0))
     bad: Sequence[str] = ()
+    """Each as `name: why`."""
 
 
 class ImageStream:
-    """Chunks of images, to be gone through once; leaving the `with` early ends all work."""
+    """Chunks of images, to be iterated once; leaving the `with` block early ends all work."""
 
     count: int | None
-    """How many images there will be, where that is certain."""
+    """The number of good images, where that is certain."""
     expected: int | None
-    """How many will be tried, where that is known: for a progress bar."""
+    """The number of images, bad ones included, where it is known: for a progress bar."""
     classes: list[str] | None
-    """The names of labels; None where labels have none. It grows as new names arrive."""
+    """The names of labels; None where labels have no names. It grows as new names arrive."""
     skipped: list[str]
-    """Bad images met so far, each as `name: why`."""
+    """Bad images so far, each as `name: why`."""
 
     def __init__(
         self,
-        inputs: Sequence[Input],
+        inputs: Sequence[OpenedInput],
         shape: Shape,
         *,
         chunk: int = IMAGE_CHUNK,
@@ -106,7 +108,7 @@ class ImageStream:
         self._numbers = {name: number for number, name in enumerate(self.classes or ())}
         self.skipped = [*skipped]
         self._already, self._good = len(skipped), 0
-        self._changes = ConversionCounts(self._shape)
+        self._conversions = ConversionCounts(self._shape)
         self._failure: VaekitError | None = None
         self._stop = threading.Event()
         self._running: Generator[Chunk, None, None] | None = None
@@ -124,8 +126,8 @@ class ImageStream:
     ) -> None:
         ended_early = self._running is not None and not self._concluded
         self.close()
-        if ended_early and kind is None:  # by choice: what was seen is still spoken of
-            self._tell()
+        if ended_early and kind is None:  # by choice: report on what was read
+            self._report()
 
     def close(self) -> None:
         """End all work and close all files."""
@@ -135,7 +137,7 @@ class ImageStream:
 
     def __iter__(self) -> Iterator[Chunk]:
         if self._running is not None:
-            raise RuntimeError("an ImageStream can be gone through once")
+            raise RuntimeError("an ImageStream can be iterated once")
         self._running = self._run()
         return self._running
 
@@ -144,29 +146,29 @@ class ImageStream:
             yield from self._chunks(results)
         self._conclude()
 
-    def _results(self) -> Generator[_Done, None, None]:
-        """One input after the other; damage to one is kept until all are done."""
+    def _results(self) -> Generator[_Decoded, None, None]:
+        """One input after the other; the error of a damaged one is kept until all are done."""
         for source in self._inputs:
             with self._keeping_failure(source), source.reading() as parts:
                 work = _batches(self._undamaged(source, parts))
                 with closing(work), closing(in_order(self._decode, work)) as results:
                     try:
-                        yield from (self._numbered(done, source.classes) for done in results)
-                    except BaseException:  # whoever takes them has gone, or was interrupted
+                        yield from (self._numbered(batch, source.classes) for batch in results)
+                    except BaseException:  # the consumer has left, or was interrupted
                         self._stop.set()
                         raise
             if self._failure and self._strict:
                 return
 
     def _undamaged(
-        self, source: Input, parts: Iterable[Item | PixelBlock]
-    ) -> Iterator[Item | PixelBlock]:
-        """All that comes before damage."""
+        self, source: OpenedInput, parts: Iterable[EncodedImage | PixelBlock]
+    ) -> Iterator[EncodedImage | PixelBlock]:
+        """Everything before the damage."""
         with self._keeping_failure(source):
             yield from parts
 
     @contextmanager
-    def _keeping_failure(self, source: Input) -> Iterator[None]:
+    def _keeping_failure(self, source: OpenedInput) -> Iterator[None]:
         try:
             yield
         except VaekitError as error:
@@ -174,58 +176,51 @@ class ImageStream:
         except OSError as error:
             self._failure = self._failure or DataError(f"{source.where}: {unreadable(error)}")
 
-    def _decode(self, batch: list[Item] | PixelBlock) -> _Done:
+    def _decode(self, batch: list[EncodedImage] | PixelBlock) -> _Decoded:
         if isinstance(batch, PixelBlock):
             unknown = np.full(len(batch.pixels), -1)
             labels = unknown if batch.labels is None else batch.labels
-            return _Done(tuple(batch.names), labels, batch.pixels)
-        good: list[tuple[Item, Picture]] = []
-        bad: list[str] = []
-        for item in batch:
-            if self._stop.is_set() or (bad and self._strict):
-                break
-            try:
-                good.append((item, decode_image(item.load(), self._shape[:2], self._shape[2])))
-            except OSError as error:
-                bad.append(f"{shown(item.name)}: {unreadable(error)}")
-            except ImageError as error:
-                bad.append(f"{shown(item.name)}: {error}")
-        images = np.empty((len(good), *self._shape), np.uint8)
-        for row, (_, picture) in enumerate(good):
-            images[row] = picture.pixels
-        names = tuple(item.name for item, _ in good)
-        known = [item.label for item, _ in good]
-        return _Done(names, known, images, [picture for _, picture in good], bad)
+            return _Decoded(tuple(batch.names), labels, batch.pixels)
+        height, width, channels = self._shape
+        form = TargetForm((height, width), channels, forced=True)
+        images = np.empty((len(batch), height, width, channels), np.uint8)
+        items = ((row, item.load) for row, item in enumerate(batch) if not self._stop.is_set())
+        outcome = decode_batch(images, items, form, tried=len(batch), strict=self._strict)
+        bad = dict(outcome.bad)
+        lines = [f"{shown(batch[row].name)}: {reason}" for row, reason in bad.items()]
+        good = [row for row in range(len(batch)) if row not in bad]
+        names = tuple(batch[row].name for row in good)
+        labels_known = [batch[row].label for row in good]
+        return _Decoded(names, labels_known, images[good] if bad else images, outcome, lines)
 
-    def _chunks(self, results: Iterator[_Done]) -> Iterator[Chunk]:
+    def _chunks(self, results: Iterator[_Decoded]) -> Iterator[Chunk]:
         rest: Chunk | None = None
-        for done in results:
-            self._count(done)
-            rest = _joined(rest, Chunk(done.images, done.names, np.asarray(done.labels)))
+        for batch in results:
+            self._count(batch)
+            rest = _joined(rest, Chunk(batch.images, batch.names, np.asarray(batch.labels)))
             whole = len(rest) // self._chunk * self._chunk
             for first in range(0, whole, self._chunk):
-                yield _settled(rest[first : first + self._chunk])
+                yield _finished(rest[first : first + self._chunk])
             rest = rest[whole:]
         if rest is not None and len(rest):
-            yield _settled(rest)
+            yield _finished(rest)
 
-    def _count(self, done: _Done) -> None:
-        self._good += len(done.names)
-        for picture in done.pictures:
-            self._changes.count(picture.own, animated=picture.animated)
-        self.skipped += done.bad
-        if done.bad and self._strict:
-            raise ImageError(f"{done.bad[0]} (--strict)")
+    def _count(self, batch: _Decoded) -> None:
+        self._good += len(batch.names)
+        self._conversions.count_batch(batch.outcome)
+        self.skipped += batch.bad
+        if batch.bad and self._strict:
+            raise ImageError(f"{batch.bad[0]} (--strict)")
 
-    def _numbered(self, done: _Done, classes: Sequence[str] | None) -> _Done:
-        """Labels as places among the stream's own classes; `classes` are those of its input."""
-        if isinstance(done.labels, np.ndarray) and classes is not None:
-            places = np.array([*map(self._number, classes), -1])
-            return replace(done, labels=places[np.maximum(done.labels, -1)])
-        if isinstance(done.labels, np.ndarray) and self.classes is None:
-            return done
-        numbers = [self._number(label) for label in done.labels]
-        return replace(done, labels=np.array(numbers, np.int64))
+    def _numbered(self, batch: _Decoded, classes: Sequence[str] | None) -> _Decoded:
+        """Labels as indices into the stream's own classes; `classes` are those of the input."""
+        if isinstance(batch.labels, np.ndarray) and classes is not None:
+            numbers_of_classes = np.array([*map(self._number, classes), -1])
+            return replace(batch, labels=numbers_of_classes[np.maximum(batch.labels, -1)])
+        if isinstance(batch.labels, np.ndarray) and self.classes is None:
+            return batch
+        numbers = [self._number(label) for label in batch.labels]
+        return replace(batch, labels=np.array(numbers, np.int64))
 
     def _number(self, label: LabelValue) -> int:
         if label is None or (not isinstance(label, str) and label < 0):
@@ -239,35 +234,37 @@ class ImageStream:
         return self._numbers[name]
 
     def _conclude(self) -> None:
-        """Raise what was kept, or that there were too many bad ones; else say what there was."""
+        """Report on the images; raise the error that was kept, or one for too many bad ones."""
         self._concluded = True
         bad = self.skipped[self._already :]
         if self._failure is None:
             if len(bad) == 1 and not self._good:
                 raise ImageError(bad[0])
-            warn_or_refuse(bad, self._good + len(bad))
-        self._tell()
+            skipped_warning(bad, self._good + len(bad))  # raises if they are too many
+        self._report()
         if self._failure is not None:
             raise self._failure
 
-    def _tell(self) -> None:
-        """Say what was done to the images, and which were bad."""
-        if notes := "; ".join(self._changes.notes()):
+    def _report(self) -> None:
+        """Say which conversions were made, and which images were bad."""
+        if notes := "; ".join(self._conversions.notes()):
             self._reporter.note(notes)
         if bad := self.skipped[self._already :]:
-            self._reporter.warn(summary(bad))
+            self._reporter.warn(skipped_summary(bad))
 
 
-def _batches(parts: Iterable[Item | PixelBlock]) -> Generator[list[Item] | PixelBlock, None, None]:
+def _batches(
+    parts: Iterable[EncodedImage | PixelBlock],
+) -> Generator[list[EncodedImage] | PixelBlock, None, None]:
     """Items in batches, blocks as they are."""
-    for single, group in groupby(parts, lambda part: isinstance(part, Item)):
+    for single, group in groupby(parts, lambda part: isinstance(part, EncodedImage)):
         if single:
-            yield from batched((part for part in group if isinstance(part, Item)), _load_of)
+            yield from batched((part for part in group if isinstance(part, EncodedImage)), _load_of)
         else:
             yield from (part for part in group if isinstance(part, PixelBlock))
 
 
-def _load_of(item: Item) -> Loader:
+def _load_of(item: EncodedImage) -> Loader:
     return item.load
 
 
@@ -285,7 +282,7 @@ def _numbers(chunk: Chunk) -> Integers:
     return np.full(len(chunk), -1) if chunk.labels is None else chunk.labels
 
 
-def _settled(chunk: Chunk) -> Chunk:
-    """Labels of which none is known are none."""
+def _finished(chunk: Chunk) -> Chunk:
+    """Without labels where none is known."""
     known = chunk.labels is not None and bool((chunk.labels >= 0).any())
     return chunk if known else Chunk(chunk.images, chunk.names)

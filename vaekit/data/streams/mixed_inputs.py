@@ -1,16 +1,15 @@
-"""Images on their way to a model: from files, folders, archives, arrays, pipes and data sets.
+"""Stream images to a model: from files, folders, archives, arrays, pipes and data sets.
 
-They come as chunks in the model's shape, in the order they were named in, each with its name and
-its label. Decoding runs in threads a few batches ahead, so memory does not grow with the number of
-images; and what is a stream is used as it arrives.
+They come in chunks of the model's shape, in the order in which they were named, with names and
+labels. Threads decode a few batches ahead, so memory does not grow with the number of images, and
+a pipe is used as it arrives.
 
-A bad image is left out, and named when all good ones have come; if there are too many of them, or
-if an archive or a pipe ends in damage, the error too comes then.
+A bad image is skipped, and named after all good ones. So is the error for too many of them, or
+for an archive or a pipe that turns out to be damaged.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
@@ -19,16 +18,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vaekit.data.imageset import ImageSet
-from vaekit.data.load_for_model import load_fitted
-from vaekit.data.once import Once
-from vaekit.data.source import Shape
+from vaekit.data.load import load_for_model
+from vaekit.data.source import Request, Shape
 from vaekit.data.streams import named_inputs as named
 from vaekit.data.streams.file_list import open_list
 from vaekit.data.streams.image_stream import IMAGE_CHUNK, Chunk, ImageStream
-from vaekit.data.streams.named_inputs import Input, PixelBlock
+from vaekit.data.streams.named_inputs import OpenedInput, PixelBlock
 from vaekit.data.streams.pipe_input import PipeInput
 from vaekit.errors import DataError, UsageError
-from vaekit.reporting import SILENT, Reporter
+from vaekit.reporting import SILENT, Reporter, ToldOnce
 from vaekit.wording import one_line, shown, unreadable
 
 __all__ = ["IMAGE_CHUNK", "Chunk", "ImageStream", "stream_dataset", "stream_images"]
@@ -45,10 +43,10 @@ def stream_images(
     chunk: int = IMAGE_CHUNK,
     reporter: Reporter = SILENT,
 ) -> ImageStream:
-    """The images that are named: by `inputs`, then by the list `files_from`; `-` is stdin.
+    """The images named by `inputs`, then by the list `files_from`; `-` is stdin.
 
-    Folders and archives are listed here and now, so that a wrong name is refused at once; images
-    are read as the stream is.
+    Folders and archives are listed at once, so that a wrong name is refused early; images are
+    read on demand.
 
     Example:
         with stream_images(["photos/", "more.zip"], shape=(32, 32, 3)) as stream:
@@ -56,10 +54,10 @@ def stream_images(
                 z = model.embed(chunk.images)
     """
     _check(inputs, files_from, null_separated=null_separated)
-    reporter = Once(reporter)
+    reporter = ToldOnce(reporter)
     alone = len(inputs) == 1 and files_from is None
     with ExitStack() as resources:
-        opened: list[Input] = []
+        opened: list[OpenedInput] = []
         for single, group in groupby(inputs, lambda given: _kind(given) == "image"):
             if single:
                 opened.append(named.image_files([*group]))
@@ -83,40 +81,22 @@ def stream_images(
 
 
 def stream_dataset(
-    dataset: str,
-    split: str = "test",
-    *,
-    shape: Shape,
-    limit: int | None = None,
-    seed: int = 0,
-    val_split: float = 0.1,
-    data_dir: str | os.PathLike[str] | None = None,
-    strict: bool = False,
-    chunk: int = IMAGE_CHUNK,
-    reporter: Reporter = SILENT,
+    dataset: str, split: str, shape: Shape, request: Request, *, chunk: int = IMAGE_CHUNK
 ) -> ImageStream:
-    """One split of a data set in the model's shape, by way of the cache of decoded images.
+    """One split of the data set in the model's shape, through the cache of decoded images.
 
-    Images of another shape are converted, and it is said; an array must have the model's shape.
+    Image files and named data sets are converted, with a note; an array must have the shape.
     """
-    data = load_fitted(
-        dataset,
-        split,
-        shape=shape,
-        brought=True,
-        limit=limit,
-        seed=seed,
-        val_split=val_split,
-        data_dir=data_dir,
-        strict=strict,
-        reporter=reporter,
-    )
-    blocks = _blocks(data)
-    found = Input(
-        one_line(data.name), lambda: nullcontext(blocks), len(data), data.classes, certain=True
-    )
+    data = load_for_model(dataset, split, shape, request, is_own=True)
+    blocks, where = _blocks(data), one_line(data.name)
+    opened = OpenedInput(where, lambda: nullcontext(blocks), len(data), data.classes, certain=True)
     return ImageStream(
-        [found], shape, chunk=chunk, strict=strict, reporter=reporter, skipped=data.skipped
+        [opened],
+        shape,
+        chunk=chunk,
+        strict=request.strict,
+        reporter=request.reporter,
+        skipped=data.skipped,
     )
 
 
@@ -133,7 +113,7 @@ def _check(inputs: Sequence[str], files_from: str | None, *, null_separated: boo
     if [*inputs, files_from].count("-") > 1:
         raise UsageError("- (stdin) can be read once: among the images, or by --files-from")
     if null_separated and files_from is None:
-        raise UsageError("-0 says how the list of --files-from is parted: there is none")
+        raise UsageError("-0 is for --files-from, which is not given")
 
 
 def _open(
@@ -144,7 +124,7 @@ def _open(
     *,
     stdin: BinaryIO | None,
     alone: bool,
-) -> Input:
+) -> OpenedInput:
     if given == "-":
         pipe = PipeInput(_stdin(stdin), given, shown(given), "" if alone else "-/")
     elif _kind(given) == "pipe":  # as `<(command)` in a shell gives

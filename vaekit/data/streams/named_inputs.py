@@ -1,14 +1,13 @@
-"""What a user names as images, each thing as a series of items to be decoded in its order.
+"""Open what a user names as images: files, folders, archives and arrays, in their order.
 
     photo.jpg       itself
     photos/         every image in it at any depth, in natural order; train/ and test/ too
-    photos.zip      likewise; the members of a compressed tar come in the order they lie in
+    photos.zip      likewise; the members of a compressed tar come in the order of the archive
     images.npy      its rows; also of an .npz
 
-Class folders are labels, as in a data set. A file that is named by itself has the name of the
-folder it lies in for a label, if its name says one: `photos/cat/1.jpg` is a `cat`. That depends on
-nothing but the name, so that a long list can be embedded as it comes, and any part of a list has
-the labels that it has within the whole.
+Class folders are labels, as in a data set. The label of a file that is named by itself is the
+folder in its path, if there is one: `photos/cat/1.jpg` is a `cat`. That depends on the path alone,
+so a long list can be embedded as it arrives, and a file has the same label in every list.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from vaekit.reporting import Reporter
 from vaekit.wording import one_line
 
 BLOCK_ROWS = 1024
-"""Rows of an array that travel together."""
+"""Rows of an array in one block."""
 
 LabelValue = str | int | None
-"""A class's name; a number where classes have no names; None where there is none."""
+"""A class name, or a number where classes have no names; None without a label."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class EncodedImage:
     """One encoded image."""
 
     name: str
@@ -47,32 +46,32 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class PixelBlock:
-    """Some images that are pixels already, in the model's shape."""
+    """Images that are pixels already, in the model's shape."""
 
     names: Sequence[str]
     labels: Integers | None
-    """Places among the classes of the input, or numbers where those have no names."""
+    """Indices into the classes of the input, or numbers where those have no names."""
     pixels: Pixels
 
 
 @dataclass(frozen=True)
-class Input:
-    """One of the things that were named."""
+class OpenedInput:
+    """One thing that the user named, opened."""
 
     where: str
     """Its name in messages."""
-    reading: Callable[[], AbstractContextManager[Iterable[Item | PixelBlock]]]
-    """Opens it; items can be loaded while it is open, by several threads."""
+    reading: Callable[[], AbstractContextManager[Iterable[EncodedImage | PixelBlock]]]
+    """Yields its images; they can be loaded by several threads while the context is open."""
     expected: int | None = None
-    """How many images there are, bad ones too, where that is known."""
+    """The number of images, bad ones included, where it is known."""
     classes: tuple[str, ...] | None = None
-    """The names of labels, as far as they are known; None where labels have none."""
+    """The names of labels known so far; None where labels have no names."""
     certain: bool = False
-    """Whether none of them can turn out to be bad."""
+    """Whether no image can be bad."""
 
 
-def open_input(given: str, shape: Shape, reporter: Reporter, *, alone: bool) -> Input:
-    """What lies at a path that is no pipe; images in arrays are named after it unless `alone`."""
+def open_input(given: str, shape: Shape, reporter: Reporter, *, alone: bool) -> OpenedInput:
+    """Open a path that is not a pipe; array rows are named after it unless it is `alone`."""
     where, path = one_line(given), Path(given)
     request = Request(reporter=reporter)
     match input_kind(given):
@@ -91,8 +90,9 @@ def open_input(given: str, shape: Shape, reporter: Reporter, *, alone: bool) -> 
 
 
 def input_kind(given: str) -> detect.Kind:
-    """What a name leads to: one that leads nowhere is refused; what cannot be read, or is of no
-    known kind, counts as an image, which will turn out to be bad.
+    """What is at a path; one that does not exist is refused.
+
+    A file that cannot be read, or of no known kind, counts as an image: a bad one, it turns out.
     """
     if not given:
         raise UsageError("an image's name is empty: is a variable in the command not set?")
@@ -107,18 +107,20 @@ def input_kind(given: str) -> detect.Kind:
     return "image" if found in ("unknown", "nothing") else found
 
 
-def image_files(names: Sequence[str]) -> Input:
-    """Image files that are named one by one."""
-    return Input(one_line(names[0]), lambda: nullcontext(map(image_file, names)), len(names), ())
+def image_files(names: Sequence[str]) -> OpenedInput:
+    """Image files that were named one by one."""
+    return OpenedInput(
+        one_line(names[0]), lambda: nullcontext(map(image_file, names)), len(names), ()
+    )
 
 
-def image_file(name: str) -> Item:
-    """An image file under its name."""
-    return Item(name, lambda: folder.read_file(Path(name)), folder_label(name))
+def image_file(name: str) -> EncodedImage:
+    """One image file."""
+    return EncodedImage(name, lambda: folder.read_file(Path(name)), folder_label(name))
 
 
 def folder_label(name: str) -> str | None:
-    """The name of the folder that a file lies in, as far as its own name tells.
+    """The name of the folder that a file is in, according to its path.
 
     >>> folder_label("photos/cat/1.jpg"), folder_label("./1.jpg"), folder_label("1.jpg")
     ('cat', None, None)
@@ -127,22 +129,22 @@ def folder_label(name: str) -> str | None:
     return None if above in ("", ".", "..") else above
 
 
-def from_listing(listing: Listing, where: str, prefix: str, reporter: Reporter) -> Input:
-    """The images of a folder or an archive, their names put after `prefix`."""
+def from_listing(listing: Listing, where: str, prefix: str, reporter: Reporter) -> OpenedInput:
+    """The images of a folder or an archive, their names after `prefix`."""
     found = gather_images(listing.names, where, reporter.note)
 
     @contextmanager
-    def reading() -> Iterator[Iterator[Item]]:
+    def reading() -> Iterator[Iterator[EncodedImage]]:
         with listing.reading(found.names)(np.arange(len(found.names))) as loaders:
             yield (
-                Item(prefix + found.names[place], load, found.labels[place])
+                EncodedImage(prefix + found.names[place], load, found.labels[place])
                 for place, load in loaders
             )
 
-    return Input(where, reading, len(found.names), found.classes)
+    return OpenedInput(where, reading, len(found.names), found.classes)
 
 
-def from_arrays(source: Source, where: str, prefix: str, shape: Shape) -> Input:
+def from_arrays(source: Source, where: str, prefix: str, shape: Shape) -> OpenedInput:
     """The rows of an array, which must have the model's shape."""
     (rows,) = source.parts.values()
     assert isinstance(rows, Rows)
@@ -150,19 +152,19 @@ def from_arrays(source: Source, where: str, prefix: str, shape: Shape) -> Input:
 
     def reading() -> AbstractContextManager[Iterator[PixelBlock]]:
         pixels = rows.blocks(np.arange(len(rows.names)))
-        return nullcontext(blocks_of(pixels, prefix, rows.labels))
+        return nullcontext(pixel_blocks(pixels, prefix, rows.labels))
 
-    return Input(where, reading, len(rows.names), source.classes, certain=True)
+    return OpenedInput(where, reading, len(rows.names), source.classes, certain=True)
 
 
-def blocks_of(
+def pixel_blocks(
     pieces: Iterable[Pixels], prefix: str = "", labels: Integers | None = None
 ) -> Iterator[PixelBlock]:
-    """Rows that come in pieces of any size, each named by its number after `prefix`."""
+    """Rows from pieces of any size, each row named by its number after `prefix`."""
     start = 0
     for piece in pieces:
-        for at in range(0, len(piece), BLOCK_ROWS):
-            pixels = piece[at : at + BLOCK_ROWS]
+        for first in range(0, len(piece), BLOCK_ROWS):
+            pixels = piece[first : first + BLOCK_ROWS]
             stop = start + len(pixels)
             names = [f"{prefix}{row}" for row in range(start, stop)]
             yield PixelBlock(names, None if labels is None else labels[start:stop], pixels)

@@ -1,7 +1,7 @@
-"""Images that come through a pipe, told apart by their first bytes.
+"""Images that come through a pipe, in a format that the first bytes tell.
 
-A tar, compressed or not, and a .npy are read as they come and never held. A zip and an .npz have
-their table of contents at the end, so they are put into a temporary file first.
+A tar, compressed or not, and a .npy are read as they arrive, in bounded memory. A zip and an .npz
+have their table of contents at the end, so they are copied to a temporary file first.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from vaekit.data.sources.archive_members import BROKEN_ARCHIVE, clean_name, reas
 from vaekit.data.sources.detect import HEAD_BYTES, recognise
 from vaekit.data.sources.folder_layout import is_hidden, is_image, no_image, others_note
 from vaekit.data.streams.named_inputs import (
-    Input,
-    Item,
-    blocks_of,
+    EncodedImage,
+    OpenedInput,
     folder_label,
     from_arrays,
     from_listing,
+    pixel_blocks,
 )
 from vaekit.errors import DataError
+from vaekit.peekable import PeekableStream
 from vaekit.reporting import Reporter
 from vaekit.wording import unreadable
 
 MOST_SPOOLED = 8 << 30
-"""So many bytes of a zip are put into a temporary file."""
+"""Most bytes that are copied to a temporary file."""
 
 _OPENERS: dict[str, Callable[[Any], Any]] = {
     "tar": lambda file: file,
@@ -49,28 +50,32 @@ _OPENERS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class PipeInput:
-    """Something to be read once, from its beginning to its end."""
+    """A pipe with images, which can be read once."""
 
     file: BinaryIO
     name: str
-    """The name of an image that comes alone."""
+    """The name of a single image."""
     where: str
-    """In messages."""
+    """Its name in messages."""
     prefix: str = ""
-    """Before the numbers of images in arrays."""
+    """Comes before the numbers of images in arrays."""
 
-    def open(self, shape: Shape, reporter: Reporter, resources: ExitStack) -> Input:
-        """What comes through it; what has to be kept meanwhile is kept in `resources`."""
-        head = _head(self)
+    def open(self, shape: Shape, reporter: Reporter, resources: ExitStack) -> OpenedInput:
+        """Recognise what it gives; temporary files last until `resources` is closed."""
+        peekable = PeekableStream(self.file)
+        try:
+            head = peekable.peek(HEAD_BYTES)
+        except OSError as error:
+            raise DataError(f"{self.where}: {unreadable(error)}") from None
         if not head:
             raise DataError(f"{self.where}: is empty")
-        whole = io.BufferedReader(_Rejoined(head, self.file), 1 << 16)
+        whole = io.BufferedReader(peekable, 1 << 16)
         match recognise(head):
             case "npy":
                 return self._rows(npy_format.in_stream(whole, self.where), shape)
             case "npz":
-                path, request = _spooled(whole, self.where, resources), Request(reporter=reporter)
-                source = array_files.open_npz(path, request, self.where)
+                path = _spooled(whole, self.where, resources)
+                source = array_files.open_npz(path, Request(reporter=reporter), self.where)
                 return from_arrays(source, self.where, self.prefix, shape)
             case "zip":
                 listing = zip_files.list_zip(_spooled(whole, self.where, resources), self.where)
@@ -78,49 +83,16 @@ class PipeInput:
             case "tar" | "gz" | "bz2" | "xz" as packing:
                 opener = _OPENERS[packing]
                 items = _tar_items(whole, opener, self.where, reporter)
-                return Input(self.where, lambda: nullcontext(items), None, ())
+                return OpenedInput(self.where, lambda: nullcontext(items), None, ())
             case "image":
-                return Input(self.where, lambda: nullcontext(_image(whole, self.name)), 1, ())
+                return OpenedInput(self.where, lambda: nullcontext(_image(whole, self.name)), 1, ())
         raise DataError(f"{self.where}: {_what_else(head)}")
 
-    def _rows(self, stored: npy_format.ArrayInFile, shape: Shape) -> Input:
+    def _rows(self, stored: npy_format.ArrayInFile, shape: Shape) -> OpenedInput:
         own, pieces = array_files.piped_rows(stored)
         same_shape(own, self.where, shape)
-        blocks = blocks_of(pieces, self.prefix)
-        return Input(self.where, lambda: nullcontext(blocks), stored.shape[0], certain=True)
-
-
-def _head(pipe: PipeInput) -> bytes:
-    """The first bytes, however few arrive at a time."""
-    read, head = _reader(pipe.file), b""
-    try:
-        while len(head) < HEAD_BYTES and (data := read(HEAD_BYTES - len(head))):
-            head += data
-    except OSError as error:
-        raise DataError(f"{pipe.where}: {unreadable(error)}") from None
-    return head
-
-
-def _reader(file: IO[bytes]) -> Callable[[int], bytes]:
-    """Reads what is there, where a file's own `read` would wait until all is."""
-    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    return read
-
-
-class _Rejoined(io.RawIOBase):
-    """A stream with its head put back; closing it leaves the stream open."""
-
-    def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self._head, self._read = head, _reader(file)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._head[: len(buffer)] or self._read(len(buffer))
-        self._head = self._head[len(data) :]
-        buffer[: len(data)] = data
-        return len(data)
+        blocks = pixel_blocks(pieces, self.prefix)
+        return OpenedInput(self.where, lambda: nullcontext(blocks), stored.shape[0], certain=True)
 
 
 def _what_else(head: bytes) -> str:
@@ -131,13 +103,13 @@ def _what_else(head: bytes) -> str:
     return f"is not {taken}"
 
 
-def _image(file: IO[bytes], name: str) -> Iterator[Item]:
-    yield Item(name, InMemory(file.read(MAX_BYTES + 1)))
+def _image(file: IO[bytes], name: str) -> Iterator[EncodedImage]:
+    yield EncodedImage(name, InMemory(file.read(MAX_BYTES + 1)))
 
 
 def _spooled(file: IO[bytes], where: str, resources: ExitStack) -> Path:
-    """All of it in a temporary file, which goes with `resources`."""
-    advice = "name the file, or send a tar, which is read as it comes"
+    """A copy in a temporary file, which is removed with `resources`."""
+    advice = "name the file, or send a tar, which is read as it arrives"
     try:
         folder = tempfile.TemporaryDirectory(prefix="vaekit-", ignore_cleanup_errors=True)
         path = Path(resources.enter_context(folder)) / "piped"
@@ -155,13 +127,13 @@ def _spooled(file: IO[bytes], where: str, resources: ExitStack) -> Path:
 
 def _tar_items(
     file: IO[bytes], opener: Callable[[Any], Any], where: str, reporter: Reporter
-) -> Iterator[Item]:
-    """The images of a tar as they come; what is not taken is said at the end."""
+) -> Iterator[EncodedImage]:
+    """The images of a tar as they arrive; ignored members are reported at the end."""
     seen = _Seen()
     try:
         with opener(file) as unpacked:
             yield from _members(unpacked, where, seen)
-            while unpacked.read(1 << 16):  # whoever writes it may finish
+            while unpacked.read(1 << 16):  # to the end, so that its writer can finish
                 pass
     except BROKEN_ARCHIVE as error:
         what = "is damaged" if seen.any else "is not a tar that can be read"
@@ -176,7 +148,7 @@ def _tar_items(
 
 @dataclass
 class _Seen:
-    """How many there were of each kind."""
+    """How many members there were of each kind."""
 
     images: int = 0
     links: int = 0
@@ -184,10 +156,10 @@ class _Seen:
     any: bool = False
 
 
-def _members(unpacked: IO[bytes], where: str, seen: _Seen) -> Iterator[Item]:
-    at_hand: Any = SimpleNamespace(read=_reader(unpacked))
+def _members(unpacked: IO[bytes], where: str, seen: _Seen) -> Iterator[EncodedImage]:
+    as_it_arrives: Any = SimpleNamespace(read=getattr(unpacked, "read1", unpacked.read))
     with tarfile.open(
-        fileobj=at_hand, mode="r|", tarinfo=tar_files.StrictTarInfo, bufsize=1 << 16
+        fileobj=as_it_arrives, mode="r|", tarinfo=tar_files.StrictTarInfo, bufsize=1 << 16
     ) as members:
         for member in members:
             members.members = []  # type: ignore[attr-defined]  # or it remembers every one
@@ -201,4 +173,4 @@ def _members(unpacked: IO[bytes], where: str, seen: _Seen) -> Iterator[Item]:
                 seen.others += 1
             else:
                 seen.images += 1
-                yield Item(name, tar_files.tar_loader(members, member), folder_label(name))
+                yield EncodedImage(name, tar_files.tar_loader(members, member), folder_label(name))
