@@ -1,4 +1,4 @@
-"""What these tests begin with: a folder of photos, and the quickest training there is."""
+"""A folder of photos and a very short training run, for the tests of faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = ["--epochs", "1", "--hidden", "4", "--latent-dim", "2", "--threads", "1"
 
 
 def photo(seed: int, side: int = 8) -> Image.Image:
-    """Noise, which no two seeds share."""
+    """Noise, different for each seed."""
     values = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
     return Image.fromarray(values)
 
@@ -41,7 +41,7 @@ def photos() -> Path:
 
 @pytest.fixture
 def train(cli: Any) -> Callable[..., Any]:
-    """`vaekit train`, as small as it can be, into `run`."""
+    """`vaekit train` with a tiny network, into the folder `run`."""
 
     def run(*options: str | Path) -> Any:
         return cli("train", *SMALL, "-o", "run", *options)
@@ -50,7 +50,7 @@ def train(cli: Any) -> Callable[..., Any]:
 
 
 def refused(done: Any, code: int, *words: str) -> None:
-    """One line at the end of stderr that says all of this, the exit code, nothing on stdout."""
+    """Check the exit code, that stdout is empty, and that the last line of stderr has these words."""
     assert (done.code, done.stdout) == (code, ""), done.stderr
     *_, last = done.stderr.splitlines()
     assert last.startswith("vaekit: ")
