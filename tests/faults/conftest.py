@@ -50,7 +50,7 @@ def train(cli: Any) -> Callable[..., Any]:
 
 
 def refused(done: Any, code: int, *words: str) -> None:
-    """Check the exit code, that stdout is empty, and that the last line of stderr has these words."""
+    """Check the exit code, an empty stdout, and that stderr ends with one line with these words."""
     assert (done.code, done.stdout) == (code, ""), done.stderr
     *_, last = done.stderr.splitlines()
     assert last.startswith("vaekit: ")
