@@ -35,7 +35,7 @@ def command(
         bool, switch_option("--force", help="replace a run in the same folder")
     ] = False,
     dry_run: Annotated[
-        bool, switch_option("--dry-run", help="print the settled options and the memory needed; do not train")
+        bool, switch_option("--dry-run", help="print the final options and memory; do not train")
     ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
