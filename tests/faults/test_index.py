@@ -72,9 +72,7 @@ def test_rows_are_numbered_in_order_and_every_test_they_name_exists() -> None:
         (r"^(\| 62 \|.*\| ).*( \|)$", r"\1?\2", "row 62 names no test"),
     ],
 )
-def test_an_index_that_is_not_true_is_noticed(
-    pattern: str, instead: str, said: str
-) -> None:
+def test_an_index_that_is_not_true_is_noticed(pattern: str, instead: str, said: str) -> None:
     text = INDEX.read_text(encoding="utf-8")
     changed = re.sub(pattern, instead, text, flags=re.MULTILINE)
     assert changed != text
