@@ -9,7 +9,7 @@ import torch
 
 from vaekit.config import RunConfig, recipe_names, resolve_config
 from vaekit.models.vae import parameter_count
-from vaekit.training.defaults import network_of, settle
+from vaekit.training.defaults import fill_defaults, network_from_config
 
 IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "svhn": (32, 32, 3)}
 
@@ -42,7 +42,7 @@ every_recipe = pytest.mark.parametrize("name", recipe_names())
 
 def settled(name: str) -> RunConfig:
     config = resolve_config({}, environ={}, recipe=name)
-    return settle(config, IMAGES[config.dataset], config.dataset)
+    return fill_defaults(config, IMAGES[config.dataset], config.dataset)
 
 
 @every_recipe
@@ -65,7 +65,7 @@ def test_what_a_recipe_does_not_mention_has_its_default(name: str) -> None:
 def test_a_recipe_settles_with_nothing_left_open(name: str) -> None:
     config = settled(name)
     assert None not in (config.model, config.likelihood, config.latent_dim, config.epochs)
-    assert settle(config, IMAGES[config.dataset], config.dataset) == config
+    assert fill_defaults(config, IMAGES[config.dataset], config.dataset) == config
 
 
 @every_recipe
@@ -73,7 +73,7 @@ def test_a_recipe_makes_a_network_for_its_images(name: str) -> None:
     config = settled(name)
     height, width, channels = IMAGES[config.dataset]
     with torch.device("meta"):
-        network = network_of(config, IMAGES[config.dataset])
+        network = network_from_config(config, IMAGES[config.dataset])
         x = torch.empty(2, channels, height, width)
         assert network.eval().mean(network.encode(x).mean).shape == x.shape
     assert network.latent_dim == config.latent_dim
@@ -82,7 +82,7 @@ def test_a_recipe_makes_a_network_for_its_images(name: str) -> None:
 def parameters(name: str) -> int:
     config = settled(name)
     with torch.device("meta"):
-        return parameter_count(network_of(config, IMAGES[config.dataset]))
+        return parameter_count(network_from_config(config, IMAGES[config.dataset]))
 
 
 def test_mnist_linear_is_the_textbook_network() -> None:

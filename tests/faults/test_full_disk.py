@@ -48,7 +48,7 @@ def checkpoints_in(folder: Path) -> dict[str, str]:
 
 
 def loadable(folder: Path) -> bool:
-    found = checkpoints.newest(folder / "checkpoint")
+    found = checkpoints.newest_checkpoint(folder / "checkpoint")
     return found is not None and found.progress.step > 0
 
 
@@ -146,7 +146,7 @@ def test_whatever_does_not_fit_the_run_goes_on_when_there_is_room(
     with pytest.raises(VaekitError) as caught:
         package.train(**OPTIONS, output="run", watcher=Filler(6, fill))
     assert caught.value.exit_code == 1
-    assert str(caught.value) == (f"{named}: {FULL}, then go on with: vaekit train --resume run")
+    assert str(caught.value) == (f"{named}: {FULL}, then resume with: vaekit train --resume run")
     assert not leftovers(Path("run"))
     assert not Path(named).exists() or word == "loss.png"
     assert loadable(Path("run"))
@@ -230,7 +230,7 @@ def test_the_command_survives_a_limit_on_the_size_of_files(vaekit: Cli, straight
     assert (done.returncode, done.stdout) == (1, "")
     named = "vaekit: run/checkpoint/step-00000006.safetensors: File too large: files of that size"
     assert one_line(done.stderr).startswith(named)
-    assert one_line(done.stderr).endswith("then go on with: vaekit train --resume run")
+    assert one_line(done.stderr).endswith("then resume with: vaekit train --resume run")
     assert (checkpoints_in(Path("run")), sha256("run/model.safetensors")) == before
     assert not leftovers(Path("run"))
     assert vaekit("train", "--resume", "run", "--epochs", "3").code == 0

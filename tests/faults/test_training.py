@@ -73,7 +73,7 @@ def test_output_folder_that_may_not_be_written_is_said_before_images_are_read(
         "if os.getuid() == 0:\n"
         "    os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
         "for name in ('.', './run', './name.safetensors'):\n"
-        "    try:\n        run_folder.refuse_unfit_folder(name, force=False)\n"
+        "    try:\n        run_folder.check_output(name, force=False)\n"
         "    except VaekitError as error:\n        print(error.exit_code, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=locked)
@@ -132,7 +132,7 @@ def test_one_signal_saves_and_says_how_to_go_on(
     last = err.decode().splitlines()[-1]
     told = re.fullmatch(
         r"vaekit: stopped in epoch \d+ after step ([\d,]+), and saved; "
-        r"go on with: vaekit train --resume run",
+        r"resume with: vaekit train --resume run",
         last,
     )
     assert told
@@ -171,7 +171,7 @@ def test_resuming_a_finished_run_says_so_and_ends_with_0(cli: Any, tiny_run: Pat
     before = Path("run/model.safetensors").stat().st_mtime_ns
     done = cli("train", "--resume", "run")
     assert (done.code, done.stdout) == (0, "run/model.safetensors\n")
-    assert "run is finished: 3 epochs were made" in done.stderr
+    assert "run is finished: 3 epochs are done" in done.stderr
     assert Path("run/model.safetensors").stat().st_mtime_ns == before
 
 

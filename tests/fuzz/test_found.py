@@ -44,8 +44,8 @@ def texts() -> bytes:
 def hollow() -> bytes:
     """A PNG of 64 pixels whose header claims sixteen million."""
     parts = chunks(picture("LA", "PNG"))
-    claimed = struct.pack(">II", 8, 2_097_160) + parts[0][1][8:]
-    return joined([(b"IHDR", claimed), *parts[1:]])
+    exclusive_use = struct.pack(">II", 8, 2_097_160) + parts[0][1][8:]
+    return joined([(b"IHDR", exclusive_use), *parts[1:]])
 
 
 def rows_of_one_pixel() -> bytes:

@@ -15,7 +15,7 @@ import torch
 from vaekit.config import resolve_config
 from vaekit.training import checkpoint as checkpoints
 from vaekit.training import run_folder as folders
-from vaekit.training.checkpoint import Checkpoints, seconds
+from vaekit.training.checkpoint import Checkpoints, interval_seconds
 from vaekit.training.loop import Progress
 
 
@@ -60,8 +60,8 @@ def simulated(
     monkeypatch.setattr(checkpoints, "write_tensors", disk.write)
     monkeypatch.setattr(checkpoints, "tensors_of", lambda _: {})
     config = resolve_config({"checkpoint_every": every}, environ={})
-    trainer: Any = SimpleNamespace(progress=Progress(), ensure_sound=lambda: None)
-    saving = Checkpoints(folders.at(Path("run")), config, "", torch.device("cpu"))
+    trainer: Any = SimpleNamespace(progress=Progress(), ensure_finite=lambda: None)
+    saving = Checkpoints(folders.folder_at(Path("run")), config, "", torch.device("cpu"))
     waited = longest = 0.0
     for number in range(1, int(hours * 3600 / step) + 1):
         disk.train(step)
@@ -110,10 +110,10 @@ def test_a_number_of_steps_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_run_that_is_taken_up_counts_from_there() -> None:
     config = resolve_config({"checkpoint_every": 10}, environ={})
-    saving = Checkpoints(folders.at(Path("run")), config, "", torch.device("cpu"), 7)
+    saving = Checkpoints(folders.folder_at(Path("run")), config, "", torch.device("cpu"), 7)
     assert [step for step in range(8, 20) if saving.due(step)] == [17, 18, 19]
 
 
 @pytest.mark.parametrize(("text", "value"), [("5min", 300), ("90s", 90), ("2h", 7200)])
 def test_an_interval_may_be_a_time(text: str, value: float) -> None:
-    assert seconds(text) == value
+    assert interval_seconds(text) == value

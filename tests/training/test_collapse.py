@@ -1,4 +1,4 @@
-"""Posterior collapse, told in words: the commonest failure, and the least visible one."""
+"""Posterior collapse gets a warning: it is the most common failure, and the least visible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 import vaekit as package
 from vaekit.config import RunConfig
-from vaekit.training.collapse import SETTLED_STEPS, CollapseWatch, collapse
+from vaekit.training.collapse import SETTLED_STEPS, CollapseWatch, collapse_warning
 
 LONG = {"limit": 200, "epochs": 21, "batch_size": 8, "hidden": [32], "latent_dim": 4, "threads": 1,
         "pictures_every": 100, "lr": 3e-3}  # fmt: skip
@@ -41,13 +41,13 @@ def test_a_healthy_run_is_not_alarmed(watcher: Any) -> None:
 def test_a_verdict_needs_both_some_kl_and_some_active_dimension(
     change: dict[str, float], warned: bool
 ) -> None:
-    message = collapse(RunConfig(latent_dim=4, lr=2e-3), {**DEAD, **change})
+    message = collapse_warning(RunConfig(latent_dim=4, lr=2e-3), {**DEAD, **change})
     assert (message is not None) is warned
 
 
 def test_what_was_tried_already_is_not_proposed_again() -> None:
     tried = RunConfig(latent_dim=4, kl_warmup=5.0, free_bits=0.5, lr=3e-3)
-    message = collapse(tried, DEAD)
+    message = collapse_warning(tried, DEAD)
     assert message is not None
     assert message.endswith("try --lr 0.001")
 
@@ -55,13 +55,13 @@ def test_what_was_tried_already_is_not_proposed_again() -> None:
 def test_nobody_is_alarmed_before_the_latents_had_their_time(watcher: Any) -> None:
     watch = CollapseWatch(RunConfig(latent_dim=4, kl_warmup=2.0, lr=2e-3), steps_per_epoch=100)
     due = SETTLED_STEPS + 200
-    watch.look({**DEAD, "step": due - 1}, watcher, last=False)
+    watch.check({**DEAD, "step": due - 1}, watcher, last=False)
     assert watcher.warnings == []
-    watch.look({**DEAD, "step": due}, watcher, last=False)
+    watch.check({**DEAD, "step": due}, watcher, last=False)
     assert len(watcher.warnings) == 1
-    watch.look({**DEAD, "step": due + 1}, watcher, last=False)
+    watch.check({**DEAD, "step": due + 1}, watcher, last=False)
     assert len(watcher.warnings) == 1, "once is enough"
-    watch.look({**DEAD, "step": due + 2}, watcher, last=True)
+    watch.check({**DEAD, "step": due + 2}, watcher, last=True)
     assert len(watcher.warnings) == 2, "but at the end it is said again"
-    watch.look(ALIVE, watcher, last=True)
+    watch.check(ALIVE, watcher, last=True)
     assert len(watcher.warnings) == 2

@@ -13,7 +13,7 @@ from vaekit.config import resolve_config
 from vaekit.errors import VaekitError
 from vaekit.objectives.elbo import elbo
 from vaekit.training import compiling
-from vaekit.training.compiling import PAYS_AFTER, Compiled, pays
+from vaekit.training.compiling import PAYS_AFTER, Compiled, compiling_pays
 
 
 def test_only_whole_batches_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,13 +69,13 @@ def test_auto_looks_at_the_length_of_the_run(
 ) -> None:
     monkeypatch.setattr(compiling, "_has_compiler", lambda _: True)
     config = resolve_config({"compile": asked, "model": model}, environ={})
-    assert pays(config, steps, torch.device(device)) is expected
+    assert compiling_pays(config, steps, torch.device(device)) is expected
 
 
 def test_without_a_compiler_auto_does_not_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     config = resolve_config({"model": "conv"}, environ={})
-    assert not pays(config, PAYS_AFTER, torch.device("cpu"))
+    assert not compiling_pays(config, PAYS_AFTER, torch.device("cpu"))
 
 
 def failing(function: Any, **_: Any) -> Any:
@@ -95,7 +95,7 @@ def test_what_cannot_be_compiled_is_done_without_and_said(
     objective = Compiled(elbo, config, torch.device("cpu"), watcher)
     for _ in range(2):
         assert torch.equal(objective(model, x, noise)["loss"], elbo(model, x, noise)["loss"])
-    assert watcher.notes == ["goes on without compiling, which torch cannot do here (no headers)"]
+    assert watcher.notes == ["continues without compiling: torch cannot compile here (no headers)"]
 
 
 def test_asked_for_by_name_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vaekit.config import RunConfig
-from vaekit.training.defaults import settle
+from vaekit.training.defaults import fill_defaults
 
 GREY, MANY = (28, 28, 1), 54_000
 
@@ -28,6 +28,6 @@ GREY, MANY = (28, 28, 1), 54_000
 def test_the_rate_suits_the_loss_and_the_images(
     options: dict[str, object], images: int, rate: float
 ) -> None:
-    settled = settle(RunConfig(dataset="mnist", **options), GREY, "mnist", images)
+    settled = fill_defaults(RunConfig(dataset="mnist", **options), GREY, "mnist", images)
     assert settled.lr == pytest.approx(rate)
-    assert settle(settled, GREY, "mnist", images) == settled
+    assert fill_defaults(settled, GREY, "mnist", images) == settled

@@ -17,8 +17,8 @@ from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, order
 from vaekit.errors import Diverged
 from vaekit.objectives.elbo import elbo
-from vaekit.training.defaults import network_of, settle
-from vaekit.training.loop import Trainer, observed
+from vaekit.training.defaults import fill_defaults, network_from_config
+from vaekit.training.loop import Trainer, model_inputs
 
 
 def close(ours: list[Tensor], theirs: list[Tensor], tolerance: float = 1e-6) -> bool:
@@ -28,7 +28,7 @@ def close(ours: list[Tensor], theirs: list[Tensor], tolerance: float = 1e-6) -> 
 
 def by_hand(run: Trainer, steps: int, *, beta: float = 1.0, clip: float | None = None) -> Any:
     """The same steps in plain PyTorch: no micro-batches, no fused Adam, no library of ours."""
-    network = network_of(run.config, SHAPE)
+    network = network_from_config(run.config, SHAPE)
     adam = torch.optim.Adam(network.parameters(), lr=run.config.lr, fused=False, foreach=False)
     x = torch.from_numpy(images(len(run.train))).permute(0, 3, 1, 2) / 255
     visit = torch.randperm(len(x), generator=seeds.generator(run.config.seed, "order", 0))
@@ -117,10 +117,10 @@ def test_one_image_that_is_left_joins_the_batch_before_it(
 
 
 def test_a_batch_norm_survives_the_last_image() -> None:
-    config = settle(
+    config = fill_defaults(
         RunConfig(model="conv", channels=(4,), norm="batch", batch_size=8, epochs=1), SHAPE, "x"
     )
-    run = Trainer(config, network_of(config, SHAPE), Batches(images(17)), None)
+    run = Trainer(config, network_from_config(config, SHAPE), Batches(images(17)), None)
     assert epoch(run)["train_neg_elbo"] > 0
 
 
@@ -134,13 +134,13 @@ def test_what_is_not_finite_stops_the_run_before_the_update(kind: str) -> None:
     batches = list(run.epoch_batches())
     run.step(batches[0])
     run.step(batches[1])
-    before, average = weights(run), [p.clone() for p in run.shown.parameters()]
+    before, average = weights(run), [p.clone() for p in run.eval_network.parameters()]
     with pytest.raises(Diverged, match=rf"step 3 \(epoch 1\): the {kind} is (nan|inf)") as caught:
         run.step(batches[2])
     assert caught.value.exit_code == 4
     assert "--lr" in str(caught.value)
     assert all(map(torch.equal, before, weights(run)))
-    assert all(map(torch.equal, average, run.shown.parameters()))
+    assert all(map(torch.equal, average, run.eval_network.parameters()))
     assert run.progress.step == 2
 
 
@@ -160,7 +160,7 @@ def test_a_weight_whose_gradient_alone_is_not_finite_is_found_out_before_it_is_s
         with pytest.raises(
             Diverged, match=r"step 1 .*weights after it is nan" if save else "step 2"
         ):
-            run.ensure_sound() if save else run.step(second)
+            run.ensure_finite() if save else run.step(second)
 
 
 def test_with_a_limit_to_the_gradient_all_of_it_is_watched() -> None:
@@ -250,7 +250,7 @@ def test_the_weights_that_are_kept_are_those_with_the_lowest_validation() -> Non
     run = trainer(val=8)
     after = told(run, [5.0, 3.0, 4.0, 3.0])
     assert (run.progress.best_epoch, run.progress.best) == (2, 3.0)
-    kept = run.kept_state()
+    kept = run.state_to_keep()
     names = [name for name, _ in run.network.named_parameters()]
     assert all(torch.equal(kept[n], w) for n, w in zip(names, after[1], strict=True))
     assert not close(after[1], after[3])
@@ -261,7 +261,7 @@ def test_without_validation_the_last_weights_are_kept() -> None:
     record = epoch(run)
     assert not [name for name in record if name.startswith("val_")]
     assert run.progress.best_epoch == 0
-    assert all(torch.equal(v, run.network.state_dict()[k]) for k, v in run.kept_state().items())
+    assert all(torch.equal(v, run.network.state_dict()[k]) for k, v in run.state_to_keep().items())
 
 
 @pytest.mark.parametrize(
@@ -301,8 +301,8 @@ def test_a_dynamic_draw_is_fresh_each_step_and_fixed_in_validation() -> None:
     assert all(set(x.unique().tolist()) == {0.0, 1.0} for x in seen)
     assert not torch.equal(seen[0], seen[1])
     assert run.val is not None
-    first = torch.cat([x for _, x in observed(run.config, run.val)])
-    assert torch.equal(first, torch.cat([x for _, x in observed(run.config, run.val)]))
+    first = torch.cat([x for _, x in model_inputs(run.config, run.val)])
+    assert torch.equal(first, torch.cat([x for _, x in model_inputs(run.config, run.val)]))
     grey = run.val.gather(torch.arange(20))
     assert abs(float(first.mean() - grey.mean())) < 0.05
 
@@ -310,10 +310,10 @@ def test_a_dynamic_draw_is_fresh_each_step_and_fixed_in_validation() -> None:
 def test_the_average_is_what_is_validated_and_kept() -> None:
     run = trainer(val=8, ema=0.5)
     epoch(run)
-    assert run.shown is not run.network
-    kept = run.kept_state()
-    assert all(torch.equal(kept[n], p) for n, p in run.shown.named_parameters())
-    assert not close(weights(run), [p.detach() for p in run.shown.parameters()])
+    assert run.eval_network is not run.network
+    kept = run.state_to_keep()
+    assert all(torch.equal(kept[n], p) for n, p in run.eval_network.named_parameters())
+    assert not close(weights(run), [p.detach() for p in run.eval_network.parameters()])
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])

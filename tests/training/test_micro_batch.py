@@ -14,9 +14,9 @@ from vaekit.data.batches import Batches
 from vaekit.errors import VaekitError
 from vaekit.objectives.elbo import elbo
 from vaekit.reporting import Silent
-from vaekit.training.defaults import network_of, settle
+from vaekit.training.defaults import fill_defaults, network_from_config
 from vaekit.training.loop import Trainer
-from vaekit.training.micro_batch import ran_out
+from vaekit.training.micro_batch import is_out_of_memory
 
 
 class Heard(Silent):
@@ -45,8 +45,10 @@ def heard_trainer(**options: Any) -> tuple[Trainer, Heard]:
     heard = Heard()
     plain = {"hidden": (16,), "latent_dim": 3, "epochs": 4, "batch_size": 16, "lr": 1e-2,
              "schedule": "cosine", "likelihood": "bce"}  # fmt: skip
-    config = settle(RunConfig(**{**plain, **options}), SHAPE, "digits")
-    return Trainer(config, network_of(config, SHAPE), Batches(images(50)), None, heard), heard
+    config = fill_defaults(RunConfig(**{**plain, **options}), SHAPE, "digits")
+    return Trainer(
+        config, network_from_config(config, SHAPE), Batches(images(50)), None, heard
+    ), heard
 
 
 @pytest.mark.parametrize("options", [{}, {"binarize": "dynamic", "likelihood": "bernoulli"}])
@@ -144,7 +146,7 @@ def test_validation_takes_fewer_images_too(monkeypatch: pytest.MonkeyPatch) -> N
     ids=repr,
 )
 def test_every_device_has_its_words_for_it(error: BaseException, is_it: bool) -> None:
-    assert ran_out(error) is is_it
+    assert is_out_of_memory(error) is is_it
 
 
 def test_another_error_is_not_taken_for_it() -> None:

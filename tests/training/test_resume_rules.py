@@ -80,7 +80,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(straight: Path, at: int
     assert any(name.startswith("optimizer.exp_avg_sq.") for name in ours)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     keys = ("epoch", "step", "train_neg_elbo", "val_neg_elbo", "lr", "active_units")
-    records = [runs.folders.at(folder).records() for folder in (Path("run"), straight)]
+    records = [runs.folders.folder_at(folder).records() for folder in (Path("run"), straight)]
     assert [[r[k] for k in keys] for r in records[0]] == [[r[k] for k in keys] for r in records[1]]
 
 
@@ -144,7 +144,7 @@ def test_a_run_that_is_finished_says_so_and_changes_nothing(straight: Path, watc
     model = straight / "model.safetensors"
     before = model.stat().st_mtime_ns
     assert resume(str(straight), watcher) == model
-    assert any("is finished: 4 epochs were made" in note for note in watcher.notes)
+    assert any("is finished: 4 epochs are done" in note for note in watcher.notes)
     assert model.stat().st_mtime_ns == before
     assert watcher.steps == []
 
@@ -190,7 +190,7 @@ def test_a_constant_rate_can_go_on_and_another_cannot() -> None:
     train("run", schedule="constant", epochs=2)
     longer = resume("run", epochs=4)
     assert sha256(longer) != sha256(train("other", schedule="constant", epochs=2))
-    records = runs.folders.at(Path("run")).records()
+    records = runs.folders.folder_at(Path("run")).records()
     assert [record["epoch"] for record in records] == [1, 2, 3, 4]
     straight = train("direct", schedule="constant", epochs=4)
     ours, theirs = load_file(longer), load_file(straight)
@@ -231,7 +231,7 @@ def test_a_damaged_checkpoint_can_be_removed_for_the_one_before_it(straight: Pat
     stop("run", 5, checkpoint_every=2)
     path = last_checkpoint(Path("run"))
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"remove it, .* goes on from step-00000004\.safetensors"):
+    with pytest.raises(InputError, match=r"remove it, .* resumes from step-00000004\.safetensors"):
         resume("run")
     path.unlink()
     assert sha256(resume("run")) == sha256(straight / "model.safetensors")

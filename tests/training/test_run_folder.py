@@ -21,7 +21,7 @@ SMALL = {"limit": 40, "epochs": 1, "hidden": [4], "latent_dim": 2, "threads": 1}
 
 def refuse(output: str, *, force: bool = False) -> str:
     with pytest.raises(UsageError) as caught:
-        folders.refuse_unfit_folder(output, force=force)
+        folders.check_output(output, force=force)
     assert "--output" in str(caught.value)
     return str(caught.value)
 
@@ -70,10 +70,10 @@ def test_a_name_that_is_none_is_refused(output: str) -> None:
 def test_a_folder_with_a_run_is_never_replaced_but_by_force() -> None:
     run = Path("run")
     run.mkdir()
-    folders.refuse_unfit_folder("run", force=False)
+    folders.check_output("run", force=False)
     (run / "config.yaml").touch()
     assert "holds a run already" in refuse("run")
-    folders.refuse_unfit_folder("run", force=True)
+    folders.check_output("run", force=True)
     assert "holds a run already" in refuse("run.safetensors")
 
 
@@ -84,7 +84,7 @@ def test_what_stands_in_the_way_is_named_before_training() -> None:
     assert "is a file, not a folder" in refuse("file.safetensors")
     assert "is a folder, not a model file" in refuse("model.safetensors")
     with pytest.raises(VaekitError, match="cannot write there: not a directory"):
-        folders.refuse_unfit_folder("file/run", force=False)
+        folders.check_output("file/run", force=False)
 
 
 @pytest.mark.parametrize("output", ["locked/run", "locked/model.safetensors", None])

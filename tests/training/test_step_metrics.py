@@ -17,7 +17,7 @@ from vaekit.training.step_metrics import StepMetrics
 
 def reading_late(together: int = 50, **options: Any) -> Trainer:
     run = trainer(**options)
-    run.ledger = StepMetrics(torch.device("cpu"), together)
+    run.step_metrics = StepMetrics(torch.device("cpu"), together)
     return run
 
 

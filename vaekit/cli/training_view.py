@@ -13,7 +13,7 @@ from vaekit.cli.console import Terminal, bar
 from vaekit.training.watcher import RunFacts, StepFacts
 
 if TYPE_CHECKING:
-    from vaekit.training.run import Trained
+    from vaekit.training.run import TrainingResult
 
 LINES = 25
 """Lines of the table that a whole run may take, more or less."""
@@ -85,7 +85,7 @@ class TrainingView(Terminal):
             self._progress.stop()
             self._progress = None
 
-    def finished(self, result: Trained) -> None:
+    def finished(self, result: TrainingResult) -> None:
         """Say what came of it."""
         seconds = result.record["seconds"]
         best = f"those of epoch {result.best_epoch}, the best on validation"

@@ -1,7 +1,7 @@
-"""Adam and AdamW, by torch's own kernels.
+"""Adam and AdamW with torch's own kernels.
 
-`torch.optim.Adam` imports torch's compiler as soon as it is made, which takes a second that a run
-of a minute feels. The functions underneath do not, and one call of them is all that a step needs.
+Creating a `torch.optim.Adam` imports torch's compiler, which takes a second. The functions that it
+calls do not, and a step needs one call of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vaekit import torch_internals
 
 BETAS = (0.9, 0.999)
 FUSED_ON = ("cpu", "cuda")
-"""Where there is a kernel that goes over each weight once, in place of a dozen times."""
+"""Devices with a kernel that reads each weight once instead of a dozen times."""
 
 
 class Adam:
@@ -25,7 +25,7 @@ class Adam:
     >>> weight = torch.tensor([1.0, -1.0], requires_grad=True)
     >>> optimizer = Adam([weight])
     >>> (weight**2).sum().backward()
-    >>> optimizer.step(lr=0.1)  # the first step moves each weight by the rate, against its gradient
+    >>> optimizer.step(lr=0.1)  # the first step moves each weight by the rate
     >>> weight.detach()
     tensor([ 0.9000, -0.9000])
     """
@@ -40,7 +40,7 @@ class Adam:
     ) -> None:
         self.parameters = list(parameters)
         fused = all(p.device.type in FUSED_ON for p in self.parameters)
-        self.state = {p: _fresh(p, fused=fused) for p in self.parameters}
+        self.state = {p: _initial_state(p, fused=fused) for p in self.parameters}
         self._update = partial(
             torch_internals.adamw if decoupled else torch_internals.adam,
             fused=fused,
@@ -53,23 +53,23 @@ class Adam:
         )
 
     @torch.no_grad()
-    def step(self, lr: float, held_back: Tensor | None = None) -> None:
-        """Move every weight that has a gradient; none where `held_back`, on the device, is 1."""
-        moved = [(p, p.grad, self.state[p]) for p in self.parameters if p.grad is not None]
+    def step(self, lr: float, skip: Tensor | None = None) -> None:
+        """Update every weight that has a gradient; none if `skip`, on the device, is 1."""
+        updated = [(p, p.grad, self.state[p]) for p in self.parameters if p.grad is not None]
         self._update(
-            [weight for weight, _, _ in moved],
-            [gradient for _, gradient, _ in moved],
-            [state["exp_avg"] for _, _, state in moved],
-            [state["exp_avg_sq"] for _, _, state in moved],
+            [weight for weight, _, _ in updated],
+            [gradient for _, gradient, _ in updated],
+            [state["exp_avg"] for _, _, state in updated],
+            [state["exp_avg_sq"] for _, _, state in updated],
             [],
-            [state["step"] for _, _, state in moved],
+            [state["step"] for _, _, state in updated],
             lr=lr,
-            found_inf=held_back,
+            found_inf=skip,
         )
 
 
-def _fresh(parameter: Tensor, *, fused: bool) -> dict[str, Tensor]:
-    """What is kept of one weight, under torch's names; only a fused kernel counts on the device."""
+def _initial_state(parameter: Tensor, *, fused: bool) -> dict[str, Tensor]:
+    """State of one weight, under torch's names; only a fused kernel counts steps on the device."""
     where = parameter.device if fused else torch.device("cpu")
     return {
         "step": torch.zeros((), device=where),

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run needs to go on to the very same bytes.
+"""Checkpoints: everything a run needs to resume and end with the same bytes.
 
-Since randomness is counted and not carried, that is little: where the run stands, the weights,
-their average, the best so far, Adam's moments, and the sums of the epoch under way. Each is one
-safetensors file, written whole or not at all; the last two are kept.
+Randomness is keyed by step, so no generator state is saved: only the position, the weights, their
+average, the best so far, Adam's moments, and the sums of the current epoch. Each checkpoint is one
+safetensors file, written atomically; the last two are kept.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from vaekit.weights import read_tensors, write_tensors
 KEY = "vaekit-checkpoint"
 CHECKPOINT_VERSION = 1
 KEPT = 2
-WORTH = 100
-"""Seconds of training that a second of saving must have behind it."""
+TRAINING_PER_SAVE = 100
+"""A checkpoint waits at least this many times as long as the last one took to write."""
 
 TIME_UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
-class Circumstances:
-    """What must be equal for a resumed run to be equal to the bit, beside config and data."""
+class RunEnvironment:
+    """What must be equal, beside config and data, for a resumed run to be bit-exact."""
 
     vaekit: str
     torch_version: str
@@ -46,39 +46,39 @@ class Circumstances:
     device_type: str
 
     @classmethod
-    def now(cls, device: torch.device) -> Circumstances:
-        """As they are in this process."""
+    def now(cls, device: torch.device) -> RunEnvironment:
+        """The environment of this process."""
         return cls(__version__, str(torch.__version__), torch.get_num_threads(), device.type)
 
-    def differences(self, other: Circumstances) -> list[str]:
-        """What changed, in words."""
+    def differences(self, other: RunEnvironment) -> list[str]:
+        """The changes from this one to the other, as text."""
         pairs = zip(dataclasses.asdict(self).items(), dataclasses.astuple(other), strict=True)
         return [
-            f"{name.split('_')[0]} {mine} is now {its}"
-            for (name, mine), its in pairs
-            if mine != its
+            f"{name.split('_')[0]} {before} is now {now}"
+            for (name, before), now in pairs
+            if before != now
         ]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was found sound, its tensors not yet read."""
+    """A checkpoint with a valid header; its tensors are not read yet."""
 
     layout: TensorLayout
     config: dict[str, Any]
     fingerprint: str
     model_beside: bool
     progress: Progress
-    circumstances: Circumstances
+    environment: RunEnvironment
 
     def restore(self, trainer: Trainer) -> None:
-        """Put the trainer where the run stood."""
+        """Set the trainer to the state of this checkpoint."""
         checkpoint_checks.refuse_position(self.layout, self.progress, trainer.steps_per_epoch)
         restore(trainer, read_tensors(self.layout.path), self.progress)
 
 
 class Checkpoints:
-    """Writes a run's checkpoints when they are due; `step` is where the run is taken up."""
+    """Writes a run's checkpoints when they are due; `step` is where the run starts or resumes."""
 
     def __init__(
         self,
@@ -90,26 +90,26 @@ class Checkpoints:
     ) -> None:
         self._folder, self._config = folder.checkpoints, config
         self._facts = {"fingerprint": fingerprint, "model_beside": folder.model_beside}
-        self._circumstances = Circumstances.now(device)
+        self._environment = RunEnvironment.now(device)
         self._last_time, self._last_step, self._cost = time.monotonic(), step, 0.0
 
     def due(self, step: int, *, epoch_ended: bool = False) -> bool:
-        """Whether enough steps, or enough time, went by since the last one.
+        """Whether enough steps, or enough time, have passed since the last checkpoint.
 
-        A number of steps is taken at its word. Where the interval is a time, an epoch's end is a
-        good moment too, and no moment is one before the last checkpoint is paid for: all of them
-        but the last together take less than a hundredth of a run, on however slow a disk.
+        An interval in steps is exact. With an interval in time, the end of an epoch is due too,
+        but a checkpoint waits at least 100 times as long as the last one took to write: on any
+        disk, all but the last together take less than a hundredth of the run.
         """
         every = self._config.checkpoint_every
         if isinstance(every, int):
             return step - self._last_step >= every
         waited = time.monotonic() - self._last_time
-        paid = waited >= WORTH * self._cost
-        return paid and (epoch_ended or waited >= seconds(every))
+        affordable = waited >= TRAINING_PER_SAVE * self._cost
+        return affordable and (epoch_ended or waited >= interval_seconds(every))
 
     def save(self, trainer: Trainer) -> None:
-        """Write one, and forget all but the last two."""
-        trainer.ensure_sound()  # a run that has gone wrong leaves no checkpoint of it
+        """Write a checkpoint, and remove all but the last two."""
+        trainer.ensure_finite()  # a diverged run writes no checkpoint
         began = time.monotonic()
         path = self._folder / f"step-{trainer.progress.step:08d}.safetensors"
         progress = dataclasses.asdict(trainer.progress)
@@ -118,34 +118,34 @@ class Checkpoints:
             "format_version": CHECKPOINT_VERSION,
             "config": self._config.model_dump(mode="json"),
             "progress": progress,
-            "circumstances": dataclasses.asdict(self._circumstances),
+            "circumstances": dataclasses.asdict(self._environment),
             **self._facts,
         }
         write_tensors(path, {KEY: facts}, tensors_of(trainer))
-        for old in all_in(self._folder)[:-KEPT]:
+        for old in checkpoint_files(self._folder)[:-KEPT]:
             old.unlink(missing_ok=True)
         self._last_time, self._last_step = time.monotonic(), trainer.progress.step
         self._cost = self._last_time - began
 
 
-def seconds(interval: str) -> float:
+def interval_seconds(interval: str) -> float:
     """A time such as `5min` in seconds.
 
-    >>> seconds("5min"), seconds("90s"), seconds("2h")
+    >>> interval_seconds("5min"), interval_seconds("90s"), interval_seconds("2h")
     (300.0, 90.0, 7200.0)
     """
     unit = interval.lstrip("0123456789")
     return float(interval.removesuffix(unit)) * TIME_UNITS[unit]
 
 
-def all_in(folder: Path) -> list[Path]:
+def checkpoint_files(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the oldest first."""
     return sorted(folder.glob("step-*.safetensors"))
 
 
-def newest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint, or None where there is none; a bad one is an error that names it."""
-    found = all_in(folder)
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint, or None where there is none; a damaged one is an error."""
+    found = checkpoint_files(folder)
     if not found:
         return None
     try:
@@ -153,7 +153,7 @@ def newest(folder: Path) -> Checkpoint | None:
     except ModelFileError as error:
         if len(found) == 1:
             raise
-        remedy = f"remove it, and the run goes on from {found[-2].name}"
+        remedy = f"remove it, and the run resumes from {found[-2].name}"
         raise ModelFileError(f"{error}: {remedy}") from None
 
 
@@ -166,20 +166,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
     values = read_json(path, text, "checkpoint header")
     if values.get("format_version") != CHECKPOINT_VERSION:
         raise ModelFileError(f"{path}: written by another version of vaekit; it cannot be resumed")
-    said = checkpoint_checks.checked_checkpoint(values, path)
-    best = math.inf if said.progress.best is None else said.progress.best
+    record = checkpoint_checks.checked_checkpoint(values, path)
+    best = math.inf if record.progress.best is None else record.progress.best
     return Checkpoint(
         layout,
-        config=said.config,
-        fingerprint=said.fingerprint,
-        model_beside=said.model_beside,
-        progress=Progress(**{**said.progress.model_dump(), "best": best}),
-        circumstances=Circumstances(**said.circumstances.model_dump()),
+        config=record.config,
+        fingerprint=record.fingerprint,
+        model_beside=record.model_beside,
+        progress=Progress(**{**record.progress.model_dump(), "best": best}),
+        environment=RunEnvironment(**record.circumstances.model_dump()),
     )
 
 
 def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
-    """Every tensor of a run, under a name that says whose it is."""
+    """Every tensor of a run, by name: `network.*`, `average.*`, `best.*`, `optimizer.*`."""
     sums = torch.tensor(trainer.sums, dtype=torch.float64)
     tensors = {"sums": sums, "latents": trainer.latents}
     tensors |= _prefixed("network", trainer.network.state_dict())
@@ -194,7 +194,7 @@ def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def restore(trainer: Trainer, tensors: Mapping[str, Tensor], progress: Progress) -> None:
-    """The way back from `tensors_of`; a tensor that is missing or does not fit is named."""
+    """Load what `tensors_of` gave; a missing or mismatched tensor is an error that names it."""
     try:
         trainer.network.load_state_dict(_under("network", tensors))
         if trainer.average is not None:

@@ -1,7 +1,7 @@
-"""Whether a checkpoint can be believed: what it says by type and range, its tensors by shape.
+"""Checks a checkpoint's header by type and range, and its tensors by shape.
 
-A checkpoint may be damaged, or come from a stranger. Whether it fits the network that its own
-config describes is asked before that network, or an image, takes any memory.
+A checkpoint may be damaged or malicious. It is compared with the network of its own config before
+that network, or an image, takes any memory.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from vaekit.errors import ModelFileError, UsageError
 from vaekit.evaluation.dataset_elbo import TERMS
 from vaekit.header import TensorLayout, TensorPlace
 from vaekit.models.vae import VAE
-from vaekit.training.defaults import network_of, settings_of, settle
+from vaekit.training.defaults import fill_defaults, network_from_config, settings_of
 from vaekit.weights import least_layers
 
-COLOURS = (1, 3)
+CHANNELS = (1, 3)
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What Adam keeps of each weight, beside its count of steps."""
+"""Adam's state for each weight, beside its step count."""
 
 DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.bool: "BOOL"}
 
-Shaped = tuple[str, tuple[int, ...]]
+TensorSpec = tuple[str, tuple[int, ...]]
 _Count = Annotated[int, Field(ge=0, lt=2**62)]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -36,7 +36,7 @@ class _Checked(BaseModel):
 
 
 class ProgressRecord(_Checked):
-    """Where the run stands."""
+    """Position in the run."""
 
     step: _Count
     epoch: _Count
@@ -47,8 +47,8 @@ class ProgressRecord(_Checked):
     best: Annotated[float, Field(allow_inf_nan=False)] | None
 
 
-class CircumstancesRecord(_Checked):
-    """What the run was made with."""
+class RunEnvironmentRecord(_Checked):
+    """Versions, threads and device of the run."""
 
     vaekit: str
     torch_version: str
@@ -64,11 +64,11 @@ class CheckpointRecord(_Checked):
     fingerprint: str
     model_beside: bool
     progress: ProgressRecord
-    circumstances: CircumstancesRecord
+    circumstances: RunEnvironmentRecord
 
 
 def checked_checkpoint(values: Mapping[str, Any], where: object) -> CheckpointRecord:
-    """A checkpoint's header, or an error that names the first thing wrong with it."""
+    """A checkpoint's header, or an error that names the first bad value."""
     try:
         return CheckpointRecord.model_validate(values)
     except ValidationError as error:
@@ -80,7 +80,7 @@ def checked_checkpoint(values: Mapping[str, Any], where: object) -> CheckpointRe
 def refuse_position(
     layout: TensorLayout, progress: ProgressRecord | Any, steps_per_epoch: int
 ) -> None:
-    """Refuse a place in the run that no run comes to."""
+    """Refuse a step, epoch and image count that contradict each other."""
     done = progress.step - progress.epoch * steps_per_epoch
     if not 0 <= done <= steps_per_epoch or (progress.seen > 0) != (done > 0):
         raise _bad(
@@ -90,55 +90,60 @@ def refuse_position(
         )
 
 
-def refuse_misfit_tensors(
+def refuse_wrong_tensors(
     layout: TensorLayout, config: RunConfig, image: tuple[int, int, int] | None = None
 ) -> None:
-    """Refuse tensors that are not those of the config's network, for images of this shape.
+    """Refuse tensors that do not match the config's network for images of this shape.
 
-    Where the images are not read yet, the size that the config gives them must fit in some colour.
+    Before the images are read, the config's image size must fit with one or three channels.
     """
     shapes = [image] if image is not None else _possible_shapes(config)
     if least_layers(settings_of(config)) > len(layout.tensors):
-        raise _unfit(layout, "it asks for more layers than there are tensors")
-    reasons = [_misfit(layout, settle(config, shape, config.dataset), shape) for shape in shapes]
+        raise _mismatch(layout, "it asks for more layers than there are tensors")
+    reasons = [
+        _first_mismatch(layout, fill_defaults(config, shape, config.dataset), shape)
+        for shape in shapes
+    ]
     if reasons and all(reasons):
-        raise _unfit(layout, str(reasons[0]))
+        raise _mismatch(layout, str(reasons[0]))
 
 
 def _possible_shapes(config: RunConfig) -> list[tuple[int, int, int]]:
-    return [] if config.image_size is None else [(*config.image_size, c) for c in COLOURS]
+    return [] if config.image_size is None else [(*config.image_size, c) for c in CHANNELS]
 
 
-def _misfit(layout: TensorLayout, config: RunConfig, image: tuple[int, int, int]) -> str | None:
-    """The first tensor that is missing, too many, or of another type or shape."""
+def _first_mismatch(
+    layout: TensorLayout, config: RunConfig, image: tuple[int, int, int]
+) -> str | None:
+    """The first tensor that is missing, unexpected, or of another type or shape."""
     try:
         with torch.device("meta"):
-            network = network_of(config, image)
+            network = network_from_config(config, image)
     except (UsageError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         return (str(error) or type(error).__name__).splitlines()[0]
-    needed, possible = _needed(network, config), _possible(network)
+    needed, optional = _needed(network, config), _optional(network)
     for name in sorted(needed.keys() | layout.tensors.keys()):
         place = layout.tensors.get(name)
-        wanted = needed.get(name) or possible.get(name)
+        wanted = needed.get(name) or optional.get(name)
         if place is None:
             return f"tensor {name} is missing"
         if wanted is None:
             return f"tensor {name} belongs to no part of a run"
         if not _fits(place, wanted):
-            return f"tensor {name} is {_words(_shaped(place))}, not {_words(wanted)}"
-    return _half(layout, possible)
+            return f"tensor {name} is {_spec_text(_spec(place))}, not {_spec_text(wanted)}"
+    return _incomplete_group(layout, optional)
 
 
-def _needed(network: VAE, config: RunConfig) -> dict[str, Shaped]:
-    """What every checkpoint of a run has."""
+def _needed(network: VAE, config: RunConfig) -> dict[str, TensorSpec]:
+    """Tensors that every checkpoint of a run has."""
     state = _state(network)
     sums = {"sums": ("F64", (len(TERMS),)), "latents": ("F64", (2, network.latent_dim))}
     average = _prefixed("average", state) if config.ema else {}
     return {**sums, **_prefixed("network", state), **average}
 
 
-def _possible(network: VAE) -> dict[str, Shaped]:
-    """What a checkpoint has from some step on: all tensors of a group or none."""
+def _optional(network: VAE) -> dict[str, TensorSpec]:
+    """Tensors that a checkpoint has from some step on: all of a group or none."""
     found = _prefixed("best", _state(network))
     for name, weight in network.named_parameters():
         found[f"optimizer.step.{name}"] = ("F32", ())
@@ -147,49 +152,49 @@ def _possible(network: VAE) -> dict[str, Shaped]:
     return found
 
 
-def _half(layout: TensorLayout, possible: Mapping[str, Shaped]) -> str | None:
-    """A group of which only some tensors are there."""
-    for group in _groups(possible):
+def _incomplete_group(layout: TensorLayout, optional: Mapping[str, TensorSpec]) -> str | None:
+    """Why a group is incomplete: the name of its first missing tensor."""
+    for group in _groups(optional):
         missing = [name for name in group if name not in layout.tensors]
         if missing and len(missing) < len(group):
             return f"tensor {missing[0]} is missing"
     return None
 
 
-def _groups(possible: Mapping[str, Shaped]) -> list[list[str]]:
-    """The best weights belong together, and so does what Adam keeps of each weight."""
+def _groups(optional: Mapping[str, TensorSpec]) -> list[list[str]]:
+    """Groups of tensors: the best weights, and Adam's state of each weight."""
     groups: dict[str, list[str]] = {}
-    for name in possible:
+    for name in optional:
         owner = "best" if name.startswith("best.") else name.split(".", 2)[2]
         groups.setdefault(owner, []).append(name)
     return list(groups.values())
 
 
-def _state(network: VAE) -> dict[str, Shaped]:
+def _state(network: VAE) -> dict[str, TensorSpec]:
     return {n: (DTYPES[t.dtype], tuple(t.shape)) for n, t in network.state_dict().items()}
 
 
-def _prefixed(prefix: str, state: Mapping[str, Shaped]) -> dict[str, Shaped]:
-    return {f"{prefix}.{name}": shaped for name, shaped in state.items()}
+def _prefixed(prefix: str, state: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    return {f"{prefix}.{name}": spec for name, spec in state.items()}
 
 
-def _fits(place: TensorPlace, wanted: Shaped) -> bool:
-    """Whether type and shape are right; sums have the type that the device of the run had."""
+def _fits(place: TensorPlace, wanted: TensorSpec) -> bool:
+    """Whether type and shape match; the type of sums depends on the device of the run."""
     kinds = ("F64", "F32") if wanted[0] == "F64" else (wanted[0],)
     return place.dtype in kinds and place.shape == wanted[1]
 
 
-def _shaped(place: TensorPlace) -> Shaped:
+def _spec(place: TensorPlace) -> TensorSpec:
     return place.dtype, place.shape
 
 
-def _words(shaped: Shaped) -> str:
-    return f"{shaped[0]} {list(shaped[1])}"
+def _spec_text(spec: TensorSpec) -> str:
+    return f"{spec[0]} {list(spec[1])}"
 
 
-def _unfit(layout: TensorLayout, why: str) -> ModelFileError:
+def _mismatch(layout: TensorLayout, why: str) -> ModelFileError:
     return _bad(layout.path, f"the checkpoint does not fit its config: {why}")
 
 
 def _bad(where: object, why: str) -> ModelFileError:
-    return ModelFileError(f"{where}: {why}; an older checkpoint beside it may be whole")
+    return ModelFileError(f"{where}: {why}; an older checkpoint beside it may be intact")

@@ -1,8 +1,7 @@
-"""Whether the objective is compiled, and how.
+"""Compiles the objective where that pays, and falls back to eager mode where torch cannot.
 
-Compiling takes 10 to 50 seconds and gains what docs/defaults.md says, so `--compile auto` looks at
-the length of the run: where there is something to gain, it compiles for runs that are long enough
-to win the time back, and goes on without where torch finds that it cannot compile here.
+Compiling takes 10 to 50 seconds; docs/defaults.md has the gains. `--compile auto` compiles runs
+that are long enough to win that time back.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from vaekit.errors import VaekitError
 from vaekit.evaluation.dataset_elbo import Objective
 from vaekit.models.vae import VAE
 from vaekit.reporting import Reporter
-from vaekit.training.micro_batch import ran_out
+from vaekit.training.micro_batch import is_out_of_memory
 
 PAYS_AFTER = 100_000
-"""Steps that win back what compiling takes, with something to spare: a step gains a millisecond."""
+"""Steps that win back the time to compile, with a margin: each gains about a millisecond."""
 
 
-def pays(config: RunConfig, steps: int, device: torch.device) -> bool:
-    """Whether to compile for so many steps."""
+def compiling_pays(config: RunConfig, steps: int, device: torch.device) -> bool:
+    """Whether to compile for a run of `steps` steps."""
     if config.compile != "auto":
         return config.compile == "on"
     gains = device.type == "cuda" or (device.type == "cpu" and config.model != "mlp")
@@ -36,7 +35,7 @@ def pays(config: RunConfig, steps: int, device: torch.device) -> bool:
 
 
 def _has_compiler(device: torch.device) -> bool:
-    """What torch's compiler hands its code to: one for C++, and for CUDA Triton's."""
+    """Whether torch's compiler finds its back end: a C++ compiler, and Triton for CUDA."""
     usual = "clang++" if sys.platform == "darwin" else "g++"
     if shutil.which(os.environ.get("CXX", usual)) is None:
         return False
@@ -44,20 +43,20 @@ def _has_compiler(device: torch.device) -> bool:
 
 
 class Compiled:
-    """An objective, compiled for one size of batch and one beta.
+    """An objective, compiled for one batch size and one beta.
 
-    The last batch of an epoch is smaller, and beta rises while the KL warms up: neither is worth
-    compiling again for.
+    Other sizes (the last batch of an epoch) and other betas (during KL warm-up) run in eager mode:
+    compiling again for them would not pay.
     """
 
     def __init__(
         self, objective: Objective, config: RunConfig, device: torch.device, reporter: Reporter
     ) -> None:
-        self._objective, self._asked, self._reporter = objective, config.compile, reporter
+        self._objective, self._option, self._reporter = objective, config.compile, reporter
         self._size: int | None = config.micro_batch or config.batch_size
         self._beta = config.beta
-        # Graphs keep their results in one place, where a second part of a batch would overwrite
-        # the gradients of the first.
+        # A CUDA graph reuses its output memory: a second micro-batch would overwrite the first's
+        # gradients.
         self._graphs = device.type == "cuda" and config.micro_batch is None
         mode = "reduce-overhead" if self._graphs else "default"
         self._compiled: Objective = torch.compile(objective, dynamic=False, mode=mode)
@@ -71,15 +70,17 @@ class Compiled:
         try:
             return self._compiled(model, x, *args, **options)
         except Exception as error:
-            if ran_out(error):
+            if is_out_of_memory(error):
                 raise
-            terms = self._objective(model, x, *args, **options)  # which may be what is wrong
+            terms = self._objective(
+                model, x, *args, **options
+            )  # raises if the objective is at fault
             self._give_up(error)
             return terms
 
     def _give_up(self, error: Exception) -> None:
         why = (str(error) or type(error).__name__).splitlines()[0]
-        if self._asked == "on":
+        if self._option == "on":
             raise VaekitError(f"--compile on: torch cannot compile here ({why})") from error
         self._size = None
-        self._reporter.note(f"goes on without compiling, which torch cannot do here ({why})")
+        self._reporter.note(f"continues without compiling: torch cannot compile here ({why})")

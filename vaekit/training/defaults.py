@@ -1,7 +1,7 @@
-"""From what was asked for to what is done: the options that depend on the images are settled here.
+"""Fills in the options that depend on the images, builds the network, and estimates its memory.
 
-The defaults are measured choices (see `docs/defaults.md`), and once settled they are written into
-the run's config, so that a run says all it did even if a later vaekit chooses otherwise.
+The defaults are measured choices (see `docs/defaults.md`). They are written into the run's config,
+so that it stays complete if a later vaekit has other defaults.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from vaekit.models.vae import VAE, build
 EMBEDDED_LATENTS = 16
 EPOCHS = {"digits": 100}
 MEASURED = {"digits": "logistic", "shapes": "bce"}
-"""Likelihoods of the embedded sets, where another than the usual one is better."""
+"""Likelihoods of the embedded data sets, where they are better than the usual one."""
 
 USUAL_EPOCHS = 50
 FEWEST_STEPS = 1000
-"""Steps that a run makes at least, however few images an epoch has."""
+"""Default epochs give at least this number of steps."""
 
 USUAL_RATE = 2e-3
 HIGH_RATE = 5e-3
-"""For coins: their loss bears it, and gets further in few epochs; see docs/defaults.md."""
+"""For `bce` and `bernoulli`, which stay stable at it; see docs/defaults.md."""
 
 MANY_IMAGES = 10_000
 USUAL_BATCH = 128
@@ -41,10 +41,10 @@ NETWORK_OPTIONS = ("hidden", "channels", "depth", "activation", "norm")
 ONLY_WITH = {"sigma": "gaussian", "binarize": "bernoulli"}
 
 
-def settle(
+def fill_defaults(
     config: RunConfig, image: tuple[int, int, int], dataset: str, n: int | None = None
 ) -> RunConfig:
-    """The same config with nothing left open, for `n` training images of this shape."""
+    """The config with every default filled in, for `n` training images of this shape."""
     height, width, channels = image
     model = config.model or ("mlp" if min(height, width) < 16 else "conv")
     likelihood = config.likelihood or _likelihood(dataset, channels)
@@ -68,7 +68,7 @@ def _latent_dim(dataset: str, channels: int) -> int:
 
 
 def _epochs(n: int | None, batch_size: int) -> int:
-    """The usual number, or as many as give few images steps enough to be learned from.
+    """The usual number, or more for few images, so that they get `FEWEST_STEPS` steps.
 
     >>> _epochs(60_000, 128), _epochs(300, 128)
     (50, 334)
@@ -78,25 +78,25 @@ def _epochs(n: int | None, batch_size: int) -> int:
 
 
 def _rate(config: RunConfig, likelihood: str, n: int) -> float:
-    """The highest rate of the schedule: lower for small batches, whose gradients are noisier.
+    """The peak learning rate: lower for small batches, whose gradients are noisier.
 
     >>> many, one_cycle = 60_000, RunConfig(batch_size=32)
     >>> _rate(one_cycle, "bce", many), _rate(one_cycle, "logistic", many)
     (0.0025, 0.002)
     """
-    bearable = likelihood in ("bce", "bernoulli") and config.schedule == "one-cycle"
-    if not bearable or n < MANY_IMAGES:
+    stable = likelihood in ("bce", "bernoulli") and config.schedule == "one-cycle"
+    if not stable or n < MANY_IMAGES:
         return USUAL_RATE
     return max(USUAL_RATE, HIGH_RATE * min(1.0, math.sqrt(config.batch_size / USUAL_BATCH)))
 
 
 def _likelihood(dataset: str, channels: int) -> str:
-    """What drew the better pictures, measured: see docs/defaults.md."""
+    """The likelihood with the better images, measured: see docs/defaults.md."""
     return MEASURED.get(dataset) or ("bce" if channels == 1 else "logistic")
 
 
 def _network_options(config: RunConfig, model: str, image: tuple[int, int, int]) -> dict[str, Any]:
-    """The network's own defaults, under what was asked for; an option it does not know is named."""
+    """The network's options, its defaults filled in; an option it does not take is an error."""
     defaults: Mapping[str, Any] = registry.resolve("model", model).defaults(image)
     asked = {name: getattr(config, name) for name in NETWORK_OPTIONS}
     for name, value in asked.items():
@@ -131,16 +131,16 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
 
 
 def likelihood_for_config(config: RunConfig) -> Likelihood:
-    """The likelihood of a settled config."""
+    """The likelihood of a config without open defaults."""
     assert config.likelihood is not None
     sigma = {} if config.sigma is None else {"sigma": config.sigma}
     return build_likelihood(config.likelihood, **sigma)
 
 
-def network_of(
+def network_from_config(
     config: RunConfig, image: tuple[int, int, int], mean_image: Tensor | None = None
 ) -> VAE:
-    """The network of a settled config, its weights drawn from the seed."""
+    """The network of a config without open defaults; the seed sets its weights."""
     assert config.model is not None
     assert config.latent_dim is not None
     return build(
@@ -154,18 +154,18 @@ def network_of(
     )
 
 
-def outline(config: RunConfig, image: tuple[int, int, int]) -> VAE:
-    """The network without its weights, which takes no memory; what none can be made of is refused.
+def meta_network(config: RunConfig, image: tuple[int, int, int]) -> VAE:
+    """The network on the meta device, which takes no memory; impossible settings are refused.
 
-    To build it is quick. To run it is not: torch spends a second on imports for that.
+    Building it is quick. Running it is not: torch then spends a second on imports.
     """
     with torch.device("meta"):
-        return network_of(config, image)
+        return network_from_config(config, image)
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a run will ask of the machine, in bytes but for the first."""
+    """Parameter count, and the memory that a run needs in bytes."""
 
     parameters: int
     weights: int
@@ -173,17 +173,17 @@ class Footprint:
 
     @property
     def total(self) -> int:
-        """Weights and what is kept for the backward pass."""
+        """Weights and activations kept for the backward pass."""
         return self.weights + self.activations
 
 
 def footprint(config: RunConfig, image: tuple[int, int, int]) -> Footprint:
-    """Parameters and expected memory, found without allocating either.
+    """Parameters and expected memory, without allocating it.
 
-    Each weight is kept four times (value, gradient, and Adam's two moments; five with an average),
-    each layer's output for the backward pass once for every image of a batch.
+    Each weight takes four numbers (value, gradient, Adam's two moments; five with an average), and
+    each layer's output is kept for the backward pass, for every image of a batch.
     """
-    network = outline(config, image)
+    network = meta_network(config, image)
     parameters = sum(p.numel() for p in network.parameters())
     copies = 5 if config.ema else 4
     outputs = _outputs(network, image) * config.batch_size
@@ -191,7 +191,7 @@ def footprint(config: RunConfig, image: tuple[int, int, int]) -> Footprint:
 
 
 def _outputs(network: VAE, image: tuple[int, int, int]) -> int:
-    """Numbers that the layers put out for one image, counted by a pass without data."""
+    """Count the layers' outputs for one image, by a pass on the meta device."""
     height, width, channels = image
     count = 0
 

@@ -1,4 +1,4 @@
-"""A moving average of the weights, which often draws better pictures than the last ones."""
+"""A moving average of the weights, which often gives better images than the last weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from vaekit.models.vae import VAE
 class WeightAverage:
     """average = decay * average + (1 - decay) * weights after every step (Polyak & Juditsky, 1992).
 
-    Early on the decay is (1 + t) / (10 + t) where that is smaller, so that the random start is
-    soon forgotten. Buffers, such as the statistics of a batch norm, are copied as they are.
+    The decay is at most (1 + t) / (10 + t), so that the random initial weights soon fade. Buffers,
+    such as the statistics of a batch norm, are copied.
     """
 
     def __init__(self, network: VAE, decay: float) -> None:
@@ -23,7 +23,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: VAE, step: int) -> None:
-        """Take in the weights after step `step`, counted from 0."""
+        """Update the average with the weights after step `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         ours = [p.detach() for p in self.network.parameters()]
         theirs = [p.detach() for p in network.parameters()]

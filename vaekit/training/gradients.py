@@ -1,7 +1,7 @@
-"""The gradient of one batch: its images and its noise, the objective, the way back.
+"""The gradient of one batch: images, noise, objective, backward pass.
 
-The noise is keyed by (seed, step), with one row for each place in the batch, so that it does not
-matter in how many parts a batch is worked through, and a run can be taken up at any step.
+The noise is keyed by (seed, step), with one row per image of the batch, so that micro-batches do
+not change it, and a run can be resumed at any step.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from vaekit.evaluation.dataset_elbo import TERMS, Objective
 from vaekit.models.vae import VAE
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import alone
-from vaekit.training.compiling import Compiled, pays
+from vaekit.training.compiling import Compiled, compiling_pays
 from vaekit.training.micro_batch import MicroBatch
 
 
 class Gradients:
-    """Works out gradients for a network from its images, in parts if memory asks for it."""
+    """Computes gradients for a network, in micro-batches if memory is short."""
 
     def __init__(
         self, config: RunConfig, network: VAE, images: Batches, reporter: Reporter = SILENT
     ) -> None:
         self.objective = objective_of(config, len(images), images.device, reporter)
-        self.portion = MicroBatch(config.micro_batch, images.device, "training", reporter)
-        self.portion.caveat = _caveat(config, network)
+        self.micro_batch = MicroBatch(config.micro_batch, images.device, "training", reporter)
+        self.micro_batch.caveat = _caveat(config, network)
         self._config, self._network, self._images = config, network, images
         self._parameters = list(network.parameters())
         clipped = config.grad_clip is not None
-        self._watched = self._parameters if clipped else _telling(self._parameters)
+        self._checked = self._parameters if clipped else _non_finite_indicators(self._parameters)
 
     def of(self, indices: Tensor, step: int, beta: float) -> tuple[Tensor, Tensor]:
-        """Leave the gradient of the batch's mean loss in the weights.
+        """Set the weights' gradients to those of the batch's mean loss.
 
-        Gives the batch's sums of the terms and the loss with the gradient's norm (`ledger.NAMES`),
-        and the posterior means.
+        Returns the batch's sums of the terms and the loss, with the gradient's norm
+        (`STEP_METRIC_NAMES`), and the posterior means.
         """
-        sums, means = self.portion.attempt(
+        sums, means = self.micro_batch.run(
             lambda size: self._in_parts(indices, step, beta, size), len(indices)
         )
         return torch.cat([sums, self._norm().to(sums).reshape(1)]), means
@@ -64,21 +64,21 @@ class Gradients:
         return plain and self._network.is_light(rows)
 
     def _parts(self, indices: Tensor, step: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """What the network sees, and the noise of its latents, part after part."""
+        """The network's input and the noise of its latents, one micro-batch at a time."""
         seed, device, count = self._config.seed, self._images.device, len(indices)
         noise = torch.randn(
             count, self._network.latent_dim, generator=seeds.generator(seed, "noise", step)
         )
-        coins = self._coins(count, step)
+        uniform = self._binarization_noise(count, step)
         for start in range(0, count, size):
             here = slice(start, start + size)
             x = self._images.gather(indices if size >= count else indices[here])
-            if coins is not None:
-                x = dynamic(x, sent(coins[here], device))
+            if uniform is not None:
+                x = dynamic(x, sent(uniform[here], device))
             yield x, sent(noise[here], device)
 
-    def _coins(self, count: int, step: int) -> Tensor | None:
-        """Noise for a fresh draw of black and white, where that is asked for."""
+    def _binarization_noise(self, count: int, step: int) -> Tensor | None:
+        """Uniform noise for `--binarize dynamic`; else None."""
         if self._config.binarize != "dynamic":
             return None
         height, width, channels = self._network.image
@@ -91,13 +91,13 @@ class Gradients:
                 self._network, x, noise, beta=beta, free_bits=self._config.free_bits
             )
         loss = terms["loss"]
-        loss.backward(torch.full_like(loss, 1 / whole))  # of the sum over `whole`, for less
+        loss.backward(torch.full_like(loss, 1 / whole))  # sum / whole, without another kernel
         values = torch.stack([terms[name].detach() for name in (*TERMS, "loss")])
         return values.sum(1, dtype=devices.exact(x.device)), terms["mean"]
 
     def _norm(self) -> Tensor:
-        """The norm of the gradient that is watched; with --grad-clip of all, which is cut down."""
-        gradients = [p.grad for p in self._watched if p.grad is not None]
+        """The norm of the gradients that are checked; with --grad-clip all are, and are scaled."""
+        gradients = [p.grad for p in self._checked if p.grad is not None]
         norm: Tensor = torch.linalg.vector_norm(torch_internals.norms(gradients))
         if self._config.grad_clip is not None:
             scale = (self._config.grad_clip / (norm + 1e-6)).clamp(max=1.0)
@@ -105,11 +105,11 @@ class Gradients:
         return norm
 
 
-def _telling(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
-    """Weights whose gradient tells whether all of it is finite: biases, and what else is a vector.
+def _non_finite_indicators(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+    """Biases and other vectors, whose gradients show any NaN or infinity of the backward pass.
 
-    What is not finite on its way back through a layer is summed up in the layer's bias. To read
-    the gradients of all weights as well takes a small network a twentieth of its step.
+    A layer's bias gets the sum of the gradients that pass through the layer. Checking the
+    gradients of all weights would add a twentieth to the step of a small network.
     """
     return [p for p in parameters if p.ndim < 2] or parameters
 
@@ -117,16 +117,16 @@ def _telling(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
 def objective_of(
     config: RunConfig, images: int, device: torch.device, reporter: Reporter = SILENT
 ) -> Objective:
-    """What is maximised, compiled where that pays."""
+    """The objective, compiled where that pays."""
     objective: Objective = registry.resolve("objective", config.objective)
     steps = (config.epochs or 0) * -(-images // config.batch_size)
-    if not pays(config, steps, device):
+    if not compiling_pays(config, steps, device):
         return objective
     return Compiled(objective, config, device, reporter)
 
 
 def _caveat(config: RunConfig, network: nn.Module) -> str:
-    """What is learned from a whole batch, so that parts of it give another result."""
+    """Whether micro-batches change the result: the options that use statistics of a whole batch."""
     normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     found = {
         "batch norm": normed,

@@ -1,7 +1,7 @@
-"""The loop: order, gradient, check, update; an epoch; the next.
+"""The training loop: batch order, gradient, check, update, and the end of an epoch.
 
-Nothing random is carried from step to step: the order is keyed by (seed, epoch) and the noise by
-(seed, step), so that a run can be taken up at any step.
+No random state is carried from step to step: the order is keyed by (seed, epoch) and the noise by
+(seed, step), so that a run can be resumed at any step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vaekit.training.ema import WeightAverage
 from vaekit.training.gradients import Gradients
 from vaekit.training.micro_batch import MicroBatch
 from vaekit.training.schedules import kl_weight, learning_rate
-from vaekit.training.step_metrics import StepMetrics, fault
+from vaekit.training.step_metrics import StepMetrics, first_nonfinite
 from vaekit.training.watcher import StepFacts
 
 EVALUATION_BATCH = 512
@@ -38,7 +38,7 @@ REMEDY = "try a lower --lr, --grad-clip 1, or --kl-warmup 5"
 
 @dataclass
 class Progress:
-    """Where a run stands: with the tensors of a trainer, all that a checkpoint needs."""
+    """Position in a run: a checkpoint holds this and the trainer's tensors."""
 
     step: int = 0
     epoch: int = 0
@@ -50,7 +50,7 @@ class Progress:
 
 
 class Trainer:
-    """A network, its optimizer, and the images it learns from."""
+    """A network, its optimizer, and its training images."""
 
     def __init__(
         self,
@@ -70,17 +70,17 @@ class Trainer:
         )
         self.average = WeightAverage(network, config.ema) if config.ema else None
         self.progress = Progress()
-        self.ledger = StepMetrics(train.device)
+        self.step_metrics = StepMetrics(train.device)
         self.sums = [0.0] * len(TERMS)
         kind = devices.exact(train.device)
         self.latents = torch.zeros(2, network.latent_dim, dtype=kind, device=train.device)
         self.best_state: dict[str, Tensor] | None = None
-        self._later: Tensor | None = None
+        self._next_batch: Tensor | None = None
         self._validation = MicroBatch(None, train.device, "validation", reporter)
 
     @property
     def epochs(self) -> int:
-        """How many there will be at most."""
+        """The number of epochs, unless early stopping ends the run before."""
         assert self.config.epochs is not None
         return self.config.epochs
 
@@ -90,13 +90,13 @@ class Trainer:
         return steps_in(len(self.train), self.config.batch_size)
 
     @property
-    def shown(self) -> VAE:
-        """The network to evaluate and to keep: the average where there is one."""
+    def eval_network(self) -> VAE:
+        """The network to evaluate and to save: the average of weights where there is one."""
         return self.average.network if self.average else self.network
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch was made, or patience has ended."""
+        """Whether the last epoch is done, or early stopping has ended the run."""
         now, patience = self.progress, self.config.early_stop
         impatient = self.val is not None and patience is not None
         return now.epoch >= self.epochs or (
@@ -104,50 +104,51 @@ class Trainer:
         )
 
     def epoch_batches(self) -> Iterator[Tensor]:
-        """The indices of each batch of this epoch that is still to be made."""
+        """The indices of each remaining batch of this epoch."""
         visit = order(len(self.train), self.config.seed, self.progress.epoch)
         batches = _split(visit, self.config.batch_size)
         left = batches[self.progress.step - self.progress.epoch * len(batches) :]
         self.network.train()
-        for batch, self._later in itertools.zip_longest(left, left[1:]):
+        for batch, self._next_batch in itertools.zip_longest(left, left[1:]):
             yield batch
 
     def step(self, indices: Tensor) -> StepFacts:
-        """One update; none is made once a number is not finite."""
+        """One update; skipped from the first NaN or infinity on."""
         began = time.perf_counter()
         now = self.progress
         values, means = self.gradients.of(indices, now.step, self._beta(now.step))
-        if self._later is not None:
-            self.train.expect(self._later)
-        self.ledger.enter(values, len(indices))
-        if self.ledger.full:
-            self.read_ledger(now.step)
+        if self._next_batch is not None:
+            self.train.expect(self._next_batch)
+        self.step_metrics.add(values, len(indices))
+        if self.step_metrics.full:
+            self.read_step_metrics(now.step)
         self._update()
-        if self.val is None:  # which tells how many latents are active where there is one
+        if self.val is None:  # else validation counts the active latents
             self.latents += _moments(means)
         self._count(len(indices), time.perf_counter() - began)
         return self._facts()
 
     def _update(self) -> None:
         now = self.progress
-        blocked = self.ledger.blocked if self.ledger.together > 1 else None
-        self.optimizer.step(self._learning_rate(now.step), blocked)
+        metrics = self.step_metrics
+        skip = metrics.skip_updates if metrics.read_every > 1 else None
+        self.optimizer.step(self._learning_rate(now.step), skip)
         if self.average:
             self.average.update(self.network, now.step)
 
-    def read_ledger(self, last_step: int | None = None) -> None:
-        """Add up what the steps gave; stops the run if a number was not finite."""
-        rows = self.ledger.read()
-        wrong = fault(rows)
+    def read_step_metrics(self, last_step: int | None = None) -> None:
+        """Add up the metrics of the steps since the last read; NaN or infinity stops the run."""
+        rows = self.step_metrics.read()
+        wrong = first_nonfinite(rows)
         if wrong is not None:
             last = self.progress.step - 1 if last_step is None else last_step
-            raise self._diverged(last - wrong.before, wrong.name, wrong.value)
+            raise self._diverged(last - wrong.steps_ago, wrong.name, wrong.value)
         for row in rows:
             self.sums = [total + value for total, value in zip(self.sums, row, strict=False)]
 
-    def ensure_sound(self) -> None:
-        """Stop if anything is not finite: what the steps gave, or the weights after the last."""
-        self.read_ledger()
+    def ensure_finite(self) -> None:
+        """Stop if the metrics of a step or the weights after the last one hold NaN or infinity."""
+        self.read_step_metrics()
         norms = torch_internals.norms([*self.network.parameters()])
         if not bool(torch.isfinite(norms).all()):
             last = self.progress.step - 1
@@ -161,16 +162,16 @@ class Trainer:
         )
 
     def end_epoch(self) -> dict[str, float]:
-        """Validate, remember the best, and give the epoch's record."""
+        """Validate, remember the best weights, and return the epoch's record."""
         now, began = self.progress, time.perf_counter()
-        self.read_ledger()  # which waits for the device
+        self.read_step_metrics()  # waits for the device
         self._take_time(time.perf_counter() - began)
         now.epoch += 1
         report = self.validate()
-        self.check_report(report if report is not None else self._glance())
+        self.check_finite(report if report is not None else self._evaluate_some())
         if report is not None and report.neg_elbo < now.best:
             now.best, now.best_epoch = report.neg_elbo, now.epoch
-            self.best_state = _copied(self.shown)
+            self.best_state = _copied(self.eval_network)
         record = self._record(report)
         now.seen, now.epoch_seconds = 0, 0.0
         self.sums = [0.0] * len(TERMS)
@@ -178,34 +179,34 @@ class Trainer:
         return record
 
     def validate(self) -> ElboReport | None:
-        """The plain ELBO of the validation part, whatever beta and free bits training has."""
+        """The plain ELBO on the validation images, without training's beta and free bits."""
         if self.val is None:
             return None
-        return self._validation.attempt(self._evaluate, EVALUATION_BATCH)
+        return self._validation.run(self._evaluate, EVALUATION_BATCH)
 
     def _evaluate(self, size: int) -> ElboReport:
         assert self.val is not None
         objective = registry.resolve("objective", self.config.objective)
-        images = observed(self.config, self.val, size)
-        return evaluate_elbo(self.shown, objective, images, seed=self.config.seed)
+        images = model_inputs(self.config, self.val, size)
+        return evaluate_elbo(self.eval_network, objective, images, seed=self.config.seed)
 
-    def _glance(self) -> ElboReport:
-        """The plain ELBO of some training images, where nothing is held for validation."""
-        some = itertools.islice(observed(self.config, self.train, BLOCK), 1)
+    def _evaluate_some(self) -> ElboReport:
+        """The plain ELBO of some training images, for runs without validation."""
+        some = itertools.islice(model_inputs(self.config, self.train, BLOCK), 1)
         objective = registry.resolve("objective", self.config.objective)
-        return evaluate_elbo(self.shown, objective, some, seed=self.config.seed)
+        return evaluate_elbo(self.eval_network, objective, some, seed=self.config.seed)
 
-    def check_report(self, report: ElboReport) -> None:
-        """Stop if the weights no longer give numbers: the step before may have broken them."""
+    def check_finite(self, report: ElboReport) -> None:
+        """Stop if the ELBO is not finite: the last step may have broken the weights."""
         if not math.isfinite(report.neg_elbo):
             raise Diverged(
                 f"epoch {self.progress.epoch}: after its last step the loss is {report.neg_elbo}; "
                 f"{REMEDY}"
             )
 
-    def kept_state(self) -> Mapping[str, Tensor]:
-        """The weights to write: the best on validation; the last where there is none."""
-        return self.best_state if self.best_state is not None else self.shown.state_dict()
+    def state_to_keep(self) -> Mapping[str, Tensor]:
+        """The weights to save: the best on validation; the last where there is no validation."""
+        return self.best_state if self.best_state is not None else self.eval_network.state_dict()
 
     def _learning_rate(self, step: int) -> float:
         assert self.config.lr is not None
@@ -227,7 +228,7 @@ class Trainer:
 
     def _facts(self) -> StepFacts:
         now = self.progress
-        read = now.seen - self.ledger.images
+        read = now.seen - self.step_metrics.images
         means = [total / read if read else math.nan for total in self.sums]
         return StepFacts(now.epoch + 1, now.step, now.seen, *means)
 
@@ -249,7 +250,7 @@ class Trainer:
         return record | {"active_units": report.active_units}
 
     def _active_units(self) -> int:
-        """Active dimensions as seen in training, where no validation can tell."""
+        """Active latent dimensions, counted from training images."""
         mean, square = self.latents / self.progress.seen
         return int((square - mean.square() > ACTIVE_VARIANCE).sum())
 
@@ -260,18 +261,18 @@ def _moments(means: Tensor) -> Tensor:
     return torch.stack([exact.sum(0), exact.square().sum(0)])
 
 
-def observed(
+def model_inputs(
     config: RunConfig, batches: Batches, size: int = EVALUATION_BATCH
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches in order as the model sees them; what is drawn once for all was drawn before."""
+    """Batches in order, as the model sees them: binarized where the draw is dynamic."""
     how = "dynamic" if config.binarize == "dynamic" else None
     for indices, x in batches.in_order(size):
         yield indices, binarize(x, indices, how, config.seed)
 
 
 def _split(indices: Tensor, size: int) -> list[Tensor]:
-    """Batches of `size`, the last one smaller; but one image alone joins the batch before it,
-    since a batch norm learns nothing from a batch of one.
+    """Batches of `size`, the last one smaller; a single last image joins the batch before it,
+    since batch norm cannot train on one image.
     """
     batches = list(indices.split(size))
     if len(batches) > 1 and len(batches[-1]) == 1:
@@ -280,7 +281,7 @@ def _split(indices: Tensor, size: int) -> list[Tensor]:
 
 
 def steps_in(images: int, size: int) -> int:
-    """How many batches `_split` makes, without making them: every step asks.
+    """How many batches `_split` makes; arithmetic, since every step asks.
 
     >>> [steps_in(n, 4) for n in (1, 4, 5, 6, 8, 9)]
     [1, 1, 1, 2, 2, 2]

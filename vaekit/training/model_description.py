@@ -1,4 +1,4 @@
-"""What a model file says of the training behind it."""
+"""The header of a model file: network, likelihood, latent statistics, training."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from vaekit.data import ImageSet
 from vaekit.evaluation.dataset_elbo import ElboReport, evaluate_elbo
 from vaekit.header import FORMAT_VERSION, LatentStatistics, LikelihoodSpec, ModelHeader
 from vaekit.models.vae import parameter_count
-from vaekit.training.loop import Trainer, observed
+from vaekit.training.loop import Trainer, model_inputs
 from vaekit.weights import specification
 
 STATISTICS_BATCHES = 20
 """Batches of training images from which the latent statistics are taken: the first 10,240."""
 
 TIMES = ("seconds", "images_per_second")
-"""What differs between two runs that are otherwise the same; the file's bytes must not."""
+"""Metrics that differ between two equal runs; the file leaves them out, so its bytes are equal."""
 
 
 def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> ModelHeader:
-    """The header of the model that the trainer now shows."""
+    """The header of the trainer's current model."""
     config, report = trainer.config, statistics(trainer)
     assert config.model is not None
-    trainer.check_report(report)
+    trainer.check_finite(report)
     return ModelHeader(
         format_version=FORMAT_VERSION,
         vaekit_version=__version__,
-        model=specification(trainer.shown, config.model),
+        model=specification(trainer.eval_network, config.model),
         likelihood=_likelihood(trainer),
         objective=_objective(config),
         classes=list(images.classes) if images.classes else None,
@@ -40,9 +40,9 @@ def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float])
 
 def statistics(trainer: Trainer) -> ElboReport:
     """The plain ELBO, and the latents' mean, spread and KL, on training images."""
-    batches = itertools.islice(observed(trainer.config, trainer.train), STATISTICS_BATCHES)
+    batches = itertools.islice(model_inputs(trainer.config, trainer.train), STATISTICS_BATCHES)
     objective = registry.resolve("objective", trainer.config.objective)
-    return evaluate_elbo(trainer.shown, objective, batches, seed=trainer.config.seed)
+    return evaluate_elbo(trainer.eval_network, objective, batches, seed=trainer.config.seed)
 
 
 def _likelihood(trainer: Trainer) -> LikelihoodSpec:
@@ -74,7 +74,7 @@ def _training(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> d
         "fingerprint": images.fingerprint,
         "n": len(images),
         "n_val": 0 if trainer.val is None else len(trainer.val),
-        "parameters": parameter_count(trainer.shown),
+        "parameters": parameter_count(trainer.eval_network),
         "seed": config.seed,
         "steps": now.step,
         "epochs": now.epoch,

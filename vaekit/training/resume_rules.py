@@ -1,4 +1,4 @@
-"""Taking up a run: what is there, what may be changed, and what must not have changed."""
+"""Finds a run to resume, and refuses options or images that would change its result."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from vaekit.reporting import Reporter
 from vaekit.training import checkpoint as checkpoints
 from vaekit.training import checkpoint_checks
 from vaekit.training import run_folder as folders
-from vaekit.training.checkpoint import Checkpoint, Circumstances
+from vaekit.training.checkpoint import Checkpoint, RunEnvironment
 from vaekit.training.run_folder import RunFolder
 from vaekit.training.schedules import depends_on_end
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run that can be taken up."""
+    """A run that can be resumed."""
 
     folder: RunFolder
     config: RunConfig
     checkpoint: Checkpoint | None
 
 
-def find(path: Path) -> FoundRun:
-    """The run in a folder; one that never came to a checkpoint begins again."""
-    folder = folders.at(path)
+def find_run(path: Path) -> FoundRun:
+    """The run in a folder; without a checkpoint it starts again."""
+    folder = folders.folder_at(path)
     if path.is_file():
         raise UsageError(
             f"--resume {path}: is a file; name the run's folder, such as {path.parent}"
         )
     if not path.is_dir():
         raise UsageError(f"--resume {path}: no such folder")
-    checkpoint = checkpoints.newest(folder.checkpoints)
+    checkpoint = checkpoints.newest_checkpoint(folder.checkpoints)
     if checkpoint is not None:
-        folder = folders.at(path, model_beside=checkpoint.model_beside)
+        folder = folders.folder_at(path, model_beside=checkpoint.model_beside)
         return FoundRun(folder, resolve_config(checkpoint.config, environ={}), checkpoint)
     if not folder.config.exists():
         raise UsageError(f"--resume {path}: that folder holds no run (no {folder.config.name})")
     return FoundRun(folder, resolve_config({}, environ={}, config=folder.config), None)
 
 
-def merged(found: FoundRun, options: Mapping[str, Any]) -> RunConfig:
-    """The run's config with the options that may differ; another that differs is named."""
+def merge_options(found: FoundRun, options: Mapping[str, Any]) -> RunConfig:
+    """The run's config with the options that may differ; any other difference is an error."""
     asked = {name: value for name, value in options.items() if value is not None}
     wanted = resolve_config(asked, environ={})
     changes = {name: getattr(wanted, name) for name in asked}
@@ -58,14 +58,14 @@ def merged(found: FoundRun, options: Mapping[str, Any]) -> RunConfig:
         if value != before and not _may_change(name):
             raise UsageError(
                 f"{flag(name)} {asked[name]}: the run in {found.folder.path} has {before}, "
-                "and a run that is taken up keeps its options"
+                "and a resumed run keeps its options"
             )
     _check_epochs(found, changes.get("epochs"))
     return found.config.changed(**changes)
 
 
 def _may_change(name: str) -> bool:
-    """Whether an option has no part in what is trained; the folder is the run's own."""
+    """Whether an option may change on resume: it leaves the result the same, or is `epochs`."""
     free = facts(RunConfig.model_fields[name])["local"] and name != "output"
     return free or name == "epochs"
 
@@ -75,31 +75,31 @@ def _check_epochs(found: FoundRun, epochs: int | None) -> None:
     if epochs in (None, config.epochs) or not depends_on_end(config.schedule):
         return
     raise UsageError(
-        f"--epochs {epochs}: the {config.schedule} schedule of this run was shaped for its "
-        f"{config.epochs} epochs; only a run with --schedule constant can go on beyond them"
+        f"--epochs {epochs}: the {config.schedule} schedule of this run is set for its "
+        f"{config.epochs} epochs; only a run with --schedule constant can be extended"
     )
 
 
 def refuse_changed_options(
     found: FoundRun, config: RunConfig, image: tuple[int, int, int] | None = None
 ) -> None:
-    """Refuse a checkpoint whose tensors are not those of its config, before anything is built."""
+    """Refuse a checkpoint whose tensors do not match its config, before building anything."""
     if found.checkpoint is not None:
-        checkpoint_checks.refuse_misfit_tensors(found.checkpoint.layout, config, image)
+        checkpoint_checks.refuse_wrong_tensors(found.checkpoint.layout, config, image)
 
 
 def refuse_changed_data(
     found: FoundRun, images: ImageSet, device: torch.device, reporter: Reporter
 ) -> None:
-    """Refuse other images; say so if the machine's circumstances are other ones."""
+    """Refuse other images; print a note if versions, threads or device differ."""
     if found.checkpoint is None:
         return
     if images.fingerprint != found.checkpoint.fingerprint:
         raise DataError(
             f"{found.config.dataset}: these are not the images that the run in "
-            f"{found.folder.path} began with (fingerprint {images.fingerprint[:12]}, "
+            f"{found.folder.path} was trained on (fingerprint {images.fingerprint[:12]}, "
             f"then {found.checkpoint.fingerprint[:12]})"
         )
-    changed = found.checkpoint.circumstances.differences(Circumstances.now(device))
+    changed = found.checkpoint.environment.differences(RunEnvironment.now(device))
     if changed:
         reporter.note(f"not bit-exact: {'; '.join(changed)}")

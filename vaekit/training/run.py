@@ -1,4 +1,4 @@
-"""A run from its config to its model file: read `train` from top to bottom."""
+"""Trains from a config, or resumes a run, and returns where the model file is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ from vaekit.threads import using_threads
 from vaekit.training import resume_rules, tensorboard
 from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
-from vaekit.training.defaults import Footprint, footprint, network_of, outline, settle
+from vaekit.training.defaults import (
+    Footprint,
+    fill_defaults,
+    footprint,
+    meta_network,
+    network_from_config,
+)
 from vaekit.training.loop import Trainer
 from vaekit.training.run_folder import RunFolder
 from vaekit.training.run_pictures import RunPictures
@@ -44,8 +50,8 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run leaves behind."""
+class TrainingResult:
+    """The result of a run: files, config, and the metrics of the last epoch."""
 
     model: Path
     folder: Path
@@ -56,67 +62,67 @@ class Trained:
 
 def run_training(
     config: RunConfig, watcher: Watcher | None = None, *, force: bool = False
-) -> Trained:
-    """Train a model and leave the run's folder; gives where the model file is."""
+) -> TrainingResult:
+    """Train a model and write the run's folder."""
     watcher = watcher or SilentWatcher()
     device = _device(config)
-    folders.refuse_unfit_folder(config.output, force=force)
+    folders.check_output(config.output, force=force)
     config, data = prepare(config, watcher)
     folder = folders.choose_folder(
-        config.output, f"{folders.plain_name(config.dataset)}-{config.model}"
+        config.output, f"{folders.dataset_stem(config.dataset)}-{config.model}"
     )
-    with folders.claimed(folder), deterministic(device), using_threads(config.threads):
+    with folders.exclusive_use(folder), deterministic(device), using_threads(config.threads):
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, None)
 
 
 def resume_training(
     path: Path, options: Mapping[str, Any], watcher: Watcher | None = None
-) -> Trained:
-    """Take up the run in a folder where it stopped, to the very same bytes; says so if it cannot.
+) -> TrainingResult:
+    """Resume the run in a folder; the model gets the same bytes as without the interruption.
 
-    `options` may change what does not change the result, and the number of epochs.
+    `options` may change only what leaves the result the same, and the number of epochs.
     """
     watcher = watcher or SilentWatcher()
-    found = resume_rules.find(path)
-    config = resume_rules.merged(found, options)
+    found = resume_rules.find_run(path)
+    config = resume_rules.merge_options(found, options)
     device = _device(config)
     resume_rules.refuse_changed_options(found, config)
     config, data = prepare(config, watcher)
     resume_rules.refuse_changed_options(found, config, data.train.image_shape)
     folder, arithmetic = found.folder, using_threads(config.threads)
-    with folders.claimed(folder, fresh=False), deterministic(device), arithmetic:
-        found = resume_rules.find(path)  # whoever held the folder until now has gone on
+    with folders.exclusive_use(folder, fresh=False), deterministic(device), arithmetic:
+        found = resume_rules.find_run(path)  # another process may have finished the run meanwhile
         resume_rules.refuse_changed_data(found, data.train, device, watcher)
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, found.checkpoint)
 
 
 def _device(config: RunConfig) -> torch.device:
-    """The device; and what can be refused at once is."""
+    """The device; unusable options are refused here, before images are loaded."""
     if config.tensorboard:
         tensorboard.require()
     return devices.choose_device(config.device)
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:
-    """Write what gives the same run again."""
+    """Write the config that reproduces the run."""
     heading = f"vaekit {__version__}: vaekit train --config {folder.config.name}"
     files.write_text(folder.config, as_yaml(config.reproducible(), heading))
 
 
 def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, Footprint]:
-    """What `train` would do: the settled config, and what it expects of the machine."""
+    """For `--dry-run`: the config with all defaults, and the memory that it needs."""
     config, data = prepare(config, reporter)
     return config, footprint(config, data.train.image_shape)
 
 
 def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingData]:
-    """Load the images, and settle what depends on them."""
+    """Load the images, and fill in the options that depend on them."""
     data = load_training_data(config, reporter)
     count, shape = len(data.train), data.train.image_shape
-    config = settle(config, shape, config.dataset, count)
-    outline(config, shape)  # refuses what no network can be built from
+    config = fill_defaults(config, shape, config.dataset, count)
+    meta_network(config, shape)  # refuses impossible settings
     if config.batch_size > count:
         reporter.note(
             f"--batch-size {config.batch_size}: there are {count} images, so a batch holds them all"
@@ -153,7 +159,7 @@ def _too_few(config: RunConfig) -> str:
 
 
 def binarized(images: ImageSet, config: RunConfig) -> ImageSet:
-    """Black and white once for all, where the config wants that; a dynamic draw comes later."""
+    """Images with static or threshold binarization applied; `dynamic` draws in training."""
     if config.binarize == "static":
         return statically_binarized(images)
     if config.binarize == "threshold":
@@ -170,7 +176,7 @@ def mean_image(images: ImageSet) -> Tensor:
 
 @contextlib.contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Ask an accelerator for the same bits each time; a CPU gives them anyway."""
+    """Ask CUDA for deterministic kernels; those of a CPU are deterministic anyway."""
     if device.type != "cuda":
         yield
         return
@@ -190,9 +196,9 @@ def _run(
     device: torch.device,
     watcher: Watcher,
     checkpoint: Checkpoint | None,
-) -> Trained:
-    network = network_of(config, data.train.image_shape, mean_image(data.train))
-    network = network.to(device).to(memory_format=torch.channels_last)  # as convolutions like it
+) -> TrainingResult:
+    network = network_from_config(config, data.train.image_shape, mean_image(data.train))
+    network = network.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     val = None if data.val is None else Batches(data.val, device)
     trainer = Trainer(config, network, Batches(data.train, device), val, watcher)
     if checkpoint is not None:
@@ -207,6 +213,6 @@ def _run(
             folder, config, data.train.fingerprint, device, trainer.progress.step
         ),
         watcher=watcher,
-    ).go()
+    ).run()
     record = folder.last_record()
-    return Trained(folder.model, folder.path, config, record, trainer.progress.best_epoch)
+    return TrainingResult(folder.model, folder.path, config, record, trainer.progress.best_epoch)

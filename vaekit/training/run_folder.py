@@ -44,7 +44,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """What the run can be taken up from."""
+        """The checkpoints, from which the run can be resumed."""
         return self.path / "checkpoint"
 
     @property
@@ -92,19 +92,19 @@ def choose_folder(output: str | None, name: str) -> RunFolder:
     """The folder that `--output` asks for, or the next free `runs/<name>`."""
     if output is None:
         path = _next_free(ROOT / name)
-        return at(path)
+        return folder_at(path)
     target = Path(output)
     beside = target.suffix == MODEL_ENDING
-    return at(target.with_suffix("") if beside else target, model_beside=beside)
+    return folder_at(target.with_suffix("") if beside else target, model_beside=beside)
 
 
-def at(path: Path, *, model_beside: bool = False) -> RunFolder:
+def folder_at(path: Path, *, model_beside: bool = False) -> RunFolder:
     """The run's folder at `path`, its model in it or beside it."""
     inside = path / f"model{MODEL_ENDING}"
     return RunFolder(path, path.with_name(path.name + MODEL_ENDING) if model_beside else inside)
 
 
-def refuse_unfit_folder(output: str | None, *, force: bool) -> None:
+def check_output(output: str | None, *, force: bool) -> None:
     """Say early what is wrong with `--output`, before images are decoded or a step is made."""
     if output is None:
         return
@@ -129,10 +129,10 @@ def refuse_unfit_folder(output: str | None, *, force: bool) -> None:
     _prove_writable(folder)
 
 
-def plain_name(dataset: str) -> str:
+def dataset_stem(dataset: str) -> str:
     """A data set's name as part of a folder's: a path's own name without its ending.
 
-    >>> plain_name("cifar10"), plain_name("photos/cats/"), plain_name("x/cifar10-jpeg.tar.gz")
+    >>> dataset_stem("cifar10"), dataset_stem("photos/cats/"), dataset_stem("x/cifar10-jpeg.tar.gz")
     ('cifar10', 'cats', 'cifar10-jpeg')
     """
     return Path(dataset).resolve().name.split(".")[0] or "images"
@@ -171,7 +171,7 @@ def _prove_writable(folder: RunFolder) -> None:
 
 
 @contextlib.contextmanager
-def claimed(folder: RunFolder, *, fresh: bool = True) -> Iterator[None]:
+def exclusive_use(folder: RunFolder, *, fresh: bool = True) -> Iterator[None]:
     """Make the folder, prove that it can be written, and keep every other run out of it."""
     _prove_writable(folder)
     with files.locked(folder.path / ".lock", wait=False) as got:
@@ -213,4 +213,4 @@ def _finished(folder: RunFolder) -> list[Path]:
     """What only a run leaves, and what a file of the same name might be without one."""
     drawn = [folder.path / name for name in ONCE]
     events = (folder.path / "tensorboard").glob("events.out.tfevents.*")
-    return [folder.model, at(folder.path).model, *drawn, *events]
+    return [folder.model, folder_at(folder.path).model, *drawn, *events]

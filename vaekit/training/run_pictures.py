@@ -1,7 +1,7 @@
-"""What a run draws of itself: the same images and the same latents again and again.
+"""Draws a run's pictures: samples, reconstructions, losses, latent space, interpolation.
 
-Every picture goes out through `vaekit.output`, so all of them look alike. Plots are imported where
-they are drawn: a run need not wait half a second for them before its first step.
+Every picture shows the same images and latents as the one before, so that they can be compared.
+Plots are imported where they are drawn, which saves half a second before the first step.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ STEPS = 12
 MOST_POINTS = {"pca": 5000, "tsne": 2000}
 FEW_POINTS = 500
 CURVES_EVERY = 20.0
-"""Seconds between two drawings of the loss: one takes longer than some epochs."""
+"""Seconds between two plots of the loss: drawing takes longer than some epochs."""
 
 
 class RunPictures:
-    """The pictures of one run, drawn from whatever network it has at the time."""
+    """Draws the pictures of one run."""
 
     def __init__(
         self, config: RunConfig, folder: RunFolder, train: ImageSet, val: ImageSet | None
     ) -> None:
         self.config, self.folder = config, folder
-        self._held = val if val is not None else train
-        self._all = self._held if len(self._held) >= FEW_POINTS else train
+        self._images = val if val is not None else train
+        self._scatter_images = self._images if len(self._images) >= FEW_POINTS else train
         assert config.latent_dim is not None
         self._curves_drawn = time.monotonic()
         self._latents = normal_rows(0, SAMPLE_COUNT, config.latent_dim, config.seed, "sample")
 
     def due(self, epoch: int, last: bool) -> bool:
-        """Whether this epoch is one to draw: the first, each so many, and the last."""
+        """Whether to draw after this epoch: the first, every `--pictures-every`, and the last."""
         assert self.config.pictures_every is not None
         return epoch == 1 or epoch % self.config.pictures_every == 0 or last
 
     def draw(self, network: VAE, epoch: int) -> None:
-        """Reconstructions and samples after an epoch."""
+        """Draw reconstructions and samples after an epoch."""
         samples = inference.decode(network, network.prior.sample(self._latents))
         pictures.save_picture(self.folder.picture("samples", epoch), pictures.grid(samples))
-        x = self._floats(self._choice(self._held, ORIGINALS))
+        x = self._floats(self._choice(self._images, ORIGINALS))
         pairs = [x, inference.decode(network, inference.encode(network, x).mean)]
         picture = pictures.rows(pairs, ["original", "reconstruction"])
         pictures.save_picture(self.folder.picture("reconstructions", epoch), picture)
 
     def curves(self, *, last: bool) -> None:
-        """The losses so far, from the run's own metrics; the last time for certain."""
+        """Plot the losses so far, at most every `CURVES_EVERY` seconds and at the end."""
         if not last and time.monotonic() - self._curves_drawn < CURVES_EVERY:
             return
         from vaekit.output import plots
@@ -65,12 +65,12 @@ class RunPictures:
         plots.loss_curves(
             self.folder.records(),
             self.folder.path / "loss.png",
-            title=f"{self._held.name}, {self.config.model}, {self._loss()}",
+            title=f"{self._images.name}, {self.config.model}, {self._loss()}",
         )
         self._curves_drawn = time.monotonic()
 
     def finish(self, network: VAE) -> None:
-        """The latent space in two dimensions, and ways through it."""
+        """Draw the latent space in two dimensions, and interpolations."""
         self._latent_space(network)
         self._interpolation(network)
 
@@ -79,32 +79,34 @@ class RunPictures:
         return f"{name} (not a likelihood)" if name == "bce" else name
 
     def _floats(self, indices: np.ndarray) -> Tensor:
-        return inference.as_floats(np.asarray(self._held.images[indices]))
+        return inference.as_floats(np.asarray(self._images.images[indices]))
 
     def _latent_space(self, network: VAE) -> None:
         from vaekit.output import plots
 
-        indices = self._choice(self._all, MOST_POINTS[self.config.project])
-        x = inference.as_floats(np.asarray(self._all.images[indices]))
+        indices = self._choice(self._scatter_images, MOST_POINTS[self.config.project])
+        x = inference.as_floats(np.asarray(self._scatter_images.images[indices]))
         z = inference.encode(network, x).mean.numpy()
         points, axes = projection.plane(z, self.config.project, self.config.seed)
-        labels = None if self._all.labels is None else self._all.labels[indices]
+        labels = (
+            None if self._scatter_images.labels is None else self._scatter_images.labels[indices]
+        )
         plots.latent_scatter(
             points,
             self.folder.path / "latents.png",
             labels=labels,
-            classes=self._all.classes,
-            title=f"{self._held.name}: latent space of {len(indices):,} images",
+            classes=self._scatter_images.classes,
+            title=f"{self._images.name}: latent space of {len(indices):,} images",
             axes=axes,
         )
 
     def _choice(self, images: ImageSet, most: int) -> np.ndarray:
-        """At most so many images, chosen by the seed, in order."""
+        """Indices of at most `most` images, chosen by the seed, in order."""
         shuffled = numpy_generator(self.config.seed, "shown").permutation(len(images))
         return np.sort(shuffled[:most])
 
     def _interpolation(self, network: VAE) -> None:
-        """From one image to another, a row each, between classes where there are classes."""
+        """One interpolation per row, between images of different classes if there are any."""
         starts, ends = self._ends()
         a = inference.encode(network, self._floats(starts)).mean
         b = inference.encode(network, self._floats(ends)).mean
@@ -115,16 +117,16 @@ class RunPictures:
         pictures.save_picture(self.folder.interpolation, pictures.strip(paths))
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images to start from and to end at; of other classes where that can be had."""
-        shuffled = numpy_generator(self.config.seed, "ends").permutation(len(self._held)).tolist()
+        """Indices of first and last images, of different classes where possible."""
+        shuffled = numpy_generator(self.config.seed, "ends").permutation(len(self._images)).tolist()
         half = max(1, min(PATHS, len(shuffled) // 2))
         starts, others = shuffled[:half], shuffled[half:] or shuffled
         ends = [others.pop(self._differing(start, others)) for start in starts]
         return np.asarray(starts), np.asarray(ends)
 
     def _differing(self, start: int, others: list[int]) -> int:
-        """The place of the first of the others that is of another class, else of the first."""
-        labels = self._held.labels
+        """The position in `others` of the first image of another class, else 0."""
+        labels = self._images.labels
         if labels is None:
             return 0
         return next((i for i, other in enumerate(others) if labels[other] != labels[start]), 0)

@@ -1,4 +1,4 @@
-"""Schedules as pure functions of the step: nothing to save, nothing to restore.
+"""Learning rate and beta schedules, as pure functions of the step.
 
 >>> [round(learning_rate("cosine", 1.0, step, 4), 3) for step in range(4)]
 [1.0, 0.854, 0.5, 0.146]
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 RISE = 0.3
-"""The part of a one-cycle schedule in which the rate rises."""
+"""The fraction of a one-cycle schedule in which the rate rises."""
 
 
 def learning_rate(schedule: str, highest: float, step: int, total: int) -> float:
@@ -25,7 +25,7 @@ def kl_weight(beta: float, *, warmup_steps: float, step: int) -> float:
 
 
 def depends_on_end(schedule: str) -> bool:
-    """Whether the schedule was shaped for its last step, so that more epochs do not fit it."""
+    """Whether the schedule depends on the number of epochs, so that it cannot be extended."""
     return schedule != "constant"
 
 

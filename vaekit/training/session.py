@@ -1,4 +1,4 @@
-"""A run while it runs: epochs, what is written after each, and how it ends, well or not."""
+"""Runs the epochs, writes metrics, pictures and checkpoints, and ends the run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vaekit.training.watcher import RunFacts, Watcher
 
 @dataclass(frozen=True)
 class Session:
-    """Everything that a run needs at hand."""
+    """A run's trainer, images, folder, pictures, checkpoints and watcher."""
 
     trainer: Trainer
     images: ImageSet
@@ -35,13 +35,13 @@ class Session:
     checkpoints: Checkpoints
     watcher: Watcher
 
-    def go(self) -> None:
-        """Train until the run is finished; one that is finished already is left as it is."""
+    def run(self) -> None:
+        """Train until the run is finished; a finished run is left unchanged."""
         if self.trainer.finished and self._is_complete():
             epochs = self.trainer.progress.epoch
-            self.watcher.note(f"{self.folder.path} is finished: {epochs} epochs were made")
+            self.watcher.note(f"{self.folder.path} is finished: {epochs} epochs are done")
             return
-        with self._telling_how_to_go_on():
+        with self._with_resume_hint():
             self.watcher.started(self._facts())
             try:
                 self._epochs()
@@ -50,11 +50,11 @@ class Session:
             finally:
                 self.watcher.ended()
             self._write_model()
-            self.pictures.finish(self.trainer.shown)
+            self.pictures.finish(self.trainer.eval_network)
 
     @contextlib.contextmanager
-    def _telling_how_to_go_on(self) -> Iterator[None]:
-        """A full disk ends the run, which loses what came after its last checkpoint and no more."""
+    def _with_resume_hint(self) -> Iterator[None]:
+        """Turn a full disk into an error that says how to resume."""
         try:
             yield
         except OSError as error:
@@ -63,12 +63,12 @@ class Session:
             where = f"{error.filename}: " if error.filename else ""
             raise VaekitError(
                 f"{where}{error.strerror}: {files.NO_ROOM[error.errno]}, "
-                f"then go on with: {self._command()}"
+                f"then resume with: {self._command()}"
             ) from None
 
     def _epochs(self) -> None:
         config, start = self.trainer.config, self.trainer.progress.step
-        health = CollapseWatch(config, self.trainer.steps_per_epoch)
+        collapse = CollapseWatch(config, self.trainer.steps_per_epoch)
         log = EventLog(self.folder.path, wanted=config.tensorboard, step=start)
         with log, StopRequest() as stop:
             while not self.trainer.finished:
@@ -77,12 +77,12 @@ class Session:
                 self.folder.add_metrics(record)
                 log.add(record)
                 self.watcher.epoch_ended(record)
-                health.look(record, self.watcher, last=self.trainer.finished)
+                collapse.check(record, self.watcher, last=self.trainer.finished)
                 self._draw()
                 self._save(epoch_ended=True)
 
     def _steps(self, stop: StopRequest) -> None:
-        """The rest of an epoch, unless the run is asked to stop."""
+        """The rest of an epoch, unless a signal stops the run."""
         for indices in self.trainer.epoch_batches():
             self.watcher.stepped(self.trainer.step(indices))
             if stop.requested:
@@ -91,7 +91,7 @@ class Session:
             self._save()
 
     def _save(self, *, epoch_ended: bool = False) -> None:
-        """A checkpoint, if one is due; the run's end is always one."""
+        """Save a checkpoint if one is due; the end of the run always is."""
         last = epoch_ended and self.trainer.finished
         if last or self.checkpoints.due(self.trainer.progress.step, epoch_ended=epoch_ended):
             self.checkpoints.save(self.trainer)
@@ -100,30 +100,30 @@ class Session:
         epoch = self.trainer.progress.epoch
         last = self.trainer.finished
         if self.pictures.due(epoch, last=last):
-            self.pictures.draw(self.trainer.shown, epoch)
+            self.pictures.draw(self.trainer.eval_network, epoch)
             self.pictures.curves(last=last)
 
     def _write_model(self) -> None:
-        self.trainer.shown.load_state_dict(self.trainer.kept_state())
+        self.trainer.eval_network.load_state_dict(self.trainer.state_to_keep())
         described = describe_model(self.trainer, self.images, self.folder.last_record())
-        weights.save(self.folder.model, described, self.trainer.shown.state_dict())
+        weights.save(self.folder.model, described, self.trainer.eval_network.state_dict())
 
     def _saved_best(self) -> str:
-        """Keep what was good before it went wrong, and say where."""
+        """Save the best weights of a run that diverged; returns where they are, as text."""
         if self.trainer.best_state is None:
             return ""
         try:
             self._write_model()
-        except OSError as error:  # what ended the run is still what must be said
+        except OSError as error:  # report the divergence all the same
             return f"; the best weights could not be saved: {error.filename}: {error.strerror}"
         best = self.trainer.progress.best_epoch
         return f"; the weights of epoch {best}, the best so far, are in {self.folder.model}"
 
     def _is_complete(self) -> bool:
-        """Whether the model and the last picture are of this end, and not of an earlier one.
+        """Whether the model and the last picture belong to the current end of the run.
 
-        A run that was made longer, and stopped when only its last checkpoint was saved, has those
-        of its first end.
+        A run that was extended and then killed after its last checkpoint has those of its first
+        end.
         """
         model, picture = self.folder.model, self.folder.interpolation
         if not (model.exists() and picture.exists()):
@@ -138,7 +138,7 @@ class Session:
         now = self.trainer.progress
         return (
             f"stopped in epoch {now.epoch + 1} after step {now.step:,}, and saved; "
-            f"go on with: {self._command()}"
+            f"resume with: {self._command()}"
         )
 
     def _command(self) -> str:

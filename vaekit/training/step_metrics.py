@@ -1,9 +1,8 @@
-"""The numbers of each step, kept where they were made and read now and then.
+"""The loss terms of each step, kept on the device and read every few steps.
 
-A CPU has them at hand after every step. On an accelerator each look would wait for all work that is
-under way, so there many steps are read together. A number that is not finite is still stopped
-before the update: from that step on the device itself holds every update back (`blocked`), until
-the numbers are read and the run ends.
+On a CPU they are read after every step. On an accelerator reading waits for all queued work, so 50
+steps are read at once. A NaN or infinity still never reaches the weights: from that step on the
+device itself skips every update (`skip_updates`), until the numbers are read and the run ends.
 """
 
 from __future__ import annotations
@@ -18,67 +17,67 @@ from vaekit import devices
 from vaekit.evaluation.dataset_elbo import TERMS
 
 STEP_METRIC_NAMES = (*TERMS, "loss", "gradient")
-"""The sums over a step's images, and the norm of its gradient, or of the part that is watched."""
+"""Sums over a step's images, and the norm of the gradients that are checked."""
 
 READ_EVERY = 50
-"""Steps that an accelerator makes between two looks."""
+"""Steps between two reads on an accelerator."""
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A number that is not finite: which, and in how many steps before the last one entered."""
+class NonFinite:
+    """A NaN or infinity: which number, and how many steps before the last one."""
 
     name: str
     value: float
-    before: int
+    steps_ago: int
 
 
 class StepMetrics:
-    """Rows of `NAMES`, one for each step since they were last read.
+    """One row of `STEP_METRIC_NAMES` for each step since the last read.
 
-    >>> ledger = StepMetrics(torch.device("cpu"), together=2)
-    >>> ledger.enter(torch.tensor([3.0, 2.0, 1.0, 3.0, 0.5]), images=8)
-    >>> ledger.enter(torch.tensor([3.0, 2.0, math.nan, 3.0, 0.5]), images=8)
-    >>> ledger.full, ledger.images, bool(ledger.blocked)
+    >>> metrics = StepMetrics(torch.device("cpu"), read_every=2)
+    >>> metrics.add(torch.tensor([3.0, 2.0, 1.0, 3.0, 0.5]), images=8)
+    >>> metrics.add(torch.tensor([3.0, 2.0, math.nan, 3.0, 0.5]), images=8)
+    >>> metrics.full, metrics.images, bool(metrics.skip_updates)
     (True, 16, True)
-    >>> fault(ledger.read()), ledger.images
-    (Fault(name='kl', value=nan, before=0), 0)
+    >>> first_nonfinite(metrics.read()), metrics.images
+    (NonFinite(name='kl', value=nan, steps_ago=0), 0)
     """
 
-    def __init__(self, device: torch.device, together: int | None = None) -> None:
-        self.together = together or (READ_EVERY if device.type == "cuda" else 1)
+    def __init__(self, device: torch.device, read_every: int | None = None) -> None:
+        self.read_every = read_every or (READ_EVERY if device.type == "cuda" else 1)
         self.images = 0
-        self.blocked = torch.zeros((), device=device)
+        self.skip_updates = torch.zeros((), device=device)
         kind = devices.exact(device)
-        self._rows = torch.zeros(self.together, len(STEP_METRIC_NAMES), dtype=kind, device=device)
+        self._rows = torch.zeros(self.read_every, len(STEP_METRIC_NAMES), dtype=kind, device=device)
         self._filled = 0
 
     @property
     def full(self) -> bool:
         """Whether it is time to read."""
-        return self._filled == self.together
+        return self._filled == self.read_every
 
-    def enter(self, values: Tensor, images: int) -> None:
-        """Note what a step over so many images gave, before its update."""
+    def add(self, values: Tensor, images: int) -> None:
+        """Add the values of a step over `images` images, before its update."""
         self._rows[self._filled] = values
         self._filled += 1
         self.images += images
-        if self.together > 1:
+        if self.read_every > 1:
             bad = torch.isfinite(values).logical_not().any()
-            torch.maximum(self.blocked, bad.to(self.blocked.dtype), out=self.blocked)
+            torch.maximum(self.skip_updates, bad.to(self.skip_updates.dtype), out=self.skip_updates)
 
     def read(self) -> list[list[float]]:
-        """The rows since the last time; then begin anew."""
+        """The rows since the last read; they are cleared."""
         rows: list[list[float]] = self._rows[: self._filled].tolist()
         self._filled, self.images = 0, 0
         return rows
 
 
-def fault(rows: list[list[float]]) -> Fault | None:
-    """The first number that is not finite; the terms come before what was made of them."""
+def first_nonfinite(rows: list[list[float]]) -> NonFinite | None:
+    """The first NaN or infinity; terms are checked before the loss and gradient made of them."""
     for number, row in enumerate(rows):
         values = dict(zip(STEP_METRIC_NAMES, row, strict=True))
         for name in (*TERMS[1:], "loss", "gradient"):
             if not math.isfinite(values[name]):
-                return Fault(name, values[name], len(rows) - 1 - number)
+                return NonFinite(name, values[name], len(rows) - 1 - number)
     return None

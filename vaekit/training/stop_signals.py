@@ -1,4 +1,4 @@
-"""Stopping when asked: a signal sets a flag, and the loop reads it when a step is done."""
+"""Ctrl-C and SIGTERM set a flag, which the loop reads after each step."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ WATCHED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While it is open, the first SIGINT or SIGTERM is noted, and a second SIGINT leaves at once.
+    """Records the first SIGINT or SIGTERM; a second SIGINT exits at once.
 
-    Nothing else is done inside the handler, since it may run between any two instructions.
-    Outside the main thread Python takes no handlers, and signals do what they always did.
+    The handler only sets a flag, since it may run between any two instructions. Outside the main
+    thread Python allows no handlers, so signals keep their usual effect.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,9 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in WATCHED_SIGNALS}
+            self._before = {
+                number: signal.signal(number, self._record) for number in WATCHED_SIGNALS
+            }
         return self
 
     def __exit__(
@@ -38,7 +40,7 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _record(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT and self._signal == signal.SIGINT:
             os._exit(Interrupted.exit_code)
         self._signal = number
@@ -49,5 +51,5 @@ class StopRequest:
         return self._signal is not None
 
     def error(self, message: str) -> VaekitError:
-        """The exception to leave with, which carries the exit code."""
+        """The exception to raise, which carries the exit code."""
         return Terminated(message) if self._signal == signal.SIGTERM else Interrupted(message)

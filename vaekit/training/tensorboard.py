@@ -1,4 +1,4 @@
-"""The epochs' records in TensorBoard's form, for those who asked."""
+"""Writes each epoch's metrics for TensorBoard (`--tensorboard`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit.errors import UsageError
 class EventLog:
     """Scalars under `<folder>/tensorboard`; does nothing unless wanted.
 
-    A run that is taken up at `step` hides what was logged beyond it.
+    A run that resumes at `step` hides events logged after it.
     """
 
     def __init__(self, folder: Path, *, wanted: bool, step: int = 0) -> None:
@@ -34,7 +34,7 @@ class EventLog:
             self._writer.close()
 
     def add(self, record: Mapping[str, float]) -> None:
-        """One epoch's numbers: `train_kl` becomes `train/kl`, so that both splits share a page."""
+        """Log one epoch: `train_kl` becomes `train/kl`, so that both splits share a chart."""
         if self._writer is None:
             return
         for name, value in record.items():
@@ -44,7 +44,7 @@ class EventLog:
 
 
 def require() -> Any:
-    """The class that writes events, or an error that says what to install."""
+    """TensorBoard's writer class, or an error that says what to install."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a training run tells whoever watches it; it knows nothing of terminals."""
+"""Callbacks of a training run: started, stepped, epoch ended, ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vaekit.reporting import Reporter, Silent
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known when the first step is about to be made."""
+    """Facts about a run, known before its first step."""
 
     config: RunConfig
     image: tuple[int, int, int]
@@ -28,7 +28,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class StepFacts:
-    """Where the run is after a step, with the means of the epoch so far, in nats per image."""
+    """Position after a step, and the means over the epoch so far in nats per image."""
 
     epoch: int
     step: int
@@ -45,26 +45,26 @@ class Watcher(Reporter, Protocol):
         """The run begins."""
 
     def stepped(self, facts: StepFacts) -> None:
-        """A step was made. Called often; the means are current to within a few steps."""
+        """A step is done. Called often; the means lag by up to a few steps."""
 
     def epoch_ended(self, record: Mapping[str, float]) -> None:
-        """An epoch was made; the record is its line in metrics.jsonl."""
+        """An epoch is done; the record is its line in metrics.jsonl."""
 
     def ended(self) -> None:
-        """No more steps will be made, however that came about."""
+        """The last step is done, or the run failed."""
 
 
 class SilentWatcher(Silent):
-    """Nobody watches."""
+    """A watcher that does nothing."""
 
     def started(self, facts: RunFacts) -> None:
-        """Nobody hears."""
+        """Do nothing."""
 
     def stepped(self, facts: StepFacts) -> None:
-        """Nobody hears."""
+        """Do nothing."""
 
     def epoch_ended(self, record: Mapping[str, float]) -> None:
-        """Nobody hears."""
+        """Do nothing."""
 
     def ended(self) -> None:
-        """Nobody hears."""
+        """Do nothing."""
