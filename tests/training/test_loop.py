@@ -163,9 +163,9 @@ def test_a_weight_whose_gradient_alone_is_not_finite_is_found_out_before_it_is_s
             run.ensure_finite() if save else run.step(second)
 
 
-def test_with_a_limit_to_the_gradient_all_of_it_is_watched() -> None:
+def test_grad_clip_checks_the_gradients_of_all_weights() -> None:
     run = trainer(grad_clip=1.0)
-    assert len(run.gradients._watched) == len(list(run.network.parameters()))
+    assert len(run.gradients._checked) == len(list(run.network.parameters()))
 
 
 def test_weights_that_the_last_step_of_an_epoch_broke_are_found_out() -> None:

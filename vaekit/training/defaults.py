@@ -38,7 +38,8 @@ USUAL_BATCH = 128
 
 PICTURES_IN_A_RUN = 10
 NETWORK_OPTIONS = ("hidden", "channels", "depth", "activation", "norm")
-ONLY_WITH = {"sigma": "gaussian", "binarize": "bernoulli"}
+LIKELIHOOD_OPTIONS = {"sigma": "takes_sigma", "binarize": "binary"}
+"""Options for some likelihoods only, and the attribute that their classes have."""
 
 
 def fill_defaults(
@@ -84,7 +85,7 @@ def _rate(config: RunConfig, likelihood: str, n: int) -> float:
     >>> _rate(one_cycle, "bce", many), _rate(one_cycle, "logistic", many)
     (0.0025, 0.002)
     """
-    stable = likelihood in ("bce", "bernoulli") and config.schedule == "one-cycle"
+    stable = config.schedule == "one-cycle" and _likelihood_class(likelihood).logits
     if not stable or n < MANY_IMAGES:
         return USUAL_RATE
     return max(USUAL_RATE, HIGH_RATE * min(1.0, math.sqrt(config.batch_size / USUAL_BATCH)))
@@ -112,12 +113,21 @@ def _tuple(asked: Any, default: Any) -> Any:
 
 
 def _likelihood_options(config: RunConfig, likelihood: str) -> dict[str, Any]:
-    for name, owner in ONLY_WITH.items():
-        if getattr(config, name) is not None and likelihood != owner:
-            raise UsageError(f"{flag(name)} is for --likelihood {owner}, not {likelihood}")
-    if likelihood == "gaussian":
-        return {"sigma": config.sigma or "optimal"}
-    return {"binarize": config.binarize or "dynamic"} if likelihood == "bernoulli" else {}
+    for name, attribute in LIKELIHOOD_OPTIONS.items():
+        takers = [
+            n for n in registry.names("likelihood") if getattr(_likelihood_class(n), attribute)
+        ]
+        if getattr(config, name) is not None and likelihood not in takers:
+            owners = " or ".join(takers)
+            raise UsageError(f"{flag(name)} is for --likelihood {owners}, not {likelihood}")
+    chosen = _likelihood_class(likelihood)
+    sigma = {"sigma": config.sigma or "optimal"} if chosen.takes_sigma else {}
+    return sigma | ({"binarize": config.binarize or "dynamic"} if chosen.binary else {})
+
+
+def _likelihood_class(name: str) -> type[Likelihood]:
+    found: type[Likelihood] = registry.resolve("likelihood", name)
+    return found
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:

@@ -125,12 +125,12 @@ def objective_of(
     return Compiled(objective, config, device, reporter)
 
 
-def _caveat(config: RunConfig, network: nn.Module) -> str:
+def _caveat(config: RunConfig, network: VAE) -> str:
     """Whether micro-batches change the result: the options that use statistics of a whole batch."""
     normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     found = {
         "batch norm": normed,
-        "--sigma optimal": config.likelihood == "gaussian" and config.sigma == "optimal",
+        "--sigma optimal": network.likelihood.uses_batch,
         "--free-bits": config.free_bits > 0,
     }
     names = [name for name, is_so in found.items() if is_so]

@@ -43,9 +43,8 @@ class MicroBatch:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            self._halve(
-                size, images
-            )  # outside `except`, so that the memory of the failed try is free
+            # Not within `except`: here the memory of the failed try is free.
+            self._halve(size, images)
 
     def _halve(self, size: int, images: int) -> None:
         if size == 1:

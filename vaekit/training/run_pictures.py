@@ -11,7 +11,7 @@ import time
 import numpy as np
 from torch import Tensor
 
-from vaekit import inference
+from vaekit import inference, registry
 from vaekit.config import RunConfig
 from vaekit.data import ImageSet
 from vaekit.models.vae import VAE
@@ -65,7 +65,7 @@ class RunPictures:
         plots.loss_curves(
             self.folder.records(),
             self.folder.path / "loss.png",
-            title=f"{self._images.name}, {self.config.model}, {self._loss()}",
+            title=f"{self._images.name}, {self.config.model}, {self._loss_name()}",
         )
         self._curves_drawn = time.monotonic()
 
@@ -74,9 +74,10 @@ class RunPictures:
         self._latent_space(network)
         self._interpolation(network)
 
-    def _loss(self) -> str:
+    def _loss_name(self) -> str:
         name = str(self.config.likelihood)
-        return f"{name} (not a likelihood)" if name == "bce" else name
+        normalised = registry.resolve("likelihood", name).normalised
+        return name if normalised else f"{name} (not a likelihood)"
 
     def _floats(self, indices: np.ndarray) -> Tensor:
         return inference.as_floats(np.asarray(self._images.images[indices]))
