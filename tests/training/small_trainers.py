@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekit.config import RunConfig
 from vaekit.data.batches import Batches
 from vaekit.objectives.elbo import elbo
-from vaekit.training.defaults import network_of, settle
+from vaekit.training.defaults import fill_defaults, network_from_config
 from vaekit.training.loop import Trainer
 
 SHAPE = (8, 8, 1)
@@ -23,9 +23,9 @@ def images(count: int) -> np.ndarray:
 def trainer(count: int = 50, val: int = 0, **options: Any) -> Trainer:
     plain = {"hidden": (16,), "latent_dim": 3, "epochs": 4, "batch_size": 16, "lr": 1e-2,
              "schedule": "cosine", "likelihood": "bce"}  # fmt: skip
-    config = settle(RunConfig(**{**plain, **options}), SHAPE, "digits")
+    config = fill_defaults(RunConfig(**{**plain, **options}), SHAPE, "digits")
     held = Batches(images(val)) if val else None
-    return Trainer(config, network_of(config, SHAPE), Batches(images(count)), held)
+    return Trainer(config, network_from_config(config, SHAPE), Batches(images(count)), held)
 
 
 def epoch(run: Trainer) -> dict[str, float]:
