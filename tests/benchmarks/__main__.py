@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks NAME`: time vaekit against its rivals, and say the ratios."""
+"""`python -m tests.benchmarks NAME`: time vaekit against its rivals and print the ratios."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SUBJECTS = {
 
 
 def main() -> None:
-    """Read top to bottom: what is asked, the runs, the tables, the file."""
+    """Parse the options, run the benchmark, print the tables, write the file."""
     asked = _parser().parse_args()
     with tempfile.TemporaryDirectory(prefix="vaekit-bench-") as folder:
         options = _options(asked, Path(folder))
@@ -58,18 +58,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     add = parser.add_argument
     add("name", choices=SUBJECTS)
-    add("--rounds", type=int, help="rounds that count, after one that does not")
+    add("--rounds", type=int, help="rounds that count, after a warm-up")
     add("--json", type=Path, metavar="FILE", help="write everything to this file")
-    add("--data-dir", type=Path, metavar="DIR", help="where MNIST is, as for vaekit; else made up")
-    add("--cifar-zip", type=Path, metavar="FILE", help="a zip of CIFAR-10 images; else made up")
+    add("--data-dir", type=Path, metavar="DIR", help="folder with MNIST; default: made-up images")
+    add("--cifar-zip", type=Path, metavar="FILE", help="zip of CIFAR-10; default: made-up images")
     add("--threads", type=int, metavar="N", help="CPU threads of every contender")
-    add("--images", type=int, metavar="N", help="as many images as this")
-    add("--epochs", type=int, metavar="N", help="of every contender; in quality-*, of the rival")
-    add("--vaekit-epochs", type=int, metavar="N", help="in quality-*, of vaekit")
-    add("--batch", type=int, default=128, metavar="N", help="images in a step")
-    add("--workers", type=int, default=2, metavar="N", help="processes that load, plain loop")
-    add("--compile", action="store_true", help="a contender more: vaekit train --compile on")
-    add("--quick", action="store_true", help="one round of almost nothing, to see that all runs")
+    add("--images", type=int, metavar="N", help="number of images")
+    add("--epochs", type=int, metavar="N", help="epochs; in quality-*, of the rival")
+    add("--vaekit-epochs", type=int, metavar="N", help="in quality-*, epochs of vaekit")
+    add("--batch", type=int, default=128, metavar="N", help="images per step")
+    add("--workers", type=int, default=2, metavar="N", help="loading processes of the plain loop")
+    add("--compile", action="store_true", help="add a contender: vaekit train --compile on")
+    add("--quick", action="store_true", help="one very short round, as a check")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""How soon a second run makes its first step: its images are in the store already."""
+"""Time from a second run's start to its first step; its images are in the store already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.benchmarks.works import WORKS, Options
 
 
 def subject(work: str, options: Options) -> Subject:
-    """The warm-up round is the first run, which decodes."""
+    """The benchmark; its warm-up round is the first run, which decodes."""
     cache = {"XDG_CACHE_HOME": str(options.folder / "cache")}
     archive = archive_of(options)
     flags = ["--dataset", str(archive), *WORKS[work].flags]

@@ -14,7 +14,7 @@ IMAGES = {"mlp": 60_000, "conv": 12_000}
 
 
 def subject(work: str, options: Options) -> Subject:
-    """The whole command, reading and writing included, but for starting Python."""
+    """The benchmark: the whole command, reading and writing included, without starting Python."""
     from vaekit import load
 
     model = str(small_model(work, options))

@@ -1,4 +1,4 @@
-"""Contenders in turn, A B A B, so that whatever else the machine does meets all of them alike."""
+"""Run contenders in turn, A B A B, so that other work of the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 Measurement = Mapping[str, float]
-"""What one run gives: its `value`, and anything else that is worth keeping."""
+"""The numbers of one run: its `value`, and any others."""
 
 Contender = Callable[[], Measurement]
 Told = Callable[[str], None]
@@ -15,7 +15,7 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Claim:
-    """Two contenders to compare, or one (`to` is None), and what is hoped for."""
+    """Two contenders to compare, or one (`to` is None), and the target."""
 
     of: str
     to: str | None = None
@@ -24,21 +24,21 @@ class Claim:
 
 @dataclass(frozen=True)
 class Subject:
-    """A benchmark: what takes part, what is compared, in which unit."""
+    """A benchmark: the contenders, the comparisons, the unit."""
 
     unit: str
     contenders: Mapping[str, Contender]
     claims: Sequence[Claim]
     rounds: int = 3
     images: Mapping[str, str | int] = field(default_factory=dict)
-    """Which they are, how many, and for how many epochs."""
+    """The images, their number, and the number of epochs."""
     warm_up: bool = True
-    """A round that does not count comes first; not where a round takes half an hour."""
+    """Whether a round that does not count comes first; not where a round takes half an hour."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One series over another: of their medians, and of the pairs that ran side by side."""
+    """The ratio of two series: of their medians, and of neighbouring runs."""
 
     of_medians: float
     of_pairs: float
@@ -53,7 +53,7 @@ def interleave(
     *,
     warm_up: bool = True,
 ) -> dict[str, list[Measurement]]:
-    """Run all once to warm up, which does not count, then so many rounds in the same order."""
+    """Run all once as a warm-up that does not count, then `rounds` times in the same order."""
     runs: dict[str, list[Measurement]] = {name: [] for name in contenders}
     for number in range(0 if warm_up else 1, rounds + 1):
         for name, contender in contenders.items():
@@ -70,7 +70,7 @@ def values(runs: Sequence[Measurement], key: str = "value") -> list[float]:
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> Ratio:
-    """How the one series stands to the other, pair by pair.
+    """The ratio of two series, pair by pair.
 
     >>> ratio([2.0, 3.0, 8.0], [1.0, 2.0, 2.0])
     Ratio(of_medians=1.5, of_pairs=2.0, lowest=1.5, highest=4.0)
@@ -80,7 +80,7 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> Ratio:
 
 
 def shown(value: float) -> str:
-    """A number as people read it.
+    """A number, formatted for people.
 
     >>> shown(12345.6), shown(0.12345), shown(99.5)
     ('12,346', '0.1235', '99.5')

@@ -1,4 +1,4 @@
-"""Importance weighting against the decodes that it is made of."""
+"""Importance weighting against its decodes alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLES = 512
 
 
 def subject(work: str, options: Options) -> Subject:
-    """Draws a second; the decodes come in chunks as long as those of the bound."""
+    """Draws per second; the decodes use chunks of the same length as the bound."""
     from vaekit import load
 
     model = str(small_model(work, options))

@@ -1,4 +1,4 @@
-"""The contender: the real command, run in a process of its own and watched from within it."""
+"""vaekit as a contender: the real command, timed from inside its process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.benchmarks.rivals.steady import Epochs
 
 
 class FirstStep(Exception):
-    """It was made; no more is wanted."""
+    """Raised at the first step, to end the run."""
 
 
 def train(train: str, flags: Sequence[str], epochs: int, count: int, **_: Any) -> dict[str, float]:
-    """Throughput of `vaekit train` with all that it draws, keeps and writes."""
+    """Throughput of `vaekit train`, with its progress bar, metrics and checkpoints."""
     from vaekit.cli import run, training_view
 
     marks = Epochs()
@@ -34,8 +34,8 @@ def train(train: str, flags: Sequence[str], epochs: int, count: int, **_: Any) -
 
 
 def first_step(flags: Sequence[str], **_: Any) -> dict[str, float]:
-    """Seconds from the start of `vaekit train` to its first step, everything being imported."""
-    import vaekit.training.run  # noqa: F401 (not within the time)
+    """Seconds from the start of `vaekit train` to its first step, after all imports."""
+    import vaekit.training.run  # noqa: F401 (imported before the clock starts)
     from vaekit.cli import run, training_view
 
     reached: list[float] = []
@@ -53,7 +53,7 @@ def first_step(flags: Sequence[str], **_: Any) -> dict[str, float]:
 
 
 def store(archive: str, **_: Any) -> dict[str, float]:
-    """Images a second from a zip into the cache, which is empty; imports are outside the time."""
+    """Images per second from a zip into an empty cache; imports are not timed."""
     import PIL.JpegImagePlugin  # noqa: F401
 
     from vaekit import load_dataset
@@ -64,7 +64,7 @@ def store(archive: str, **_: Any) -> dict[str, float]:
 
 
 def use(command: str, model: str, flags: Sequence[str], count: int, **_: Any) -> dict[str, float]:
-    """Images a second of a command that uses a model, its second run in a process."""
+    """Images per second of a command that uses a model, in its second run in one process."""
     from vaekit.cli import run
 
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def use(command: str, model: str, flags: Sequence[str], count: int, **_: Any) ->
 def nll(
     model: str, images: str, samples: int, threads: int | None = None, **_: Any
 ) -> dict[str, float]:
-    """Draws a second of the importance weighted bound."""
+    """Draws per second of the importance-weighted bound."""
     import numpy as np
 
     from vaekit import load
@@ -113,7 +113,7 @@ KINDS: dict[str, Callable[..., dict[str, float]]] = {
 
 
 def measure(kind: str, **settings: Any) -> dict[str, float]:
-    """One of the above."""
+    """Run the measurement of this kind."""
     return KINDS[kind](**settings)
 
 

@@ -1,4 +1,4 @@
-"""A process for each timed run, with the same circumstances for all, and a terminal to draw on."""
+"""Run each timing in a process of its own, with the same environment and a terminal as stderr."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[2]
 VAEKIT = (sys.executable, "-m", "vaekit")
 TAIL = 4000
-"""Characters of a failed run's stderr that are worth repeating."""
+"""How many characters of a failed run's stderr are shown."""
 
 
 class Ended(NamedTuple):
-    """A process that went well."""
+    """The result of a process that succeeded."""
 
     seconds: float
     stdout: str
 
 
 def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Ended:
-    """Run a command from the repository's root; its stderr is a terminal, as where people sit."""
+    """Run a command from the repository's root with a terminal as stderr."""
     screen, behind = pty.openpty()
     shown: list[bytes] = []
     reader = threading.Thread(target=_drain, args=(screen, shown), daemon=True)
@@ -55,7 +55,7 @@ def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> End
 def contender(
     module: str, environ: Mapping[str, str] | None = None, **settings: Any
 ) -> dict[str, float]:
-    """What a module of this folder measures in a process of its own."""
+    """The measurement of a module of this folder, run in a process of its own."""
     told = json.dumps({**settings, "began": time.time()})
     command = [sys.executable, "-m", f"tests.benchmarks.{module}", told]
     ended = run(command, {**_threads(settings), **(environ or {})})
@@ -64,12 +64,12 @@ def contender(
 
 
 def contend(measure: Callable[..., Mapping[str, float]]) -> None:
-    """The other end of `contender`: settings from the command line, the measurement to stdout."""
+    """In the process that `contender` starts: read the settings, measure, print the result."""
     print("\n" + json.dumps(measure(**json.loads(sys.argv[1]))))
 
 
 def limit_threads(threads: int | None) -> None:
-    """Give torch so many threads, where a number was asked for."""
+    """Set torch's number of threads if one was asked for."""
     if threads is not None:
         import torch
 
@@ -77,15 +77,15 @@ def limit_threads(threads: int | None) -> None:
 
 
 def _threads(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What vaekit's own command sets for itself goes for all."""
+    """The environment of every contender."""
     waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     threads = settings.get("threads")
     return waiting if threads is None else {**waiting, "OMP_NUM_THREADS": str(threads)}
 
 
 def _drain(screen: int, shown: list[bytes]) -> None:
-    """Read what is drawn until nobody can draw any more."""
-    with suppress(OSError):  # how Linux says that the other side was closed
+    """Read the terminal until its other side is closed."""
+    with suppress(OSError):  # Linux raises when the other side is closed
         while data := os.read(screen, 1 << 16):
             shown.append(data)
     os.close(screen)

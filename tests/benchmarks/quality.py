@@ -1,4 +1,4 @@
-"""Time to quality: how soon `vaekit train` is as good as a plain loop after a recipe's epochs."""
+"""Time until `vaekit train` is as good as a plain loop after a recipe's epochs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ RECIPE_EPOCHS = {"mlp": 20, "conv": 15}
 OUR_EPOCHS = {"mlp": 7, "conv": 8}
 
 OTHER = {"mlp": ({"hidden": [300, 300]}, 5)}
-"""Another network, and epochs, that reach the quality sooner: a second figure beside the first."""
+"""Another network, and its epochs, that reach the quality sooner: a second figure."""
 
 
 def subject(work: str, options: Options) -> Subject:
-    """Whole processes, from start to end; each model is evaluated when the clock has stopped."""
+    """The benchmark, of whole processes; models are evaluated after the clock has stopped."""
     data = data_for(WORKS[work], options)
     few = 2 if options.quick else None
     recipe = options.epochs or few or RECIPE_EPOCHS[work]
@@ -52,7 +52,7 @@ def subject(work: str, options: Options) -> Subject:
 
 
 def vaekit(work: Work, data: Data, options: Options, epochs: int) -> dict[str, float]:
-    """The network and the likelihood are given, the number of epochs too; all else is default."""
+    """Flags for the network, the likelihood and the epochs; all others keep their defaults."""
     threads = ["--threads", str(options.threads)] if options.threads else []
     with tempfile.TemporaryDirectory() as folder:
         flags = [*data.flags, *work.flags, "--epochs", str(epochs), *threads]

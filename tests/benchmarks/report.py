@@ -1,4 +1,4 @@
-"""What came of a benchmark: a table to read, and JSON with the circumstances to keep."""
+"""A benchmark's results: tables for people, and JSON with the machine and the versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGES = ("vaekit", "torch", "torchvision", "numpy", "pillow", "pythae")
 
 
 def show(subject: Subject, runs: Runs) -> None:
-    """Both tables, the ratios last."""
+    """Print both tables, the ratios last."""
     console = Console()
     console.print(", ".join(f"{key}: {value}" for key, value in subject.images.items()))
     console.print(_speeds(subject, runs))
@@ -30,7 +30,7 @@ def show(subject: Subject, runs: Runs) -> None:
 
 
 def record(name: str, subject: Subject, runs: Runs, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything, in values that JSON can hold."""
+    """All results and settings as plain values for JSON."""
     return {
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -45,7 +45,7 @@ def record(name: str, subject: Subject, runs: Runs, settings: Mapping[str, Any])
 
 
 def machine() -> dict[str, Any]:
-    """The processor, how many cores this process may use, the accelerator, the system."""
+    """The processor, the cores this process may use, the accelerator and the system."""
     import torch
 
     found = {
@@ -59,7 +59,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of every package that matters; those that are missing are left out."""
+    """Versions of Python and the relevant packages; missing packages are left out."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -92,7 +92,7 @@ def _speeds(subject: Subject, runs: Runs) -> Table:
 
 
 def _rest(series: Sequence[Measurement]) -> str:
-    """Medians of what was measured beside the value."""
+    """Medians of the other measurements."""
     keys = [key for key in series[0] if key != "value"]
     return ", ".join(f"{key} {shown(median(values(series, key)))}" for key in keys)
 
@@ -110,12 +110,12 @@ def _ratios(subject: Subject, runs: Runs) -> Table:
 
 
 def _ratio_record(claim: Claim, runs: Runs) -> dict[str, Any]:
-    """The claim with its numbers; where nothing is compared, the value over one."""
+    """A comparison with its numbers; without a rival, the value itself."""
     of = values(runs[claim.of])
     to = values(runs[claim.to]) if claim.to else [1.0] * len(of)
     return asdict(claim) | asdict(ratio(of, to))
 
 
 def _plain(value: Any) -> Any:
-    """A path's name alone: where it stands is nobody's concern."""
+    """The last part of a path, so that reports do not show where it is."""
     return value.name if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""How soon a command answers, beside the imports that it cannot do without."""
+"""Start-up time of commands, beside the imports that they need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUNDS = 11
 
 
 def subject(work: str, options: Options) -> Subject:
-    """Whole processes."""
+    """The benchmark, of whole processes."""
     model = small_model(work, options)
     picture = str(options.folder / "samples.png")
     commands = {
@@ -34,12 +34,12 @@ def subject(work: str, options: Options) -> Subject:
 
 
 def seconds(command: Sequence[str]) -> dict[str, float]:
-    """From the start of a process to its end."""
+    """Seconds from the start of a process to its end."""
     return {"value": run(command).seconds}
 
 
 def small_model(work: str, options: Options) -> Path:
-    """A model that learned next to nothing: speed does not depend on what the weights are."""
+    """A model after a very short training: speed does not depend on the weights."""
     data = data_for(WORKS[work], options, 1000)
     folder = options.folder / f"model-{work}"
     flags = [*data.flags, *WORKS[work].flags, "--epochs", "1", "-o", str(folder), "--quiet"]

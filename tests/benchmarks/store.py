@@ -1,4 +1,4 @@
-"""Small JPEGs in a zip, decoded into the store, against one process of plain Pillow."""
+"""Decoding small JPEGs from a zip into the store, against one process of plain Pillow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGES = 60_000
 
 
 def subject(_work: str, options: Options) -> Subject:
-    """The whole zip each time."""
+    """The benchmark, of the whole zip each time."""
     archive = str(archive_of(options))
     contenders = {
         "vaekit": partial(into_store, archive),
@@ -26,13 +26,13 @@ def subject(_work: str, options: Options) -> Subject:
 
 
 def archive_of(options: Options) -> Path:
-    """The zip that was given, or one of made-up images."""
+    """The given zip, or one of made-up images."""
     if options.cifar_zip:
         return options.cifar_zip.resolve()
     return jpeg_zip(options.folder / "images.zip", options.count(IMAGES))
 
 
 def into_store(archive: str) -> dict[str, float]:
-    """With a cache that is empty."""
+    """Measure vaekit with an empty cache."""
     with tempfile.TemporaryDirectory() as cache:
         return contender("ours", environ={"XDG_CACHE_HOME": cache}, kind="store", archive=archive)

@@ -1,4 +1,4 @@
-"""Every contender runs and has a speed: what breaks is noticed before it is needed."""
+"""Every contender runs and reports a speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader of the ratios would lose: the order of the runs, the medians, a fair rival."""
+"""Ratios are fair: contenders alternate, medians are right, rivals have the same network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Throughput in training: the command against pythae, a plain loop, and the bare steps."""
+"""Training throughput: the command against pythae, a plain loop, and the bare steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.benchmarks.works import WORKS, Data, Options, data_for
 EPOCHS = 5
 SAME = ("--lr", "0.001", "--schedule", "constant", "--optimizer", "adam", "--val-split", "0")
 NO_MORE_PICTURES = ("--pictures-every", "1000000")
-"""Those after the first epoch and the last are drawn all the same; both are outside the time."""
+"""An interval so long that only the first and the last epoch draw; neither is timed."""
 
 
 def subject(work: str, options: Options) -> Subject:
-    """The same network, images, batch and optimizer for all."""
+    """The benchmark: the same network, images, batch and optimizer for all."""
     data = data_for(WORKS[work], options)
     epochs = options.epochs or (3 if options.quick else EPOCHS)
     settings = {

@@ -1,4 +1,4 @@
-"""The two networks that are timed, the images they learn from, and what a user asks for."""
+"""The two networks that are timed, their training images, and the benchmark's options."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 
 Image = tuple[int, int, int]
 BLOCKS = 4
-"""Made-up images are so many blocks of one colour each way: they compress as photographs do."""
+"""Made-up images have this many blocks of one colour per side: they compress like photographs."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """A network and the images it is for, as `vaekit train` and as its rivals are told."""
+    """A network and its images, for `vaekit train` and for its rivals."""
 
     model: str
     image: Image
     latent_dim: int
     settings: dict[str, Any]
     images: int
-    """So many are enough to time."""
+    """The number of images that is enough to time."""
 
     @property
     def flags(self) -> list[str]:
-        """The same network for the command."""
+        """The flags that give `vaekit train` this network."""
         pairs = {"model": self.model, "latent-dim": self.latent_dim, "likelihood": "bce"}
         widths = {name: ",".join(map(str, value)) for name, value in self.settings.items()}
         options = (pairs | widths).items()
@@ -43,7 +43,7 @@ WORKS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The options from the command line."""
 
     folder: Path
     data_dir: Path | None = None
@@ -58,13 +58,13 @@ class Options:
     quick: bool = False
 
     def count(self, usual: int) -> int:
-        """So many images as were asked for, or as are usual."""
+        """The number of images asked for, or the usual number."""
         return self.images or (min(usual, 2000) if self.quick else usual)
 
 
 @dataclass(frozen=True)
 class Data:
-    """Images as `vaekit` is given them, and decoded into arrays for its rivals."""
+    """The images for `vaekit`, and decoded into arrays for its rivals."""
 
     dataset: str
     flags: list[str]
@@ -74,13 +74,13 @@ class Data:
 
     @property
     def facts(self) -> dict[str, str | int]:
-        """What they are, for the report: never where they stand."""
+        """What they are, for the report; without their path."""
         made = self.dataset.endswith(".npz")
         return {"images": "made up" if made else Path(self.dataset).name, "number": self.count}
 
 
 def data_for(work: Work, options: Options, count: int | None = None) -> Data:
-    """The real images where they are to be had, else made ones; the rivals get equal arrays."""
+    """The real images if given, else made-up ones; the rivals get equal arrays."""
     from vaekit import load_dataset
 
     count = count or options.count(work.images)
@@ -102,12 +102,12 @@ def _source(work: Work, options: Options, count: int) -> tuple[str, Path | None]
     if work.model == "conv" and options.cifar_zip:
         return str(options.cifar_zip.resolve()), None
     path = options.folder / f"{work.model}.npz"
-    np.savez(path, x=made(count * 10 // 9 + 1, work.image))  # one in ten is for testing
+    np.savez(path, x=made(count * 10 // 9 + 1, work.image))  # one in ten becomes the test split
     return str(path), None
 
 
 def made(count: int, image: Image) -> np.ndarray:
-    """Images that show nothing: bytes (N, H, W, C)."""
+    """Made-up images, bytes (N, H, W, C)."""
     height, width, channels = image
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (count, BLOCKS, BLOCKS, channels), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The network alone in a loop without gradients: what inference cannot beat, and decodes alone."""
+"""The network alone in a loop without gradients: a bound for inference, and for decodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit.models.vae import VAE
 
 
 def _judged(model: VAE, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What the ELBO and the reconstruction need: a draw is decoded, and the mean."""
+    """The passes that the ELBO and the reconstruction need: decode a draw, and the mean."""
     q = model.encode(x)
     return model.decode(q.sample(torch.randn_like(q.mean))), model.mean(q.mean)
 
@@ -34,7 +34,7 @@ def measure(
     work: str, images: str, command: str, batch: int, samples: int = 0,
     threads: int | None = None, **_: Any,
 ) -> dict[str, float]:  # fmt: skip
-    """Rows a second: images, or for `decode` so many latents for each."""
+    """Rows per second: images, or for `decode` latents."""
     limit_threads(threads)
     model = network(WORKS[work]).eval()
     x = floats(images).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""The same steps and nothing else: vaekit's network, tensors in memory, fused Adam."""
+"""The steps alone: vaekit's network, images in memory, fused Adam."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vaekit.models.vae import VAE, build
 
 
 def network(work: Work) -> VAE:
-    """The network that `vaekit train` builds, its weights in the order that convolutions like."""
+    """The network that `vaekit train` builds, with its weights channels-last."""
     made = build(
         work.model,
         image=work.image,
@@ -30,12 +30,12 @@ def network(work: Work) -> VAE:
 
 
 def floats(path: str) -> Tensor:
-    """All images as float32 (N, H, W, C): channels last, which convolutions like best."""
+    """All images as float32 (N, H, W, C): channels-last, which is fastest for convolutions."""
     return torch.from_numpy(np.load(path)).float().div_(255).to(device())
 
 
 def loss(model: VAE, x: Tensor) -> Tensor:
-    """Minus the ELBO, the mean over the batch."""
+    """−ELBO, averaged over the batch."""
     q = model.encode(x)
     logits = model.decode(q.sample(torch.randn_like(q.mean)))
     cross_entropy = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
@@ -43,7 +43,7 @@ def loss(model: VAE, x: Tensor) -> Tensor:
 
 
 def epoch(model: VAE, adam: torch.optim.Optimizer, images: Tensor, batch: int) -> None:
-    """One pass in random order."""
+    """Train for one epoch in random order."""
     for indices in torch.randperm(len(images), device=images.device).split(batch):
         x = images.index_select(0, indices).permute(0, 3, 1, 2)
         adam.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""The networks of the recipes as most scripts write them: a sigmoid at the end, no bounds."""
+"""The networks of the recipes as most scripts write them: a sigmoid at the end, no clamps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.benchmarks.works import Work
 
 
 class Parts(NamedTuple):
-    """Images to features, how many features, latents to images."""
+    """An encoder to features, the number of features, a decoder from latents."""
 
     encoder: nn.Module
     features: int
@@ -19,7 +19,7 @@ class Parts(NamedTuple):
 
 
 def parts(work: Work) -> Parts:
-    """Encoder and decoder; the two linear maps to the posterior are their owner's."""
+    """Encoder and decoder, without the two linear maps to the posterior."""
     return _mlp(work) if work.model == "mlp" else _conv(work)
 
 

@@ -1,4 +1,4 @@
-"""Every image of a zip through Pillow, one after another, into one array."""
+"""Decode every image of a zip with Pillow, one after another, into one array."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.benchmarks.process import contend
 
 
 def decoded(archive: str) -> np.ndarray:
-    """Bytes (N, H, W, C)."""
+    """The images, bytes (N, H, W, C)."""
     with zipfile.ZipFile(archive) as file:
         names = [name for name in file.namelist() if name.endswith(".jpg")]
         images = [np.asarray(Image.open(io.BytesIO(file.read(name)))) for name in names]
@@ -22,7 +22,7 @@ def decoded(archive: str) -> np.ndarray:
 
 
 def measure(archive: str, **_: Any) -> dict[str, float]:
-    """Images a second."""
+    """Images per second."""
     began = time.perf_counter()
     images = decoded(archive)
     return {"value": len(images) / (time.perf_counter() - began), "images": len(images)}

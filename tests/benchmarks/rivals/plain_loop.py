@@ -1,4 +1,4 @@
-"""The loop of most VAE scripts: a DataLoader that gives one image at a time, eager, float32."""
+"""The loop of most VAE scripts: a DataLoader over single images, eager, float32."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.benchmarks.works import WORKS, Work
 
 
 class Images(Dataset[Tensor]):
-    """Pixels through Pillow and ToTensor, as torchvision's own data sets hand them out."""
+    """Images through Pillow and ToTensor, as torchvision's data sets return them."""
 
     def __init__(self, path: str) -> None:
         pixels = np.load(path)
@@ -54,19 +54,19 @@ class PlainVAE(nn.Module):
 
 
 def loss(model: PlainVAE, x: Tensor) -> Tensor:
-    """Minus the ELBO, summed over the batch."""
+    """−ELBO, summed over the batch."""
     reconstruction, mean, logvar = model(x)
     cross_entropy = F.binary_cross_entropy(reconstruction, x, reduction="sum")
     return cross_entropy - 0.5 * torch.sum(1 + logvar - mean.pow(2) - logvar.exp())
 
 
 def device() -> str:
-    """The accelerator where there is one, as vaekit chooses."""
+    """The accelerator if there is one, as vaekit chooses."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def train_epoch(model: PlainVAE, adam: torch.optim.Optimizer, batches: Iterable[Tensor]) -> float:
-    """One pass; gives the summed loss, as scripts print it."""
+    """Train for one epoch; return the summed loss, which scripts print."""
     model.train()
     total = 0.0
     for batch in batches:
@@ -80,7 +80,7 @@ def train_epoch(model: PlainVAE, adam: torch.optim.Optimizer, batches: Iterable[
 
 @torch.no_grad()
 def test_loss(model: PlainVAE, path: str) -> float:
-    """Minus the ELBO of the test images, in nats per image."""
+    """−ELBO of the test images, in nats per image."""
     model.eval()
     batches = DataLoader(Images(path), 500)
     return sum(loss(model, batch.to(device())).item() for batch in batches) / len(batches.dataset)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def measure(
     work: str, train: str, epochs: int, batch: int, workers: int, began: float,
     test: str | None = None, threads: int | None = None, **_: Any,
 ) -> dict[str, float]:  # fmt: skip
-    """Throughput; with `test` the seconds since the process began, and the test loss reached."""
+    """Throughput; with `test`, also the seconds since the process started and the test loss."""
     limit_threads(threads)
     torch.manual_seed(0)
     model = PlainVAE(WORKS[work]).to(device())

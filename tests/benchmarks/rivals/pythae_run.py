@@ -1,4 +1,4 @@
-"""pythae's VAE with the same layers, trained by its own pipeline on an array, as its pages show."""
+"""pythae's VAE with the same layers, trained on an array by its own pipeline, as documented."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.benchmarks.works import WORKS, Work
 
 
 def installed() -> bool:
-    """Whether there is a pythae to time."""
+    """Whether pythae is installed."""
     return importlib.util.find_spec("pythae") is not None
 
 
 def model(work: Work) -> Any:
-    """pythae's VAE around our layers."""
+    """pythae's VAE with our layers."""
     from pythae.models import VAE, VAEConfig
 
     height, width, channels = work.image

@@ -1,11 +1,11 @@
-"""One definition of throughput for all: images a second once training has got going."""
+"""The throughput of every contender: images per second after the first epochs."""
 
 from __future__ import annotations
 
 import time
 
 UNCOUNTED = 2
-"""Epochs at the start that do not count: imports, first pictures and warm caches belong to them."""
+"""Epochs at the start that do not count: they include imports, first pictures and cold caches."""
 
 
 class Epochs:
@@ -15,10 +15,10 @@ class Epochs:
         self.ends: list[float] = []
 
     def ended(self) -> None:
-        """An epoch has ended just now, its last numbers being known."""
+        """Note the end of an epoch, with its last numbers known."""
         self.ends.append(time.perf_counter())
 
     def measured(self, images: int) -> dict[str, float]:
-        """Images a second, from the end of the last uncounted epoch to the end of the last one."""
+        """Images per second over the epochs that count."""
         counted = self.ends[UNCOUNTED - 1 :]
         return {"value": images * (len(counted) - 1) / (counted[-1] - counted[0])}
