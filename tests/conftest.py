@@ -1,4 +1,4 @@
-"""What every test starts from: an empty folder, an empty cache, and one small trained model."""
+"""Fixtures of every test: an empty folder, an empty cache, the command, one small model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TINY = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     code: int
     stdout: str
@@ -41,7 +41,7 @@ Runner = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the user's reaches a test, and nothing of a test's reaches the user."""
+    """Keep the user's environment and cache out of the tests, and the tests out of them."""
     for name in [*os.environ]:
         if name.startswith("VAEKIT_") or name in TERMINAL_VARIABLES:
             monkeypatch.delenv(name)
@@ -52,7 +52,7 @@ def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def vaekit() -> Runner:
-    """The real command, in a process of its own."""
+    """Run the real command in a process of its own."""
 
     def run(*arguments: str | Path, environ: dict[str, str] | None = None) -> Outcome:
         done = subprocess.run(
@@ -73,7 +73,7 @@ def _texts(*streams: bytes) -> Iterator[str]:
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Runner:
-    """The command in this process: quicker, where streams and imports are not the matter."""
+    """Run the command in this process: faster, for tests that need no real streams or imports."""
     from vaekit.cli import run as run_command
 
     def run(*arguments: str | Path) -> Outcome:

@@ -1,4 +1,4 @@
-"""What an import pulls in: help, completion and `info` answer at once, and rooms stay apart."""
+"""What an import pulls in, which module may import which, and that a name is defined once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROJECT = ROOT.parent / "pyproject.toml"
 
 
 def imported(code: str) -> set[str]:
-    """The heavy packages that a piece of Python has imported by its end."""
+    """The heavy packages that a piece of Python imports."""
     watch = f"import sys\ntry:\n {code}\nexcept SystemExit:\n pass\n"
     watch += "print('\\n' + ' '.join({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)
@@ -39,7 +39,7 @@ def test_what_answers_at_once_imports_nothing_heavy(arguments: list[str]) -> Non
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:
-    """Each would bring its flags, and they what checks their values: twice the time to answer."""
+    """Each would import its flags and what checks their values, doubling the time of --help."""
     code = (
         "import sys; from vaekit.cli import run; run(['--help']); "
         "rooms = {name for name in sys.modules if name.startswith('vaekit.')}; "
@@ -78,7 +78,7 @@ def test_importing_the_package_imports_nothing() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    """Taking one away breaks programs; adding one is a promise, made here on purpose."""
+    """Removing one breaks programs; adding one is a promise to keep."""
     assert vaekit.__all__ == ["ImageSet", "Model", "VaekitError", "load", "load_dataset", "train"]
 
 
@@ -104,7 +104,7 @@ def test_the_version_has_one_source() -> None:
     assert done.stdout == f"vaekit {vaekit.__version__}\n"
 
 
-# The rooms: imports point down only. The same rule as import-linter's, which may not be installed.
+# Imports point down only: the same rule as import-linter's, which may not be installed.
 
 PROJECT_SETTINGS = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
 CONTRACTS = [
@@ -115,7 +115,7 @@ CONTRACTS = [
 
 
 def levels(layers: list[str]) -> dict[str, int]:
-    """The level of each room of a container, the top one first."""
+    """The level of each module or package in a container, 0 at the top."""
     rooms = enumerate(line.split("|") for line in layers)
     return {room.strip(): level for level, names in rooms for room in names}
 
@@ -130,7 +130,7 @@ def modules() -> list[tuple[str, Path]]:
 
 
 def uses(path: Path) -> set[str]:
-    """All that a module imports by name, wherever in it; not what is for the type checker alone."""
+    """Every name that a module imports, in functions too, except for the type checker alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -146,7 +146,7 @@ def uses(path: Path) -> set[str]:
 
 
 def room_of(name: str, container: str = "") -> str:
-    """The room of a container that a module is in; empty where it is in none."""
+    """The part of a container that a module belongs to; empty if it is outside."""
     inside = f"{container}." if container else ""
     name = name.removeprefix("vaekit.")
     return name.removeprefix(inside).split(".")[0] if name.startswith(inside) else ""
@@ -168,8 +168,8 @@ def test_imports_point_down_only(container: str, layers: list[str]) -> None:
 @pytest.mark.parametrize(
     ("container", "layers"), CONTRACTS, ids=[c or "vaekit" for c, _ in CONTRACTS]
 )
-def test_every_room_has_its_place_in_the_rule(container: str, layers: list[str]) -> None:
-    """Else a new room would be bound by nothing."""
+def test_every_module_has_its_place_in_the_rule(container: str, layers: list[str]) -> None:
+    """A new module without a place could import anything."""
     rooms = {room_of(name, container) for name, _ in modules() if name != container}
     assert rooms - {"", "__main__"} == set(levels(layers))
 
@@ -179,10 +179,10 @@ def test_only_the_command_line_knows_the_terminal(name: str, path: Path) -> None
     assert not {used.split(".")[0] for used in uses(path)} & {"typer", "rich", "click"}
 
 
-# One name, one thing: a search for a name leads to one place.
+# A search for a name leads to one place.
 
 SAME_BY_DESIGN = {"command", "TAKES"}
-"""Every command module has its function `command`, and many the formats that it writes."""
+"""Every command module has a function `command`, and many a list of the formats they write."""
 
 
 def public_names(path: Path) -> set[str]:
