@@ -1,6 +1,7 @@
 """Write the pages that follow from the code, or check that they are up to date.
 
-python docs/generate.py           writes docs/options.md, and the map in docs/design.md
+python docs/generate.py           writes docs/options.md, the map in docs/design.md and the
+                                  metrics in docs/evaluation.md
 python docs/generate.py --check   fails if one of them differs from what it would write
 """
 
@@ -13,13 +14,13 @@ from typing import Any
 
 from vaekit.cli.run_options import ALIASES, described, shown_default
 from vaekit.config import RunConfig, facts, flag, recipe_names, recipe_path
+from vaekit.evaluation.metrics import METRICS, Metric
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "vaekit"
 OPTIONS = DOCS / "options.md"
 DESIGN = DOCS / "design.md"
-MAP_START = "<!-- map -->"
-MAP_END = "<!-- /map -->"
+EVALUATION = DOCS / "evaluation.md"
 
 HEAD = """# Options of `vaekit train`
 
@@ -80,19 +81,36 @@ def tree(folder: Path, indent: str = "") -> list[str]:
     return lines
 
 
-def design_page(page: str) -> str:
-    """docs/design.md with its map, between the two markers, drawn again."""
-    before, start, rest = page.partition(MAP_START)
-    _, end, after = rest.partition(MAP_END)
-    if not (start and end):
-        sys.exit(f"{DESIGN.name} has no {MAP_START} followed by {MAP_END}")
-    drawn = "\n".join(["```", *tree(PACKAGE), "```"])
-    return f"{before}{start}\n{drawn}\n{end}{after}"
+def metric_table() -> str:
+    """A row for each number of `evaluate`."""
+    head = ["| name | meaning | unit | better | computed |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *map(_metric_row, METRICS)])
+
+
+def _metric_row(metric: Metric) -> str:
+    meaning = metric.meaning.replace("|", chr(92) + "|")
+    asked = "`--metrics`" if metric.optional else ""
+    when = "; ".join(filter(None, (asked, metric.needs))) or "always"
+    return f"| `{metric.name}` | {meaning} | {metric.unit} | {metric.better or ''} | {when} |"
+
+
+def filled(page: Path, name: str, text: str) -> str:
+    """The page with new text between its markers `<!-- name -->` and `<!-- /name -->`."""
+    start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        sys.exit(f"{page.name}: the markers of `{name}` are missing")
+    return before + start + text + end + after
 
 
 def main() -> int:
     """Write, or check."""
-    pages = {OPTIONS: options_page(), DESIGN: design_page(DESIGN.read_text(encoding="utf-8"))}
+    pages = {
+        OPTIONS: options_page(),
+        DESIGN: filled(DESIGN, "map", "\n".join(["```", *tree(PACKAGE), "```"])),
+        EVALUATION: filled(EVALUATION, "metrics", metric_table()),
+    }
     if "--check" not in sys.argv:
         for path, text in pages.items():
             path.write_text(text, encoding="utf-8")

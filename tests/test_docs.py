@@ -53,7 +53,7 @@ def test_every_page_is_in_the_readme() -> None:
         assert f"docs/{page.name}" in readme
 
 
-def test_the_options_page_and_the_map_are_what_the_code_says(
+def test_the_options_the_map_and_the_metrics_are_what_the_code_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
