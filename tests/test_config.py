@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vaekit.config import RECIPES, RunConfig, as_yaml, facts, flag, recipe_names, resolve_config
 from vaekit.errors import UsageError
+from vaekit.option_types import LARGEST_SIDE
 from vaekit.yaml_files import LONGEST_YAML, read_yaml, yaml_text
 
 GROUPS = {"Data", "Model", "Loss", "Run", "Output"}
@@ -302,6 +303,7 @@ def test_a_name_with_braces_is_repeated_as_it_is() -> None:
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)
 COUNTS = st.integers(1, 10**6)
+SIDES = st.integers(1, LARGEST_SIDE)
 OVER_ZERO = st.floats(1e-12, 1e12)
 NOT_NEGATIVE = st.floats(0, 1e12)
 
@@ -310,7 +312,7 @@ CONFIGS = st.fixed_dictionaries(
     optional={
         "dataset": TEXTS,
         "data_dir": st.none() | TEXTS,
-        "image_size": st.none() | st.tuples(COUNTS, COUNTS),
+        "image_size": st.none() | st.tuples(SIDES, SIDES),
         "grayscale": st.booleans(),
         "limit": st.none() | COUNTS,
         "val_split": st.floats(0, 1, exclude_max=True),

@@ -1,4 +1,4 @@
-"""The commands as Python functions."""
+"""The commands as Python functions; for now `vaekit.train`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def train(
     watcher: Watcher | None = None,
     **options: Any,
 ) -> Path:
-    """Train a model and give the path of its file; the options are those of `vaekit train`.
+    """Train a model and return the path of its file; options are those of `vaekit train`.
 
     Example:
         vaekit.train(dataset="photos/", image_size=64, latent_dim=32, output="runs/photos")
 
-    Environment variables do not count here: what a program does is what its text says.
+    `VAEKIT_*` variables have no effect here, so that a program does what its text says.
     """
     plain = {name: _plain(value) for name, value in options.items()}
     if resume is not None:
@@ -36,5 +36,5 @@ def train(
 
 
 def _plain(value: Any) -> Any:
-    """A path as text, so that both can be given."""
+    """A path as text; other values as they are."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -1,8 +1,8 @@
-"""What a run is: every option of training, defined once.
+"""The config of a training run: every option, defined once.
 
 A field here is an option everywhere: the flag `--latent-dim`, the YAML key `latent_dim`, the
 variable `VAEKIT_LATENT_DIM`, the keyword of `vaekit.train` and the row in the docs all come from
-it. A field that is None is chosen when the images are known (`vaekit.training.defaults`).
+it. `vaekit.training.defaults` chooses the fields that are None once the images are known.
 
     >>> RunConfig(latent_dim=8).latent_dim
     8
@@ -39,44 +39,45 @@ from vaekit.yaml_files import read_yaml, yaml_text
 RECIPES = Path(__file__).parent / "recipes"
 ENVIRONMENT = "VAEKIT_"
 LONGEST_SHOWN = 100
-"""Characters of a value that an error repeats."""
+"""The most characters of a value that an error repeats."""
 
 
 def _option(default: Any, group: str, text: str, *, shown: str = "", local: bool = False) -> Any:
-    """A field of the run: its default, the group it is listed in, and its one line of help.
+    """A field of the run: its default, its group in the help, and its line of help.
 
-    `shown` stands for a default that depends on the data. A `local` option says where or how
-    things are done on this machine; it is not part of what was trained, so it stays out of the
-    model file.
+    `shown` describes a default that depends on the data. A `local` option says where or how the
+    run works on this machine; it does not change what is trained, so it stays out of the model
+    file.
     """
     extra: dict[str, Any] = {"group": group, "shown": shown, "local": local}
     return Field(default, description=text, json_schema_extra=extra)
 
 
 class RunConfig(BaseModel):
-    """The whole description of a training run."""
+    """All options of a training run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
     dataset: str = _option("digits", "Data", "a data set's name, or a path to images")
     data_dir: str | None = _option(
-        None, "Data", "where downloads are kept", shown="the user's cache", local=True
+        None, "Data", "folder for downloads", shown="the user's cache", local=True
     )
     image_size: ImageSize | None = _option(
         None, "Data", "resize to H or HxW pixels", shown="as the images are"
     )
-    grayscale: bool = _option(False, "Data", "turn colour into grey")
-    limit: Count | None = _option(
-        None, "Data", "use at most so many images of each split", shown="all"
-    )
-    val_split: Fraction = _option(0.1, "Data", "the part of train kept for validation; 0: none")
-    strict: bool = _option(False, "Data", "a bad image is an error, not skipped")
+    grayscale: bool = _option(False, "Data", "convert images to grey")
+    limit: Count | None = _option(None, "Data", "use at most N images of each split", shown="all")
+    val_split: Fraction = _option(0.1, "Data", "share of train kept for validation; 0: none")
+    strict: bool = _option(False, "Data", "stop at a bad image; default: skip it")
 
     model: Annotated[str, known("model")] | None = _option(
         None, "Model", "the network: mlp, conv or resnet", shown="mlp under 16 pixels, else conv"
     )
     latent_dim: Count | None = _option(
-        None, "Model", "latent dimensions", shown="16 digits and shapes, 20 grey, 128 colour"
+        None,
+        "Model",
+        "number of latent dimensions",
+        shown="16 digits and shapes, 20 grey, 128 colour",
     )
     hidden: Sizes | None = _option(
         None, "Model", 'mlp: hidden layer sizes, e.g. 400,400; "" for none', shown="400,400"
@@ -88,7 +89,7 @@ class RunConfig(BaseModel):
         None, "Model", "resnet: blocks at each size", shown="by image size"
     )
     activation: Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"] | None = _option(
-        None, "Model", "the non-linearity", shown="by model"
+        None, "Model", "non-linearity", shown="by model"
     )
     norm: Literal["batch", "group", "none"] | None = _option(
         None, "Model", "conv, resnet: normalisation", shown="by model"
@@ -106,22 +107,22 @@ class RunConfig(BaseModel):
     binarize: Literal["dynamic", "static", "threshold"] | None = _option(
         None, "Loss", "bernoulli: how greys become 0 and 1", shown="dynamic"
     )
-    objective: Annotated[str, known("objective")] = _option("elbo", "Loss", "what is maximised")
+    objective: Annotated[str, known("objective")] = _option("elbo", "Loss", "training objective")
     beta: NotNegative = _option(1.0, "Loss", "weight of the KL in training")
     kl_warmup: NotNegative = _option(0.0, "Loss", "epochs over which beta rises from 0")
-    free_bits: NotNegative = _option(0.0, "Loss", "nats of KL each dimension has for free")
+    free_bits: NotNegative = _option(0.0, "Loss", "nats of KL per dimension without penalty")
 
     epochs: Count | None = _option(
         None, "Run", "passes over the images", shown="50, more for few images"
     )
-    batch_size: Count = _option(128, "Run", "images in one step")
+    batch_size: Count = _option(128, "Run", "images per step")
     micro_batch: Count | None = _option(
-        None, "Run", "images at a time, to save memory", shown="the whole batch"
+        None, "Run", "images per forward pass, to save memory", shown="the whole batch"
     )
     lr: Positive | None = _option(
         None,
         "Run",
-        "learning rate, the highest of its schedule",
+        "peak learning rate",
         shown="0.005 for bce and bernoulli with many images, else 0.002",
     )
     schedule: Literal["constant", "cosine", "one-cycle", "steps"] = _option(
@@ -131,52 +132,52 @@ class RunConfig(BaseModel):
     adam_eps: Positive = _option(1e-8, "Run", "Adam's epsilon")
     weight_decay: NotNegative = _option(0.0, "Run", "weight decay")
     grad_clip: Positive | None = _option(
-        None, "Run", "largest norm of the gradient", shown="no limit"
+        None, "Run", "clip the gradient to this norm", shown="no limit"
     )
     ema: Annotated[float, Field(gt=0, lt=1)] | None = _option(
-        None, "Run", "keep a moving average of the weights with this decay", shown="off"
+        None, "Run", "average the weights with this decay", shown="off"
     )
     early_stop: Count | None = _option(
-        None, "Run", "stop after so many epochs without a better validation", shown="off"
+        None, "Run", "stop after N epochs without improvement on validation", shown="off"
     )
     precision: Literal["float32", "bfloat16"] = _option(
         "float32", "Run", "arithmetic inside the network"
     )
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(switch)] = _option(
-        "auto", "Run", "torch.compile; auto: for long runs that gain by it", local=True
+        "auto", "Run", "torch.compile: auto (where it pays), on or off", local=True
     )
-    seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "everything random comes from it")
+    seed: Annotated[int, Field(ge=0)] = _option(0, "Run", "random seed")
     device: str = _option("auto", "Run", "auto, cpu, cuda, cuda:N or mps", local=True)
     threads: Threads | None = _option(
         None, "Run", "CPU threads", shown="as torch chooses", local=True
     )
 
     checkpoint_every: Interval = _option(
-        "5min", "Output", "steps, or a time such as 5min, between checkpoints", local=True
+        "5min", "Output", "steps or time (5min) between checkpoints", local=True
     )
     pictures_every: Count | None = _option(
-        None, "Output", "epochs between pictures", shown="about ten times a run", local=True
+        None, "Output", "epochs between pictures", shown="about ten pictures a run", local=True
     )
     project: Literal["pca", "tsne"] = _option(
-        "pca", "Output", "how latents.png is drawn", local=True
+        "pca", "Output", "projection for latents.png", local=True
     )
-    tensorboard: bool = _option(False, "Output", "log to TensorBoard as well", local=True)
+    tensorboard: bool = _option(False, "Output", "also log to TensorBoard", local=True)
     output: str | None = _option(
         None,
         "Output",
-        "the run's folder, or a name ending in .safetensors",
+        "the run's folder, or NAME.safetensors",
         shown="runs/<dataset>-<model>",
         local=True,
     )
 
     def shared(self) -> dict[str, Any]:
-        """What was trained, without where and how: the part that goes into a model file."""
+        """The options that go into the model file: all but the local ones."""
         local = {name for name, field in RunConfig.model_fields.items() if facts(field)["local"]}
         name = Path(self.dataset).absolute().name
         return {**self.model_dump(mode="json", exclude=local), "dataset": name}
 
     def reproducible(self) -> RunConfig:
-        """What gives the same run again from any folder: paths whole, the output left open."""
+        """The config that repeats this run from any folder: absolute paths, no output."""
         updates: dict[str, Any] = {"output": None}
         if Path(self.dataset).exists() and self.dataset not in registry.names("dataset"):
             updates["dataset"] = str(Path(self.dataset).resolve())
@@ -185,12 +186,12 @@ class RunConfig(BaseModel):
         return self.changed(**updates)
 
     def changed(self, **updates: Any) -> RunConfig:
-        """A copy with other values, checked like any."""
+        """A copy with other values, validated again."""
         return RunConfig.model_validate({**self.model_dump(), **updates})
 
 
 def facts(field: Any) -> dict[str, Any]:
-    """The group, the shown default and whether it is local, of one field."""
+    """What `_option` stored with a field: its group, shown default and whether it is local."""
     return dict(field.json_schema_extra)
 
 
@@ -210,7 +211,7 @@ def resolve_config(
     config: str | os.PathLike[str] | None = None,
     recipe: str | None = None,
 ) -> RunConfig:
-    """Options beat the environment, which beats a YAML file, a recipe, and the defaults."""
+    """Merge the sources: options, then environment, YAML file, recipe and defaults."""
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -232,7 +233,7 @@ def _layers(
     config: str | os.PathLike[str] | None,
     recipe: str | None,
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """From the weakest to the strongest, each with how to name one of its values."""
+    """The sources from weakest to strongest, each with a template that names one of its values."""
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if recipe is not None:
         layers.append((f"{{name}} in recipe {recipe}", read_yaml(recipe_path(recipe))))
@@ -248,7 +249,7 @@ def _braceless(path: str | os.PathLike[str]) -> str:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The variables that name a field, read as the text of a flag would be."""
+    """The fields set by `VAEKIT_*` variables, parsed like the text of a flag."""
     found = {}
     for name, field in RunConfig.model_fields.items():
         text = environ.get(ENVIRONMENT + name.upper())
@@ -258,7 +259,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _read(text: str, annotation: Any) -> Any:
-    """Text as the value it spells, or as it is where it spells none (and will be refused)."""
+    """The value that the text spells, or the text itself, which validation then refuses."""
     try:
         return TypeAdapter(annotation).validate_python(text, strict=False)
     except ValidationError:
@@ -266,7 +267,7 @@ def _read(text: str, annotation: Any) -> Any:
 
 
 def _complaint(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """The first thing that is wrong, in one line, named as the user wrote it."""
+    """The first error in one line, which names the option as the user wrote it."""
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
     origin = origins.get(name, flag(name))
@@ -278,25 +279,25 @@ def _complaint(error: ValidationError, origins: Mapping[str, str]) -> str:
 
 
 def _short(value: object) -> str:
-    """A value as it was given, or its beginning where it fills more than a line."""
+    """A value as it was given, cut to one line."""
     text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
 def recipe_names() -> tuple[str, ...]:
-    """The recipes that come with vaekit."""
+    """The names of the recipes that come with vaekit."""
     return tuple(sorted(path.stem for path in RECIPES.glob("*.yaml")))
 
 
 def recipe_path(name: str) -> Path:
-    """A recipe's file; only names in the list are ever opened."""
+    """The file of a recipe; an unknown name is refused."""
     if name not in recipe_names():
         raise UsageError(f"unknown recipe {name!r}: {registry.near_miss(name, recipe_names())}")
     return RECIPES / f"{name}.yaml"
 
 
 def as_yaml(config: RunConfig, heading: str) -> str:
-    """The config as a commented file that `--config` takes back."""
+    """The config as commented YAML that `--config` reads."""
     lines = [f"# {heading}"]
     group = ""
     for name, field in RunConfig.model_fields.items():

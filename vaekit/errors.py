@@ -1,4 +1,4 @@
-"""Every failure a person can see, with the exit code the command line gives it.
+"""The exceptions that vaekit raises on purpose, with the exit code of each.
 
     VaekitError             1    it failed
     ├── DownloadError       1    a data set could not be fetched
@@ -11,8 +11,8 @@
     ├── Interrupted         130  Ctrl-C
     └── Terminated          143  SIGTERM
 
-They are raised wherever the fault is found and caught in one place, `vaekit.cli`, which prints
-the message as one line. A message says what is wrong, with which file or flag, and what to do.
+`vaekit.cli` alone catches them and prints the message as one line. A message says what is wrong,
+in which file or flag, and what to do.
 """
 
 
@@ -33,7 +33,7 @@ class UsageError(VaekitError):
 
 
 class InputError(VaekitError):
-    """Something that was read is bad."""
+    """A data set, an image or a model file is bad."""
 
     exit_code = 3
 
@@ -57,12 +57,12 @@ class Diverged(VaekitError):
 
 
 class Interrupted(VaekitError):
-    """The user asked to stop."""
+    """The user pressed Ctrl-C."""
 
     exit_code = 130
 
 
 class Terminated(VaekitError):
-    """The system asked to stop."""
+    """The process received SIGTERM."""
 
     exit_code = 143

@@ -1,4 +1,4 @@
-"""Whether vaekit can work here: versions, devices, a training step on each, disk, permissions."""
+"""The checks of `vaekit doctor`: versions, devices, a training step, disk, permissions."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ EXTRAS = {
     "pyarrow": ("parquet", "tables as .parquet"),
     "torch-fidelity": ("fid", "FID on Inception features"),
 }
-"""Packages that may be absent: the extra that brings each, and what it is for."""
+"""Optional packages: the extra that installs each, and its purpose."""
 
 LITTLE_DISK = 2e9
-"""Bytes under which a data set may not fit."""
+"""Free bytes below which a data set may not fit."""
 
-MISMATCH = "install the pair that was made together: pip install --upgrade torch torchvision"
+MISMATCH = "install matching versions: pip install --upgrade torch torchvision"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `ok` is None where it is absent and need not be there."""
+    """The result of one check; `ok` is None if an optional package is absent."""
 
     name: str
     ok: bool | None
@@ -43,7 +43,7 @@ class Check:
 
 
 def check_all() -> list[Check]:
-    """Look at everything; a check that fails says why and lets the others go on."""
+    """Run every check; one that fails says why and does not stop the others."""
     return [
         Check("vaekit", True, f"{__version__}, in {Path(__file__).parent}"),
         Check(
@@ -53,15 +53,15 @@ def check_all() -> list[Check]:
         _guarded("torchvision match", _torchvision_match),
         *_device_checks(),
         _guarded("threads", _threads),
-        _guarded("cache", lambda: _place(files.cache_dir())),
-        _guarded("current folder", lambda: _place(Path.cwd())),
+        _guarded("cache", lambda: _folder(files.cache_dir())),
+        _guarded("current folder", lambda: _folder(Path.cwd())),
         *(_extra(package, *facts) for package, facts in EXTRAS.items()),
     ]
 
 
-def _guarded(name: str, look: Callable[[], str]) -> Check:
+def _guarded(name: str, check: Callable[[], str]) -> Check:
     try:
-        return Check(name, True, look())
+        return Check(name, True, check())
     except importlib.metadata.PackageNotFoundError:
         return Check(name, False, f"is not installed: pip install {name}")
     except Exception as error:  # noqa: BLE001 (whatever is broken is what we came to find)
@@ -69,7 +69,7 @@ def _guarded(name: str, look: Callable[[], str]) -> Check:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line; a system's error names its file."""
+    """The error in one line; an OSError names its file."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
@@ -90,7 +90,7 @@ def _extra(package: str, extra: str, purpose: str) -> Check:
 
 
 def _torchvision_match() -> str:
-    """A torchvision built for another torch imports badly, or lacks its own operators."""
+    """Check that torchvision's own operators load; built for another torch, they do not."""
     torch = importlib.import_module("torch")
     try:
         torchvision = importlib.import_module("torchvision")
@@ -106,7 +106,7 @@ def _torchvision_match() -> str:
 
 
 def _device_checks() -> Iterator[Check]:
-    """Each device with its name and its memory, and a training step on it."""
+    """Two checks per device: its name and memory, and a training step."""
     try:
         names = _devices()
     except Exception as error:  # noqa: BLE001 (torch does not import, or a driver is broken)
@@ -127,7 +127,7 @@ def _devices() -> list[str]:
 
 
 def _description(name: str) -> str:
-    """What a device is, and how much it can hold."""
+    """A device's name and memory."""
     import torch
 
     if name.startswith("cuda"):
@@ -144,7 +144,7 @@ def _description(name: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's own name, where the system tells it."""
+    """The processor's name, where Linux gives it."""
     place = Path("/proc/cpuinfo")
     lines = place.read_text(errors="replace").splitlines() if place.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -152,7 +152,7 @@ def _processor() -> str:
 
 
 def _memory() -> str:
-    """The machine's memory, where the system tells it."""
+    """The machine's memory, where the system gives it."""
     names = ("SC_PAGE_SIZE", "SC_PHYS_PAGES")
     if not hasattr(os, "sysconf") or not set(names) <= os.sysconf_names.keys():
         return ""
@@ -161,12 +161,12 @@ def _memory() -> str:
 
 
 def _step_on(device: str) -> Callable[[], str]:
-    def look() -> str:
-        began = time.perf_counter()
+    def check() -> str:
+        start = time.perf_counter()
         loss = _training_step(device)
-        return f"one training step, loss {loss:.1f}, {time.perf_counter() - began:.2f} s"
+        return f"one training step, loss {loss:.1f}, {time.perf_counter() - start:.2f} s"
 
-    return look
+    return check
 
 
 def _training_step(device: str) -> float:
@@ -190,8 +190,8 @@ def _training_step(device: str) -> float:
     return value
 
 
-def _place(folder: Path) -> str:
-    """Whether files can be made there, and how much room is left."""
+def _folder(folder: Path) -> str:
+    """Check that files can be made in a folder, and the space left."""
     folder.mkdir(parents=True, exist_ok=True)
     with files.errors_naming_file(folder), tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"\0")

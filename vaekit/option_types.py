@@ -1,50 +1,68 @@
-"""The kinds of values an option takes, and how each is read from what a person writes.
+"""The types of option values, and how each is parsed.
 
 A value comes as text from a flag or a variable, as a number or a list from YAML, and as anything
-from Python; each kind says which of those it understands.
+from Python; each type accepts what makes sense for it.
 """
 
 from __future__ import annotations
 
+import operator
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, SupportsIndex
 
 from pydantic import BeforeValidator, Field
 
 from vaekit import registry
 
+LARGEST_SIDE = 8192
+"""Pixels of the longest side that images are resized to."""
+
 
 def _numbers(value: object) -> object:
-    """`"400,400"`, `400` and `[400, 400]` are the same; an empty text is an empty list."""
+    """`"400,400"`, `400` and `[400]` become tuples; an empty text is an empty tuple."""
     if isinstance(value, str):
         parts = [part.strip() for part in value.split(",")] if value.strip() else []
         if not all(part.isdecimal() for part in parts):
-            raise ValueError("whole numbers with commas between, such as 400,400")
+            raise ValueError("write whole numbers with commas between, such as 400,400")
         return tuple(int(part) for part in parts)
     if isinstance(value, int) and not isinstance(value, bool):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
 
 
-def _size(value: object) -> object:
-    """`64`, `"64"` and `"48x64"` become (height, width)."""
+def parse_size(value: object) -> tuple[int, int]:
+    """Height and width from 64, "64", "48x64" or (48, 64); anything else is a ValueError.
+
+    >>> parse_size("64"), parse_size("48x64"), parse_size([48, 64])
+    ((64, 64), (48, 64), (48, 64))
+    """
+    sides = _sides(value)
+    if len(sides) not in (1, 2) or not all(0 < side <= LARGEST_SIDE for side in sides):
+        raise ValueError(
+            "write a number of pixels, such as 64, or HEIGHTxWIDTH, such as 48x64, "
+            f"from 1 to {LARGEST_SIDE}"
+        )
+    return sides[0], sides[-1]
+
+
+def _sides(value: object) -> list[int]:
+    """The numbers in a size, as it was given; none where it holds anything else."""
     if isinstance(value, str):
-        value = value.lower().split("x")
-        if not all(side.isdecimal() for side in value) or len(value) > 2:
-            raise ValueError("a number of pixels, or HxW such as 48x64")
-        value = [int(side) for side in value]
-    sides = _numbers(value)
-    return sides * 2 if isinstance(sides, tuple) and len(sides) == 1 else sides
+        found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", value.strip().lower())
+        return [int(side) for side in found.groups() if side] if found else []
+    sides = value if isinstance(value, list | tuple) else [value]
+    whole = [side for side in sides if isinstance(side, SupportsIndex) and side is not True]
+    return [operator.index(side) for side in whole] if len(whole) == len(sides) else []
 
 
 def _sigma(value: object) -> object:
-    """A text that reads as a number is one; of the others two words are known."""
+    """A number, also as text, or one of two words."""
     if not isinstance(value, str) or value in ("learned", "optimal"):
         return value
     try:
         return float(value)
     except ValueError:
-        raise ValueError("a number, learned or optimal") from None
+        raise ValueError("write a number, learned or optimal") from None
 
 
 def _interval(value: object) -> object:
@@ -53,17 +71,17 @@ def _interval(value: object) -> object:
         if value.isdecimal():
             return int(value)
         if not re.fullmatch(r"\d+(s|min|h)", value):
-            raise ValueError("a number of steps, or a time such as 5min")
+            raise ValueError("write a number of steps, or a time such as 5min")
     return value
 
 
 def switch(value: object) -> object:
-    """YAML reads a bare `on` or `off` as a truth value; here they are words."""
+    """YAML reads a bare `on` or `off` as a boolean; turn it back into the word."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 def known(kind: str) -> BeforeValidator:
-    """The value is a name in the registry; a near miss is pointed out."""
+    """A validator: the value is a name in the registry; the error suggests the nearest one."""
 
     def check(value: object) -> object:
         if isinstance(value, str) and value not in registry.names(kind):
@@ -79,6 +97,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
-ImageSize = Annotated[tuple[Count, Count], BeforeValidator(_size)]
+ImageSize = Annotated[tuple[Count, Count], BeforeValidator(parse_size)]
 Interval = Annotated[Count | str, BeforeValidator(_interval)]
 Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]

@@ -1,7 +1,7 @@
-"""What long work may say while it runs: a message, or a count that moves.
+"""The interface through which the library reports messages and progress.
 
-The library speaks through this interface and knows nothing of terminals; the command line draws
-it with Rich. In Python, and in tests, the default is silence.
+The library knows nothing of terminals; the command line draws reports with Rich. Python callers
+get silence by default.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """One piece of long work under way."""
+    """One piece of long work."""
 
     def advance(self, amount: int = 1) -> None:
-        """Say that `amount` more of it is done."""
+        """Report that `amount` more units are done."""
 
 
 class Reporter(Protocol):
-    """Whoever listens."""
+    """Receives messages and progress."""
 
     def note(self, message: str) -> None:
-        """Tell the user something worth knowing, once, in a line."""
+        """Print a line of information."""
 
     def warn(self, message: str) -> None:
-        """Tell the user that something is amiss although the work goes on."""
+        """Print a warning; the work goes on."""
 
     def task(
         self, label: str, total: int | None, unit: str = "images"
     ) -> AbstractContextManager[Task]:
-        """Open a progress bar of `total` units (None where the total is not known)."""
+        """Open a progress bar of `total` units; None if the total is unknown."""
 
 
 class _NoTask:
     def advance(self, amount: int = 1) -> None:
-        """Nobody counts."""
+        """Ignore progress."""
 
 
 class Silent:
-    """The listener that hears nothing."""
+    """A reporter that prints nothing."""
 
     def note(self, message: str) -> None:
-        """Nobody hears."""
+        """Print nothing."""
 
     def warn(self, message: str) -> None:
-        """Nobody hears."""
+        """Print nothing."""
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str = "images") -> Iterator[Task]:
-        """Nobody watches."""
+        """A task that shows nothing."""
         yield _NoTask()
 
 

@@ -1,10 +1,10 @@
-"""How names from outside are put into messages."""
+"""Text from outside (file names, headers) made safe to print in a message."""
 
 from __future__ import annotations
 
 
 def one_line(name: str) -> str:
-    r"""A name that may hold anything, on one line, printable: a newline becomes `\n`.
+    r"""A name on one printable line: control characters are escaped, a newline becomes `\n`.
 
     >>> one_line("a\nb.png"), one_line("é.png"), one_line("\udcff.png")
     ('a\\nb.png', 'é.png', '\\xff.png')
@@ -13,7 +13,7 @@ def one_line(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """The name of an input in messages.
+    """An input's name for messages; `-` is standard input.
 
     >>> shown("-"), shown("a.png")
     ('standard input', 'a.png')
@@ -27,7 +27,7 @@ def unreadable(error: OSError) -> str:
 
 
 def _escaped(character: str) -> str:
-    """Bytes that are not UTF-8 arrive as lone surrogates; show the byte that was there."""
+    """The escape of a character; a lone surrogate stands for a byte that is not UTF-8."""
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()

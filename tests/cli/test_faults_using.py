@@ -390,7 +390,7 @@ class TestStreams:
     def test_row_55_a_log_has_no_cursor_codes(self, shell: Any) -> None:
         done = shell("vaekit embed model.safetensors -o z.npy", FORCE_COLOR="1")
         assert (done.returncode, done.stdout) == (0, b"z.npy\n")
-        assert b"data set of the model" in done.stderr
+        assert b"own data set" in done.stderr
         assert not re.search(rb"\x1b\[[0-9;?]*[A-HJKSThl]|\r", done.stderr)
 
     def test_row_57_binary_to_a_terminal_is_refused(self, terminal: Any) -> None:

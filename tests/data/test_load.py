@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vaekit.data import ImageSet, load_dataset
-from vaekit.data.load import open_dataset, parse_size
+from vaekit.data.load import open_dataset
 from vaekit.data.source import Request
 from vaekit.errors import DataError, UsageError
 
@@ -18,28 +18,9 @@ def folder(fill_folder, picture):
     return fill_folder({f"{n}.png": picture(n) for n in range(20)})
 
 
-@pytest.mark.parametrize(
-    ("value", "size"),
-    [
-        (None, None),
-        (64, (64, 64)),
-        ("64", (64, 64)),
-        (" 48x64 ", (48, 64)),
-        ("48X64", (48, 64)),
-        ((48, 64), (48, 64)),
-        (np.int64(7), (7, 7)),
-    ],
-)
-def test_sizes_that_are_taken(value, size):
-    assert parse_size(value) == size
-
-
-@pytest.mark.parametrize(
-    "value", [0, -3, "0", "64x", "x64", "1x2x3", "big", "", "9999999", 64.5, "64.0", (1, 2, 3), ()]
-)
-def test_sizes_that_are_not_name_the_flag(value):
-    with pytest.raises(UsageError, match="--image-size"):
-        parse_size(value)
+def test_a_size_that_cannot_be_names_the_flag():
+    with pytest.raises(UsageError, match="--image-size 0: write a number of pixels"):
+        load_dataset("digits", image_size=0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command `vaekit`: a table of commands, each imported only when it is asked for."""
+"""The command `vaekit`: the table of commands, each imported only when it is called."""
 
 from __future__ import annotations
 
@@ -13,37 +13,28 @@ from vaekit.errors import UsageError
 from vaekit.registry import near_miss
 
 COMMANDS = {
-    "train": "Train a model on images; prints the path of the model file.",
-    "sample": "Draw images from a model: a grid, a folder of images, or an array.",
-    "reconstruct": (
-        "Reconstruct images: originals above reconstructions, or the reconstructions alone."
-    ),
-    "interpolate": "Interpolate from one image to the next: a strip, an animation or an array.",
-    "traverse": "Traverse the latent dimensions, the most informative first, a labelled row each.",
-    "embed": "Embed images: the posterior mean of each, with its path and label.",
-    "decode": "Decode latents to images; takes all that `embed` gives.",
-    "evaluate": (
-        "Evaluate a model: likelihood, reconstructions, latents; samples and disentanglement if "
-        "asked."
-    ),
-    "score": "Score images one by one: a JSON line each, in the order they came, as they come.",
-    "compare": (
-        "Compare models on the same images, with the same seed: the best of each row in bold."
-    ),
-    "info": "Say what a model file is, what it was trained on and how well it did.",
-    "datasets": "List the named data sets; `--dataset` takes a path to your own images as well.",
-    "models": "List the networks, with the options that shape each.",
+    "train": "Train a model on images and print the path of the model file.",
+    "sample": "Draw new images: a grid, a folder of images, or an array.",
+    "reconstruct": "Encode and decode images: originals above reconstructions.",
+    "interpolate": "Morph one image into the next: a strip, animation or array.",
+    "traverse": "Vary one latent dimension per row, the most informative first.",
+    "embed": "Encode images to latents, with the path and label of each.",
+    "decode": "Decode latents to images; reads every format that embed writes.",
+    "evaluate": "Evaluate a model: likelihood, reconstructions, samples.",
+    "score": "Score images one by one: a JSON line each, in input order.",
+    "compare": "Evaluate several models on the same images, side by side.",
+    "info": "Show what a model file is, its training data and its results.",
+    "datasets": "List the data sets that --dataset knows by name.",
+    "models": "List the networks and the options of each.",
     "recipes": "List the recipes, or print one as YAML.",
-    "doctor": (
-        "Check the installation: versions, devices, a training step on each, disk, permissions."
-    ),
+    "doctor": "Check the installation: versions, devices, disk, permissions.",
 }
-"""In the order of the help. Each is a module of this package with a function `command`, whose
-docstring begins with the same words: they are here so that the list of commands imports none."""
+"""In the order of the help. Each is a module of `vaekit.cli.commands` with a function `command`,
+whose docstring begins with the same words: this copy spares the list of commands the imports."""
 
 
-class Commands(TyperGroup):
-    """Finds a command by importing its module, so that no command pays for another."""
+class CommandGroup(TyperGroup):
+    """The commands, whose modules are imported one by one as they are called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All commands, in the order of the help."""
@@ -55,14 +46,14 @@ class Commands(TyperGroup):
             raise UsageError(
                 f"unknown command {cmd_name!r}: {near_miss(cmd_name, tuple(COMMANDS))}"
             )
-        return Named(cmd_name, help=COMMANDS[cmd_name])
+        return LazyCommand(cmd_name, help=COMMANDS[cmd_name])
 
 
-class Named(TyperCommand):
-    """A command as a list shows it. Its module is imported when its arguments are to be read."""
+class LazyCommand(TyperCommand):
+    """A command in the list; its module is imported when its arguments are parsed."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
-        """The context of the command itself, which then takes this one's place."""
+        """The context of the real command, which replaces this one."""
         return load_command(str(self.name)).make_context(info_name, args, parent=parent, **extra)
 
 
@@ -75,7 +66,7 @@ def load_command(name: str) -> Any:
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={
@@ -85,8 +76,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"vaekit {__version__}")
         raise typer.Exit
 
@@ -94,7 +85,17 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def vaekit(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+        bool,
+        typer.Option(
+            "--version",
+            metavar="",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
     ] = False,
 ) -> None:
-    """Train variational autoencoders on any images, and use them."""
+    """Train variational autoencoders on any images, and use them.
+
+    [dim]vaekit train[/dim] needs no download: it trains on small embedded digits.
+    """

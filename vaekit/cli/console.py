@@ -1,4 +1,4 @@
-"""What people see, on stderr: messages, tables, and progress that is alive only on a terminal."""
+"""What people see on stderr: messages, and progress as a live bar or as lines in a log."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from vaekit.reporting import Task
 from vaekit.wording import one_line
 
 LOG_SECONDS = 5.0
-"""A log gets a line this often at most."""
+"""Seconds between two progress lines in a log."""
 
 
 def stderr_console() -> Console:
-    """A console on stderr as it is now. Rich reads NO_COLOR itself."""
+    """A Rich console on stderr; Rich itself reads NO_COLOR."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class _Speed(ProgressColumn):
-    """Units a second."""
+    """Units per second."""
 
     def render(self, task: BarTask) -> Text:
         speed = task.finished_speed or task.speed
@@ -42,7 +42,7 @@ class _Speed(ProgressColumn):
 
 
 class Terminal:
-    """The reporter of the command line. Quiet hears only errors, which come another way."""
+    """The reporter of the command line; `quiet` prints nothing."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -50,21 +50,21 @@ class Terminal:
         self.live = sys.stderr.isatty() and not quiet
 
     def note(self, message: str) -> None:
-        """A line of its own, dimmed."""
+        """Print a dimmed line."""
         self.say(one_line(message), style="dim")
 
     def warn(self, message: str) -> None:
-        """A line that stands out."""
+        """Print a yellow line."""
         self.say(f"warning: {one_line(message)}", style="yellow")
 
     def say(self, message: str, style: str = "") -> None:
-        """A line, as it is."""
+        """Print a line as it is."""
         if not self.quiet:
             self.console.print(message, style=style, markup=False)
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str = "images") -> Iterator[Task]:
-        """A live bar on a terminal, now and then a line in a log, silence when quiet."""
+        """Show progress: a live bar on a terminal, a line every few seconds in a log."""
         if not self.live:
             yield _LoggedTask(self, label, total, unit)
             return
@@ -73,7 +73,7 @@ class Terminal:
 
 
 def bar(console: Console, *extra: ProgressColumn) -> Progress:
-    """The one look of every progress bar; it goes away when the work is done."""
+    """The progress bar of every command; it disappears when the work is done."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -97,34 +97,34 @@ class _Bar:
 
 
 class _LoggedTask:
-    """Progress in a log: a plain line every few seconds, none for work that is short."""
+    """Progress in a log: a plain line every few seconds, none for short work."""
 
     def __init__(self, terminal: Terminal, label: str, total: int | None, unit: str) -> None:
         self._terminal, self._label, self._total, self._unit = terminal, label, total, unit
-        self._done, self._began = 0, time.monotonic()
-        self._said = self._began
+        self._done, self._start = 0, time.monotonic()
+        self._last_line = self._start
 
     def advance(self, amount: int = 1) -> None:
-        """Count, and say so when it is time."""
+        """Count, and print a line if the last one is old enough."""
         self._done += amount
         now = time.monotonic()
-        if now - self._said < LOG_SECONDS:
+        if now - self._last_line < LOG_SECONDS:
             return
-        self._said = now
+        self._last_line = now
         of = f"/{self._total:,}" if self._total else ""
-        speed = self._done / (now - self._began)
+        speed = self._done / (now - self._start)
         self._terminal.say(
             f"{self._label}: {self._done:,}{of} {self._unit}, {speed:,.0f} {self._unit}/s"
             f"{self._left(speed)}"
         )
 
     def _left(self, speed: float) -> str:
-        """The time that is left, where the end is known."""
+        """The time left, where the total is known."""
         return f", {duration((self._total - self._done) / speed)} left" if self._total else ""
 
 
 def duration(seconds: float) -> str:
-    """A time in words that are short.
+    """A time in short words.
 
     >>> [duration(seconds) for seconds in (8.4, 200, 4000)]
     ['8 s', '3 min', '1 h 7 min']

@@ -1,4 +1,4 @@
-"""What `evaluate`, `score` and `compare` have in common: which images a model is judged by."""
+"""Options that `evaluate`, `score` and `compare` share: which images, which metrics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.model_commands import own_dataset, val_split_of
+from vaekit.cli.model_commands import dataset_of_model, require_positive, val_split_of
 from vaekit.cli.options import DataDir, Dataset, ImageOptions, Limit, Split, Strict, UseOptions
-from vaekit.errors import UsageError
 
 if TYPE_CHECKING:
     from vaekit.data import ImageSet
@@ -20,15 +19,13 @@ if TYPE_CHECKING:
 
 NllSamples = Annotated[
     int | None,
-    typer.Option(
-        "--nll-samples", metavar="K", help="log-likelihood, from K draws an image; 5000 in papers"
-    ),
+    typer.Option("--nll-samples", metavar="K", help="estimate log p(x) from K draws per image"),
 ]
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
-    """The images to judge by."""
+class DatasetOptions:
+    """Which images to evaluate on."""
 
     dataset: Dataset = None
     split: Split = "test"
@@ -38,34 +35,34 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True)
-class What:
-    """The numbers to give."""
+class MetricOptions:
+    """Which metrics to compute."""
 
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="NAME,...|all", help="fid, mig, ... beside the usual"),
+        typer.Option("--metrics", metavar="NAMES", help="extra metrics: all, or fid,mig,..."),
     ] = None
     nll_samples: NllSamples = None
     features: Annotated[
         str,
         typer.Option(
-            "--features", metavar="NAME", help="of fid and the like: inception, pixels or model"
+            "--features", metavar="NAME", help="features for fid etc.: inception, pixels, model"
         ),
     ] = "inception"
     inception_weights: Annotated[
         Path | None,
         typer.Option(
-            "--inception-weights", metavar="FILE", help="a local file of the standard weights"
+            "--inception-weights", metavar="FILE", help="local file of the Inception weights"
         ),
     ] = None
 
 
-def wanted(what: What, use: UseOptions) -> MetricRequest:
-    """What was asked for, with every name known."""
+def metric_request(what: MetricOptions, use: UseOptions) -> MetricRequest:
+    """The request for the library; unknown metrics are refused."""
     from vaekit.evaluation.metrics import MetricRequest, parse
 
-    if what.nll_samples is not None and what.nll_samples < 1:
-        raise UsageError(f"--nll-samples {what.nll_samples}: at least 1")
+    if what.nll_samples is not None:
+        require_positive("--nll-samples", what.nll_samples)
     metrics, everything = parse(what.metrics)
     return MetricRequest(
         metrics=metrics,
@@ -78,21 +75,22 @@ def wanted(what: What, use: UseOptions) -> MetricRequest:
     )
 
 
-def images_for(
-    model: Model, by: EvaluationOptions | ImageOptions, use: UseOptions, terminal: Terminal
+def load_images(
+    model: Model, by: DatasetOptions | ImageOptions, use: UseOptions, terminal: Terminal
 ) -> ImageSet:
-    """The images in the model's shape; without --dataset those it was trained on, if named."""
-    return _load(model, by, by.dataset or own_dataset(model, by, terminal), by.limit, use, terminal)
+    """The images in the model's shape; by default the named data set it was trained on."""
+    dataset = by.dataset or dataset_of_model(model, by.split, terminal)
+    return _load(model, by, dataset, by.limit, use, terminal)
 
 
-def loaded(
-    model: Model, by: EvaluationOptions, asked: MetricRequest, use: UseOptions, terminal: Terminal
+def load_evaluation_images(
+    model: Model, by: DatasetOptions, asked: MetricRequest, use: UseOptions, terminal: Terminal
 ) -> tuple[ImageSet, ImageSet | None]:
-    """The images; and for scores of disentanglement as many as published ones take."""
+    """The images, and for disentanglement scores as many images as published scores use."""
     from vaekit.evaluation.factor_scores import POINTS
     from vaekit.evaluation.metrics import FACTOR_METRICS
 
-    images = images_for(model, by, use, terminal)
+    images = load_images(model, by, use, terminal)
     if by.limit is not None or images.factors is None or not asked.any_of(FACTOR_METRICS):
         return images, None
     return images, _load(model, by, by.dataset or images.name, POINTS, use, terminal)
@@ -100,7 +98,7 @@ def loaded(
 
 def _load(
     model: Model,
-    by: EvaluationOptions | ImageOptions,
+    by: DatasetOptions | ImageOptions,
     dataset: str,
     limit: int | None,
     use: UseOptions,

@@ -1,4 +1,4 @@
-"""Paths through the latent space, as `interpolate` and `traverse` give them."""
+"""Write paths through the latent space, for `interpolate` and `traverse`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_paths(
     as_bytes: bool,
     reporter: Reporter,
 ) -> None:
-    """A row for each path, an animation with a frame for each step, or all images in order."""
+    """Write one row per path, an animation with one frame per step, or all images in order."""
     from vaekit.output.image_writer import open_image_writer, refuse_many
 
     count = sum(map(len, paths))

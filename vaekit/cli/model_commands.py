@@ -1,4 +1,4 @@
-"""What the commands that use a model have in common: open it, feed it, say where things went."""
+"""What the commands that use a model share: check the output, open the model, open the images."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from vaekit import registry
 from vaekit.cli.console import Terminal
-from vaekit.cli.options import ImageOptions, UseOptions
+from vaekit.cli.options import ImageOptions, OutputOptions, UseOptions
 from vaekit.errors import ImageError, UsageError
 from vaekit.header import read_model_file
+from vaekit.output.formats import Target, choose_format
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
     from vaekit.inference import Model
-    from vaekit.output.formats import Target
 
 
-class Parted(Protocol):
-    """Something that says which part of a data set is wanted."""
+def choose_target(
+    model: Path,
+    where: OutputOptions,
+    use: UseOptions,
+    *,
+    takes: tuple[str, ...],
+    on_stdout: str,
+    default: str,
+) -> Target:
+    """Where the result goes; an output that cannot be meant is refused before torch is imported.
 
-    @property
-    def split(self) -> str:
-        """train, val, test or all."""
-        ...
-
-
-def begin(model: Path, target: Target, use: UseOptions) -> Terminal:
-    """Refuse what cannot be meant, before anything heavy is imported; gives the terminal."""
+    `on_stdout` is the format on stdout, `default` the file to write without `-o`.
+    """
+    target = choose_format(where.output, where.form, takes, on_stdout, default)
     if use.as_json and target.path is None:
-        raise UsageError("--json and -o - exclude each other: both want stdout")
+        raise UsageError("--json and -o - exclude each other: both write to stdout")
     if target.path is not None and _same_file(target.path, model):
         raise UsageError(f"-o {target.path}: is the model itself, which would be lost")
-    terminal = Terminal(quiet=use.quiet)
-    if target.path is None and sys.stdout is not None and sys.stdout.isatty():
-        terminal.live = False  # a bar would be drawn through the data
-    return terminal
+    return target
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -50,8 +50,16 @@ def _same_file(one: Path, other: Path) -> bool:
         return False
 
 
+def open_terminal(target: Target, use: UseOptions) -> Terminal:
+    """The terminal on stderr; no live bar is drawn through data on the same screen."""
+    terminal = Terminal(quiet=use.quiet)
+    if target.path is None and sys.stdout is not None and sys.stdout.isatty():
+        terminal.live = False
+    return terminal
+
+
 def open_model(path: Path, use: UseOptions, terminal: Terminal) -> Model:
-    """The model, on the device that was asked for; one that was chosen by itself is named."""
+    """Load the model onto its device; an accelerator that `auto` chose is printed."""
     read_model_file(path)  # a bad file is refused before torch is imported
     from vaekit import inference
     from vaekit.data.decoding import thread_pool
@@ -70,16 +78,16 @@ def open_model(path: Path, use: UseOptions, terminal: Terminal) -> Model:
 def open_input_images(
     source: ImageOptions, model: Model, use: UseOptions, terminal: Terminal
 ) -> ImageStream:
-    """The images, in the model's shape; without any, a named set that it was trained on."""
+    """The images in the model's shape; by default the named data set it was trained on."""
     from vaekit.data.source import Request
     from vaekit.data.streams import mixed_inputs
 
     if source.null and not source.files_from:
-        raise UsageError("-0 is for --files-from, which is not given")
-    if source.listed and source.dataset:
+        raise UsageError("-0 needs --files-from: it says how the paths there are separated")
+    if source.has_images and source.dataset:
         raise UsageError("--dataset and images exclude each other")
-    if source.listed:
-        refuse_parts(source)
+    if source.has_images:
+        refuse_dataset_flags(source)
         return mixed_inputs.stream_images(
             source.images or [],
             shape=model.header.image,
@@ -98,39 +106,39 @@ def open_input_images(
         strict=source.strict,
         reporter=terminal,
     )
-    dataset = source.dataset or own_dataset(model, source, terminal)
+    dataset = source.dataset or dataset_of_model(model, source.split, terminal)
     shape, chunk = model.header.image, model.chunk
     return mixed_inputs.stream_dataset(dataset, source.split, shape, request, chunk=chunk)
 
 
-def refuse_parts(source: ImageOptions) -> None:
-    """What says which part of a data set is taken has no meaning where there is none."""
+def refuse_dataset_flags(source: ImageOptions) -> None:
+    """Refuse flags that choose part of a data set where no data set is read."""
     for flag, given in (("--limit", source.limit), ("--split", source.split != "test")):
         if given:
-            raise UsageError(f"{flag} is for --dataset, which is not given")
+            raise UsageError(f"{flag} needs --dataset")
 
 
-def own_dataset(model: Model, source: Parted, terminal: Terminal) -> str:
-    """The named set that the model was trained on, where the user named none."""
+def dataset_of_model(model: Model, split: str, terminal: Terminal) -> str:
+    """The named data set that the model was trained on, with a note that it is used."""
     name = str(model.header.training.get("dataset"))
     if name not in registry.names("dataset"):
-        raise UsageError("no images: name some, or - for stdin, or --dataset")
-    terminal.note(f"images: {name} ({source.split}), the data set of the model")
+        raise UsageError("no images: give paths, - for stdin, or --dataset")
+    terminal.note(f"images: {name} ({split}), the model's own data set")
     return name
 
 
 def val_split_of(model: Model) -> float:
-    """The validation part that training kept, so that `--split val` is that part."""
+    """The `--val-split` of the training run, so that `--split val` gives the same images."""
     config = model.header.training.get("config")
     value = config.get("val_split") if isinstance(config, dict) else None
     return float(value) if isinstance(value, int | float) and 0 <= value < 1 else 0.1
 
 
 @contextmanager
-def counted(
+def chunks_with_progress(
     stream: ImageStream, terminal: Terminal, label: str, most: int | None = None
 ) -> Iterator[Iterator[Chunk]]:
-    """The stream's chunks, at most so many images of them, with progress."""
+    """The stream's chunks, up to `most` images, with a progress bar."""
     total = stream.expected if most is None else min(most, stream.expected or most)
     with stream, terminal.task(label, total) as task:
 
@@ -149,12 +157,12 @@ def counted(
 
 
 def known_count(stream: ImageStream, most: int | None) -> int | None:
-    """How many images there will be, where that is certain beforehand."""
+    """How many images will come, up to `most`; None where the stream does not know."""
     return stream.count if most is None or stream.count is None else min(most, stream.count)
 
 
-def say_written(target: Target, count: int, use: UseOptions, **more: Path) -> None:
-    """A line on stdout for each thing: where it went. Data on stdout is not followed by a word."""
+def print_output_path(target: Target, count: int, use: UseOptions, **more: Path) -> None:
+    """Print where the result is, or a JSON object; nothing where stdout carries the data."""
     if target.path is None:
         return
     if use.as_json:
@@ -164,24 +172,22 @@ def say_written(target: Target, count: int, use: UseOptions, **more: Path) -> No
         print(target.path, *more.values(), sep="\n")
 
 
-def require_positive(name: str, value: int) -> int:
-    """A count that is at least 1."""
-    if value < 1:
-        raise UsageError(f"{name} {value}: at least 1")
-    return value
-
-
 @contextmanager
-def required() -> Iterator[None]:
-    """Where each image matters, a bad one is an error though nobody gave --strict."""
+def every_image_required() -> Iterator[None]:
+    """Make a bad image an error whose message does not mention --strict, which was not given."""
     try:
         yield
     except ImageError as error:
         raise ImageError(str(error).removesuffix(" (--strict)")) from None
 
 
-def require_finite(name: str, value: float) -> float:
-    """A number; infinity would only come out as images of nothing."""
+def require_positive(name: str, value: int) -> None:
+    """Refuse a count below 1."""
+    if value < 1:
+        raise UsageError(f"{name} {value}: at least 1")
+
+
+def require_finite(name: str, value: float) -> None:
+    """Refuse infinity and NaN, which would give images of nothing."""
     if not math.isfinite(value):
-        raise UsageError(f"{name} {value}: a finite number is needed")
-    return value
+        raise UsageError(f"{name} {value}: must be a finite number")

@@ -1,9 +1,9 @@
-"""Options that several commands share, each written once, in groups that a command takes whole.
+"""Options that several commands share, each defined once, and groups of them.
 
-    @flat
-    def command(model: ModelFile, use: Use, where: Where) -> None: ...
+    @with_option_groups
+    def command(model: ModelArgument, use: UseOptions, where: OutputOptions) -> None: ...
 
-gives the command a flag for every field of `Use` and `Where`.
+gives the command a flag for every field of `UseOptions` and `OutputOptions`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 IMAGES, RUNNING = "Images", "Running"
-"""Panels of the help, for options that several commands share."""
+"""Panels of the help for options that several commands share."""
 
 
 def value_option(*names: str, metavar: str, **facts: Any) -> Any:
-    """An option that takes a value; the variable behind it, if any, is in the docs, not in help."""
+    """An option that takes a value; its environment variable, if any, is in the docs alone."""
     return typer.Option(*names, metavar=metavar, show_envvar=False, **facts)
 
 
 def switch_option(*names: str, **facts: Any) -> Any:
-    """An option that is on or off; some versions of Typer print a type beside it unless told."""
+    """An option that is on or off; without an empty metavar some versions of Typer add a type."""
     return value_option(*names, metavar="", **facts)
 
 
 def _recipes() -> list[str]:
-    """What completes --recipe."""
-    from vaekit.config import recipe_names  # pydantic, which no other option stands on
+    """Completion of --recipe."""
+    from vaekit.config import recipe_names  # imports pydantic, which no other option needs
 
     return list(recipe_names())
 
@@ -45,13 +45,13 @@ ModelArgument = Annotated[
 ImageArguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[IMAGES]...",
+        metavar="IMAGES",
         help="image files, folders, archives, .npy or .npz; - reads stdin",
         show_default=False,
     ),
 ]
 
-# What `train` takes beside the run's own options.
+# Options of `train` that are not part of the run's config.
 ConfigFile = Annotated[
     Path | None,
     value_option("--config", metavar="FILE", help="a YAML file of options"),
@@ -61,7 +61,7 @@ Recipe = Annotated[
     value_option(
         "--recipe",
         metavar="NAME",
-        help="a named set of options: see `vaekit recipes`",
+        help="a named set of options; `vaekit recipes` lists them",
         autocompletion=_recipes,
     ),
 ]
@@ -73,29 +73,34 @@ FilesFrom = Annotated[
         "--files-from",
         metavar="FILE",
         rich_help_panel=IMAGES,
-        help="read paths from it, one a line; - is stdin",
+        help="read paths from FILE, one per line; - is stdin",
     ),
 ]
 NullSeparated = Annotated[
     bool,
     switch_option(
-        "-0", "--null", rich_help_panel=IMAGES, help="NUL parts the paths in --files-from"
+        "-0", "--null", rich_help_panel=IMAGES, help="paths in --files-from are NUL-separated"
     ),
 ]
 Dataset = Annotated[
     str | None,
-    value_option("--dataset", metavar="NAME", rich_help_panel=IMAGES, help="a data set, or a path"),
+    value_option(
+        "--dataset",
+        metavar="NAME",
+        rich_help_panel=IMAGES,
+        help="a data set's name, or a path to images",
+    ),
 ]
 Split = Annotated[
     str,
     value_option(
-        "--split", metavar="SPLIT", rich_help_panel=IMAGES, help="train, val, test or all of it"
+        "--split", metavar="SPLIT", rich_help_panel=IMAGES, help="train, val, test or all"
     ),
 ]
 Limit = Annotated[
     int | None,
     value_option(
-        "--limit", metavar="N", min=1, rich_help_panel=IMAGES, help="at most so many of it"
+        "--limit", metavar="N", min=1, rich_help_panel=IMAGES, help="use N images, chosen at random"
     ),
 ]
 DataDir = Annotated[
@@ -110,24 +115,32 @@ DataDir = Annotated[
 ]
 Strict = Annotated[
     bool,
-    switch_option("--strict", rich_help_panel=IMAGES, help="a bad image is an error, not skipped"),
+    switch_option("--strict", rich_help_panel=IMAGES, help="stop at a bad image; default: skip it"),
 ]
 
-# What comes out.
+# The output.
 Output = Annotated[
     str | None,
-    value_option("--output", "-o", metavar="FILE", help="its ending is the form; - is stdout"),
+    value_option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="output file; the extension sets the format; - is stdout",
+    ),
 ]
 Format = Annotated[
-    str | None, value_option("--format", metavar="FORM", help="the form, where -o does not say it")
+    str | None,
+    value_option("--format", metavar="FORMAT", help="format, if the extension does not set it"),
 ]
-AsBytes = Annotated[bool, switch_option("--uint8", help="arrays of bytes in place of floats")]
-Sampled = Annotated[bool, switch_option("--sample", help="draw from the posterior; else its mean")]
+AsBytes = Annotated[bool, switch_option("--uint8", help="write arrays as uint8, not float32")]
+DrawSample = Annotated[
+    bool, switch_option("--sample", help="draw from the posterior; default: its mean")
+]
 Json = Annotated[
-    bool, switch_option("--json", rich_help_panel=RUNNING, help="one JSON object on stdout")
+    bool, switch_option("--json", rich_help_panel=RUNNING, help="print one JSON object on stdout")
 ]
 
-# How it is run.
+# How the model runs.
 Seed = Annotated[
     int,
     value_option(
@@ -136,7 +149,7 @@ Seed = Annotated[
         min=0,
         envvar="VAEKIT_SEED",
         rich_help_panel=RUNNING,
-        help="everything random comes from it",
+        help="random seed",
     ),
 ]
 Device = Annotated[
@@ -167,33 +180,31 @@ BatchSize = Annotated[
         metavar="N",
         min=1,
         rich_help_panel=RUNNING,
-        help="images held at a time; changes no result",
+        help="images per batch; changes speed, not results",
     ),
 ]
 AllowNonfinite = Annotated[
     bool,
-    switch_option(
-        "--allow-nonfinite", rich_help_panel=RUNNING, help="take NaN and infinity as data"
-    ),
+    switch_option("--allow-nonfinite", rich_help_panel=RUNNING, help="accept NaN and infinity"),
 ]
 Quiet = Annotated[
     bool,
     switch_option(
-        "--quiet", "-q", envvar="VAEKIT_QUIET", rich_help_panel=RUNNING, help="say nothing"
+        "--quiet", "-q", envvar="VAEKIT_QUIET", rich_help_panel=RUNNING, help="print errors only"
     ),
 ]
-# Read in vaekit.cli, where every error ends; a command only has to take it.
+# vaekit.cli itself looks for it among the arguments; a command only has to accept it.
 Debug = Annotated[
     bool,
     switch_option(
-        "--debug", envvar="VAEKIT_DEBUG", rich_help_panel=RUNNING, help="show an error's traceback"
+        "--debug", envvar="VAEKIT_DEBUG", rich_help_panel=RUNNING, help="show tracebacks"
     ),
 ]
 
 
 @dataclass(frozen=True)
 class UseOptions:
-    """How a model is run."""
+    """How a command runs its model."""
 
     seed: Seed = 0
     batch_size: BatchSize = None
@@ -207,7 +218,7 @@ class UseOptions:
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """Where a command's images come from, as the user said it."""
+    """Where a command's images come from."""
 
     images: ImageArguments = None
     files_from: FilesFrom = None
@@ -219,8 +230,8 @@ class ImageOptions:
     strict: Strict = False
 
     @property
-    def listed(self) -> bool:
-        """Whether the user named images themselves, not a data set."""
+    def has_images(self) -> bool:
+        """Whether the user named images, not a data set."""
         return bool(self.images or self.files_from)
 
 
@@ -232,25 +243,25 @@ class OutputOptions:
     form: Format = None
 
 
-def flat(command: Callable[..., None]) -> Callable[..., None]:
-    """Spread the groups among a command's parameters into flags, and gather them again."""
+def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn each parameter that is a group into one flag per field; the call rebuilds the group."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     groups: dict[str, Any] = {
         p.name: p.annotation for p in own if dataclasses.is_dataclass(p.annotation)
     }
-    spread = [part for p in own for part in (_fields(groups[p.name]) if p.name in groups else [p])]
+    flags = [part for p in own for part in (_fields(groups[p.name]) if p.name in groups else [p])]
 
     @functools.wraps(command)
-    def gathered(**options: Any) -> None:
+    def with_groups(**options: Any) -> None:
         for name, group in groups.items():
             names = [field.name for field in dataclasses.fields(group)]
             options[name] = group(**{field: options.pop(field) for field in names})
         command(**options)
 
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in spread]
-    gathered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    gathered.__annotations__ = {p.name: p.annotation for p in parameters}
-    return gathered
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in flags]
+    with_groups.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_groups.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_groups
 
 
 def _fields(group: Any) -> list[inspect.Parameter]:

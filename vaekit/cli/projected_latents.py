@@ -1,4 +1,4 @@
-"""Latents in two dimensions, as `vaekit embed --project` gives them."""
+"""Latents projected to 2-D: what `vaekit embed --project` writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ProjectedLatents:
-    """Gathers latents until all are there, since a projection needs them all."""
+    """Collects latents, since a projection needs all of them."""
 
     def __init__(self, method: str, seed: int, *, keep_images: bool) -> None:
         self.method, self.seed, self.keep_images = method, seed, keep_images
@@ -26,7 +26,7 @@ class ProjectedLatents:
         self._images: list[np.ndarray[Any, Any]] = []
 
     def add(self, chunk: Chunk, z: Tensor) -> None:
-        """Some more."""
+        """Add a chunk and its latents."""
         self.names += chunk.names
         self._z.append(z)
         self._labels.append(chunk.labels)
@@ -34,7 +34,7 @@ class ProjectedLatents:
             self._images.append(chunk.images)
 
     def write(self, target: Target, classes: Sequence[str] | None) -> None:
-        """A scatter where a picture is asked for, else records of two numbers."""
+        """Write a scatter if the target is a picture, else records of two numbers."""
         import numpy as np
 
         points, axes = self._points()

@@ -1,4 +1,4 @@
-"""Flags, derived: an option of a run is a field of `RunConfig`, and its flag is made from it."""
+"""The flags of `train`, made from the fields of `RunConfig`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vaekit import registry
 from vaekit.config import RunConfig, facts, flag
 
 ALIASES = {"output": ("--output", "-o", "--save-path")}
-"""Fields whose flag goes by more than its own name."""
+"""Fields whose flag has more than one spelling."""
 
 _REGISTERED = {"model", "likelihood", "objective", "dataset"}
 
 
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every field of `RunConfig`; they arrive in its `**options`."""
+    """Give a command a flag for every field of `RunConfig`; it gets them in `**options`."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
     fields = [_parameter(name, field) for name, field in RunConfig.model_fields.items()]
@@ -29,7 +29,7 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(name: str, field: Any) -> inspect.Parameter:
-    """One field as a keyword with a flag; None means that the flag was not given."""
+    """One field as a keyword with a flag; None if the flag was not given."""
     kind = _flag_type(field.annotation)
     names = ALIASES.get(name, (flag(name),))
     if kind is bool:
@@ -51,13 +51,13 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
 
 
 def described(field: Any) -> str:
-    """What an option does, with the words it takes."""
+    """What an option does, with the words it accepts."""
     text, words = str(field.description), choices(field.annotation)
     return text if all(word in text for word in words) else f"{text}: {', '.join(words)}"
 
 
 def shown_default(field: Any) -> str:
-    """A field's default as help and docs show it."""
+    """A field's default, as help and docs show it."""
     if facts(field)["shown"]:
         return str(facts(field)["shown"])
     if isinstance(field.default, bool):
@@ -73,9 +73,9 @@ def choices(annotation: Any) -> tuple[str, ...]:
 
 
 def _flag_type(annotation: Any) -> type:
-    """What the command line reads for a field: a number or a switch where it is simply one.
+    """The type of a field's flag: a number or a switch if the field is just that, else text.
 
-    Everything else is text, which the config itself knows how to read.
+    The config itself parses the text.
     """
     plain = [part for part in _parts(annotation) if part is not type(None)]
     return plain[0] if len(plain) == 1 and plain[0] in (bool, int, float) else str

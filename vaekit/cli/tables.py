@@ -1,4 +1,4 @@
-"""Tables for people: plain columns that a pipe can cut as well as an eye can read."""
+"""Tables on stdout: plain columns, easy to read and easy to cut in a pipe."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.text import Text
 from vaekit.wording import one_line
 
 WIDE = 10_000
-"""Columns of a pipe: nothing is wrapped there, so that a line stays a line."""
+"""Width of a table in a pipe, where no line is wrapped."""
 
 
-def show(columns: Sequence[str], lines: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table on stdout; the first column names the thing, and a Text brings its style."""
+def print_table(columns: Sequence[str], lines: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table; the first column is bold, and a Text keeps its own style."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for i, column in enumerate(columns):
         table.add_column(column, no_wrap=i == 0, style="bold" if i == 0 else "")
@@ -25,8 +25,8 @@ def show(columns: Sequence[str], lines: Iterable[Sequence[str | Text]]) -> None:
     _print(table)
 
 
-def show_pairs(pairs: Iterable[tuple[str, str]]) -> None:
-    """Print names and values on stdout, a line each."""
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, one pair per line."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -36,7 +36,7 @@ def show_pairs(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def _print(table: Table) -> None:
-    """On a terminal with its colours; in a pipe without the blanks that fill up a column."""
+    """Print with colours on a terminal; in a pipe, without trailing blanks."""
     console = stdout_console()
     if sys.stdout.isatty():
         console.print(table)
@@ -47,7 +47,7 @@ def _print(table: Table) -> None:
 
 
 def stdout_console() -> Console:
-    """A console on stdout, as wide as the terminal, and without end in a pipe."""
+    """A console on stdout, as wide as the terminal; very wide in a pipe."""
     return Console(
         highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDE
     )

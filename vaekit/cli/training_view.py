@@ -1,4 +1,4 @@
-"""A training run as people see it: a line to begin with, a live bar, a table that grows."""
+"""What `train` shows: the run's facts, a live bar, and a table with a line per epoch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from vaekit.training.run import TrainingResult
 
 LINES = 25
-"""Lines of the table that a whole run may take, more or less."""
+"""About how many lines the table of a whole run has."""
 
 REFRESH = 0.1
-"""Seconds between two looks of the live bar at the numbers."""
+"""Seconds between two updates of the live bar."""
 
 
 class TrainingView(Terminal):
-    """Follows a run on stderr."""
+    """The watcher of a run that prints to stderr."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet)
@@ -33,7 +33,7 @@ class TrainingView(Terminal):
         self._header_due = True
 
     def started(self, facts: RunFacts) -> None:
-        """Say what is trained on what."""
+        """Print the data, the network and the folder."""
         self._facts = facts
         height, width, channels = facts.image
         config = facts.config
@@ -56,7 +56,7 @@ class TrainingView(Terminal):
             self._progress.add_task("training", total=total, unit="images", terms="")
 
     def stepped(self, facts: StepFacts) -> None:
-        """Move the bar, now and then."""
+        """Move the bar, a few times a second."""
         now = time.monotonic()
         if self._progress is None or self._facts is None or now - self._shown < REFRESH:
             return
@@ -68,7 +68,7 @@ class TrainingView(Terminal):
         self._progress.update(task, completed=done, description=label, terms=terms)
 
     def epoch_ended(self, record: Mapping[str, float]) -> None:
-        """Add a line to the table, for some of the epochs when there are many."""
+        """Add a line to the table; a long run skips epochs."""
         assert self._facts is not None
         epochs = self._facts.config.epochs or 1
         epoch = int(record["epoch"])
@@ -80,13 +80,13 @@ class TrainingView(Terminal):
         self.say(_line(record))
 
     def ended(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
     def finished(self, result: TrainingResult) -> None:
-        """Say what came of it."""
+        """Print the time taken, which weights were kept, and the folder."""
         seconds = result.record["seconds"]
         best = f"those of epoch {result.best_epoch}, the best on validation"
         kept = best if result.best_epoch else "the last"
@@ -95,7 +95,7 @@ class TrainingView(Terminal):
 
 
 def _header(record: Mapping[str, float]) -> str:
-    """The table's head: the loss with both its terms, for training and for validation."""
+    """The table's header: the loss and its two terms, in training and in validation."""
     columns = f"{'epoch':>5}  {'train −ELBO':>11} {'recon':>9} {'KL':>7}"
     if "val_neg_elbo" in record:
         columns += f"  {'val −ELBO':>9} {'recon':>9} {'KL':>7}"
@@ -112,5 +112,5 @@ def _line(record: Mapping[str, float]) -> str:
 
 
 def _short(dataset: str) -> str:
-    """A data set's name; a path's last part."""
+    """A data set's name, or the last part of a path."""
     return dataset.rstrip("/").rsplit("/", 1)[-1] or dataset

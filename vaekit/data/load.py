@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,8 +28,6 @@ from vaekit.data.source import (
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter, ToldOnce
 from vaekit.wording import one_line
-
-LARGEST_SIDE = 8192
 
 
 def load_dataset(
@@ -61,7 +57,7 @@ def load_dataset(
     """
     check_split(split)
     request = Request(
-        size=parse_size(image_size),
+        size=_target_size(image_size),
         channels=1 if grayscale else channels,
         limit=limit,
         seed=seed,
@@ -152,29 +148,13 @@ def _refuse_other_shape(source: Source, dataset: str, shape: Shape) -> None:
             raise DataError(f"{where}: its images are {has}, the model's are {takes} (--dataset)")
 
 
-def parse_size(value: str | int | tuple[int, int] | None) -> Size | None:
-    """Height and width out of what a user writes.
+def _target_size(value: str | int | tuple[int, int] | None) -> Size | None:
+    from vaekit.option_types import parse_size  # pydantic, which decoding processes do not need
 
-    >>> parse_size("64"), parse_size("48x64"), parse_size((48, 64)), parse_size(None)
-    ((64, 64), (48, 64), (48, 64), None)
-    """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", value.strip().lower())
-        sides = [int(side) for side in found.groups() if side] if found else []
-    else:
-        sides = list(value) if isinstance(value, tuple) else [value]
     try:
-        height, width = (operator.index(side) for side in (sides[0], sides[-1]))
-    except (TypeError, IndexError):
-        height = width = 0
-    if len(sides) > 2 or not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
-        raise UsageError(
-            f"--image-size {value}: write a number of pixels, such as 64, or HEIGHTxWIDTH, "
-            f"such as 48x64, from 1 to {LARGEST_SIDE}"
-        )
-    return height, width
+        return None if value is None else parse_size(value)
+    except ValueError as error:
+        raise UsageError(f"--image-size {value}: {error}") from None
 
 
 def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:

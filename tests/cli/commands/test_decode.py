@@ -164,7 +164,7 @@ def test_nan_is_taken_where_it_is_asked_for(cli: Any, tiny_model: Path) -> None:
 def test_a_terminal_is_not_waited_on_for_latents(terminal: Any, tiny_model: Path) -> None:
     code, shown = terminal("decode", tiny_model, "-o", "x.png")
     assert code == 2
-    assert shown == "vaekit: no latents: name a file of them, or pipe or redirect one into it\n"
+    assert shown == "vaekit: no latents: name a file of latents, or pipe one to stdin\n"
 
 
 def test_no_stdin_and_an_empty_one_are_told(shell: Any, placed: Path) -> None:

@@ -155,7 +155,7 @@ def test_without_images_it_is_the_models_own_data_set(
 ) -> None:
     data = package.load_dataset("digits", "test")
     done = cli("embed", tiny_model, "-o", "z.csv")
-    assert done.stderr == "images: digits (test), the data set of the model\n"
+    assert done.stderr == "images: digits (test), the model's own data set\n"
     assert np.array_equal(numbers(table()), model.embed(data.images).numpy())
     assert [row["label"] for row in table()] == [str(label) for label in data.labels]
     chosen = package.load_dataset("digits", "train", limit=20)
@@ -168,7 +168,7 @@ def test_a_model_whose_images_have_no_name_asks_for_some(cli: Any, photos: Path)
                          model="mlp", val_split=0.2, output="run", threads=1)  # fmt: skip
     done = cli("embed", path)
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr == "vaekit: no images: name some, or - for stdin, or --dataset\n"
+    assert done.stderr == "vaekit: no images: give paths, - for stdin, or --dataset\n"
 
 
 # Draws.
@@ -290,12 +290,12 @@ def test_work_on_a_terminal_shows_a_bar_that_goes_away(terminal: Any, tiny_model
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["photos", "--project", "umap"], "--project umap: pca or tsne"),
-     (["photos", "--thumbnails"], "--thumbnails is for a picture"),
-     (["photos", "--stats", "--project", "pca"], "--stats does not go with two dimensions"),
-     (["photos", "--stats", "-o", "x.png"], "--stats does not go with two dimensions"),
+    [(["photos", "--project", "umap"], "--project umap: must be pca or tsne"),
+     (["photos", "--thumbnails"], "--thumbnails needs a picture"),
+     (["photos", "--stats", "--project", "pca"], "--stats does not go with a 2-D projection"),
+     (["photos", "--stats", "-o", "x.png"], "--stats does not go with a 2-D projection"),
      (["photos", "-o", "out/"], "is a folder"), (["photos", "-o", "x"], "it has no ending"),
-     (["photos", "--limit", "3"], "--limit is for --dataset"),
+     (["photos", "--limit", "3"], "--limit needs --dataset"),
      (["photos", "-o", "-", "--json"], "exclude each other"), (["-0"], "-0"),
      (["photos", "--projectr", "x"], "--projector"), (["--datset", "digits"], "--dataset"),
      (["", "photos"], "is empty"), (["photos", "--device", "tpu"], "tpu")],

@@ -165,14 +165,14 @@ def test_row_60_an_end_that_is_missing_or_unreadable_is_named(
 def test_one_image_is_too_few(cli: Any, tiny_model: Path) -> None:
     done = cli("interpolate", tiny_model, "a.jpg", "-q")
     assert done.code == 3
-    assert "needs two images at least; there is 1" in done.stderr
+    assert "needs at least two images, not 1" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [(["--steps", "1"], "--steps"), (["--method", "lerp"], "--method lerp: slerp or linear"),
-     (["-n", "0"], "-n"), (["a.jpg", "b.jpg", "-n", "2"], "there is one path"),
-     (["--limit", "3"], "--limit is for --dataset"), (["-o", "x.csv"], ".csv"),
+     (["-n", "0"], "-n"), (["a.jpg", "b.jpg", "-n", "2"], "one path goes through all images"),
+     (["--limit", "3"], "--limit needs --dataset"), (["-o", "x.csv"], ".csv"),
      (["a.jpg", "--dataset", "digits"], "exclude each other"), (["--step", "3"], "--steps"),
      (["--steps", "20000", "-n", "1"], "too many for one picture")],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -45,7 +45,7 @@ def test_a_picture_of_a_data_set_shows_images_of_all_kinds(
     """The first 16 of class folders would all be of one class."""
     chosen = package.load_dataset("digits", "test", limit=16)
     done = cli("reconstruct", tiny_model, "-o", "x.png")
-    assert done.stderr == "images: digits (test), the data set of the model\n"
+    assert done.stderr == "images: digits (test), the model's own data set\n"
     assert Path("x.png").read_bytes() == pairs(model, chosen.images)
     cli("reconstruct", tiny_model, *DIGITS, "--limit", "20", "-n", "3", "-o", "y.png")
     few = package.load_dataset("digits", "test", limit=20).images[:3]
@@ -106,8 +106,8 @@ def test_json_and_quiet(cli: Any, tiny_model: Path, photos: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [(["photos", "--dataset", "digits"], "--dataset and images exclude each other"),
-     (["photos", "--limit", "3"], "--limit is for --dataset, which is not given"),
-     (["photos", "--split", "train"], "--split is for --dataset, which is not given"),
+     (["photos", "--limit", "3"], "--limit needs --dataset"),
+     (["photos", "--split", "train"], "--split needs --dataset"),
      (["--dataset", "digit"], "did you mean 'digits'?"),
      (["-n", "0"], "'-n'"), (["--smaple"], "--sample"), (["photos", "-o", "x.csv"], ".csv"),
      (["-", "--files-from", "-"], "can be read once"), (["-0", "photos"], "-0")],

@@ -188,7 +188,7 @@ def test_temperature_scales_the_latents(cli: Any, tiny_model: Path, model: Model
     [(["-n", "0"], "-n 0: at least 1"), (["-n", "-1"], "-n -1: at least 1"),
      (["-n", "many"], "'-n'"), (["--temperature", "-1"], "--temperature"),
      (["--temperature", "nan"], "--temperature"),
-     (["--temperature", "inf"], "--temperature inf: a finite number is needed"),
+     (["--temperature", "inf"], "--temperature inf: must be a finite number"),
      (["--seed", "-1"], "--seed"), (["--batch-size", "0"], "--batch-size"),
      (["--threads", "0"], "--threads"), (["--formt", "npy"], "--format"),
      (["--format", "gif"], "--format gif: this command gives png, jpeg, webp, folder, npy, npz"),

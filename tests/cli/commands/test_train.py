@@ -130,7 +130,7 @@ def test_flags_beat_variables_which_beat_files_which_beat_recipes(
         (["--model", "conv", "--hidden", "4"], "--hidden is not for --model conv"),
         (["-o", "model.pth"], "try model.safetensors"),
         (["--resume", "nowhere"], "--resume nowhere: no such folder"),
-        (["--resume", "nowhere", "--dry-run"], "--resume goes without"),
+        (["--resume", "nowhere", "--dry-run"], "--resume excludes"),
         (["--config", "missing.yaml"], "cannot read missing.yaml"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

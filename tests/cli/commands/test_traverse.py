@@ -90,10 +90,10 @@ def test_an_animation_has_a_frame_for_each_step(cli: Any, tiny_model: Path) -> N
 
 @pytest.mark.parametrize(
     ("options", "code", "message"),
-    [(["a.jpg", "b.jpg"], 2, "departs from one image, not 2"), (["gone.jpg"], 3, "gone.jpg"),
+    [(["a.jpg", "b.jpg"], 2, "starts from one image, not 2"), (["gone.jpg"], 3, "gone.jpg"),
      (["bad.png"], 3, "bad.png: is not an image"), (["--dims", "0"], 2, "--dims"),
      (["--steps", "1"], 2, "--steps"), (["--range", "inf"], 2, "--range inf"),
-     (["--range", "-1"], 2, "--range"), (["--limit", "3"], 2, "--limit is for --dataset"),
+     (["--range", "-1"], 2, "--range"), (["--limit", "3"], 2, "--limit needs --dataset"),
      (["--dim", "3"], 2, "--dims"), (["-o", "x.csv"], 2, ".csv")],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip

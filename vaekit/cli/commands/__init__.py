@@ -1,1 +1,1 @@
-"""One module for each command: flags in, one call, output."""
+"""One module per command: flags in, one library call, output."""

@@ -11,11 +11,16 @@ import typer
 from rich.text import Text
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.evaluation_options import EvaluationOptions, What, loaded, wanted
+from vaekit.cli.evaluation_options import (
+    DatasetOptions,
+    MetricOptions,
+    load_evaluation_images,
+    metric_request,
+)
 from vaekit.cli.metric_rows import shown_number
 from vaekit.cli.model_commands import open_model
-from vaekit.cli.options import UseOptions, flat
-from vaekit.cli.tables import show
+from vaekit.cli.options import UseOptions, with_option_groups
+from vaekit.cli.tables import print_table
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.metrics import METRICS
 from vaekit.header import read_model_file
@@ -23,24 +28,24 @@ from vaekit.header import read_model_file
 Record = dict[str, Any]
 
 
-@flat
+@with_option_groups
 def command(
     models: Annotated[
         list[Path], typer.Argument(metavar="MODEL...", help="two model files or more")
     ],
-    by: EvaluationOptions,
-    what: What,
+    by: DatasetOptions,
+    what: MetricOptions,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    """Compare models on the same images, with the same seed: the best of each row in bold.
+    """Evaluate several models on the same images, side by side.
 
     [dim]vaekit compare runs/*/model.safetensors --dataset mnist[/dim]
     """
-    asked = wanted(what, use)
+    asked = metric_request(what, use)
     _refuse(models)
     terminal = Terminal(quiet=use.quiet)
     first = open_model(models[0], use, terminal)
-    images, points = loaded(first, by, asked, use, terminal)
+    images, points = load_evaluation_images(first, by, asked, use, terminal)
     from vaekit.evaluation.report import evaluate
 
     records = []
@@ -73,7 +78,7 @@ def _conclude(records: list[Record], use: UseOptions, terminal: Terminal) -> Non
         tops = {name: [records[i]["model"] for i in places] for name, places in found.items()}
         print(json.dumps({"models": records, "best": tops}))
     else:
-        show(["", *(record["model"] for record in records)], _lines(records, found))
+        print_table(["", *(record["model"] for record in records)], _lines(records, found))
 
 
 def _lines(records: Sequence[Record], found: dict[str, list[int]]) -> Iterator[list[str | Text]]:

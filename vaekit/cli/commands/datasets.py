@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import show
+from vaekit.cli.tables import print_table
 from vaekit.data.datasets.catalogue import CATALOGUE, Entry
 
 
@@ -14,17 +14,18 @@ def command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the named data sets; `--dataset` takes a path to your own images as well.
+    """List the data sets that --dataset knows by name.
 
-    A folder of images (flat, or a folder for each class), a .zip or .tar of one, a .npy, or a
-    .npz with [bold]x[/bold] and optional [bold]y[/bold] and [bold]factors[/bold].
+    --dataset also takes a path to your own images: a folder (flat, or one
+    folder per class), a .zip or .tar of a folder, a .npy, or a .npz with an
+    array x and optional y and factors.
     """
     if as_json:
         facts = {name: dataclasses.asdict(entry) for name, entry in CATALOGUE.items()}
         print(json.dumps(facts))
     else:
-        columns = ("name", "images", "train", "test", "download", "what it shows")
-        show(columns, [_line(name, entry) for name, entry in CATALOGUE.items()])
+        columns = ("name", "images", "train", "test", "download", "content")
+        print_table(columns, [_line(name, entry) for name, entry in CATALOGUE.items()])
 
 
 def _line(name: str, entry: Entry) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`vaekit decode`: latents to images, the way back from `embed`."""
+"""`vaekit decode`: latents to images, the inverse of `embed`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from vaekit.cli.model_commands import begin, open_model, say_written
-from vaekit.cli.options import AsBytes, ModelArgument, OutputOptions, UseOptions, flat
+from vaekit.cli.model_commands import choose_target, open_model, open_terminal, print_output_path
+from vaekit.cli.options import AsBytes, ModelArgument, OutputOptions, UseOptions, with_option_groups
 from vaekit.errors import DataError, UsageError
-from vaekit.output.formats import ARRAYS, FOLDER, PICTURES, choose_format
+from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 TAKES = (*PICTURES, FOLDER, *ARRAYS)
 Latents = Annotated[
     str,
-    typer.Argument(metavar="[LATENTS]", help=".npy, .npz, .csv, .jsonl or .parquet; - is stdin"),
+    typer.Argument(metavar="LATENTS", help=".npy, .npz, .csv, .jsonl or .parquet; - is stdin"),
 ]
 
 
-@flat
+@with_option_groups
 def command(
     model: ModelArgument,
     latents: Latents = "-",
@@ -34,20 +34,23 @@ def command(
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    """Decode latents to images; takes all that `embed` gives.
+    """Decode latents to images; reads every format that embed writes.
 
-    [dim]vaekit embed m.safetensors photos/ -o - | vaekit decode m.safetensors - -o back.png[/dim]
+    [dim]vaekit decode model.safetensors latents.npz -o images/[/dim]
+    [dim]vaekit embed m.safetensors in/ -o - | vaekit decode m.safetensors[/dim]
     """
-    target = choose_format(where.output, where.form, TAKES, "png", "decoded.png")
-    terminal = begin(model, target, use)
+    target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="decoded.png")
+    terminal = open_terminal(target, use)
     opened = open_model(model, use, terminal)
     from vaekit.latents import read_latents
     from vaekit.output.image_writer import open_image_writer
 
-    place = _stdin() if latents == "-" else Path(latents)
+    source = _stdin() if latents == "-" else Path(latents)
     count = 0
     with (
-        read_latents(place, width=opened.latent_dim, allow_nonfinite=use.allow_nonfinite) as stream,
+        read_latents(
+            source, width=opened.latent_dim, allow_nonfinite=use.allow_nonfinite
+        ) as stream,
         open_image_writer(
             target, opened.header.image, count=stream.count, as_bytes=as_bytes, reporter=terminal
         ) as out,
@@ -57,19 +60,19 @@ def command(
             out.write(opened.decode(z))
             count += len(z)
             task.advance(len(z))
-    say_written(target, count, use)
+    print_output_path(target, count, use)
 
 
 def _stdin() -> BinaryIO:
     if sys.stdin is None:
         raise DataError("standard input: is closed")
     if sys.stdin.isatty():
-        raise UsageError("no latents: name a file of them, or pipe or redirect one into it")
+        raise UsageError("no latents: name a file of latents, or pipe one to stdin")
     return sys.stdin.buffer
 
 
 def _chunks(stream: LatentStream, size: int) -> Iterator[Tensor]:
-    """Latents in the chunks that `embed` had them in, whatever parts they arrive in."""
+    """The latents in the chunks that `embed` used, so that results are equal to the bit."""
     import torch
 
     from vaekit.inference import rechunked

@@ -1,4 +1,4 @@
-"""`vaekit doctor`: whether everything works here."""
+"""`vaekit doctor`: checks that everything works on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import show
+from vaekit.cli.tables import print_table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -23,7 +23,7 @@ def command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check the installation: versions, devices, a training step on each, disk, permissions."""
+    """Check the installation: versions, devices, disk, permissions."""
     from vaekit.installation import check_all
 
     checks = check_all()
@@ -32,7 +32,7 @@ def command(
         listed = [dataclasses.asdict(check) for check in checks]
         print(json.dumps({"ok": not failed, "checks": listed}))
     else:
-        show(("check", "", "what was found"), [_line(check) for check in checks])
+        print_table(("check", "", "result"), [_line(check) for check in checks])
         print(f"\nfailed: {', '.join(failed)}" if failed else "\nvaekit works here")
     if failed:
         raise typer.Exit(1)

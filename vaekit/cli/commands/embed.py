@@ -7,19 +7,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vaekit.cli.model_commands import begin, counted, open_input_images, open_model, say_written
+from vaekit.cli.model_commands import (
+    choose_target,
+    chunks_with_progress,
+    open_input_images,
+    open_model,
+    open_terminal,
+    print_output_path,
+)
 from vaekit.cli.options import (
+    DrawSample,
     ImageOptions,
     ModelArgument,
     OutputOptions,
-    Sampled,
     UseOptions,
-    flat,
     switch_option,
     value_option,
+    with_option_groups,
 )
 from vaekit.errors import UsageError
-from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target, choose_format
+from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
@@ -30,69 +37,71 @@ TAKES = (*RECORDS, *PICTURES)
 PROJECTIONS = ("pca", "tsne")
 
 
-@flat
+@with_option_groups
 def command(
     model: ModelArgument,
     source: ImageOptions,
     where: OutputOptions,
-    stats: Annotated[
-        bool, switch_option("--stats", help="the log-variance beside the mean")
-    ] = False,
-    sample: Sampled = False,
+    stats: Annotated[bool, switch_option("--stats", help="write the log-variance as well")] = False,
+    sample: DrawSample = False,
     project: Annotated[
-        str | None, value_option("--project", metavar="pca|tsne", help="two dimensions in place")
+        str | None, value_option("--project", metavar="pca|tsne", help="project the latents to 2-D")
     ] = None,
     thumbnails: Annotated[
-        bool, switch_option("--thumbnails", help="images in place of dots in a scatter")
+        bool, switch_option("--thumbnails", help="draw images, not dots, in a scatter")
     ] = False,
     projector: Annotated[
         Path | None,
-        value_option("--projector", metavar="DIR", help="a folder for TensorBoard's projector"),
+        value_option(
+            "--projector", metavar="DIR", help="write a folder for TensorBoard's projector"
+        ),
     ] = None,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    """Embed images: the posterior mean of each, with its path and label.
+    """Encode images to latents, with the path and label of each.
 
-    [dim]vaekit embed model.safetensors photos/ -o z.csv[/dim]
-    [dim]vaekit embed model.safetensors --dataset digits -o latents.png[/dim] draws a scatter.
+    [dim]vaekit embed model.safetensors photos/ -o latents.csv[/dim]
+    [dim]vaekit embed model.safetensors --dataset digits -o scatter.png[/dim]
     """
-    target = choose_format(where.output, where.form, TAKES, "npy", "latents.npz")
+    target = choose_target(model, where, use, takes=TAKES, on_stdout="npy", default="latents.npz")
     _check(target, project, thumbnails=thumbnails, stats=stats)
-    terminal = begin(model, target, use)
+    terminal = open_terminal(target, use)
     opened = open_model(model, use, terminal)
     stream = open_input_images(source, opened, use, terminal)
-    alone = projector is not None and not (where.output or where.form or project)
-    with counted(stream, terminal, "embedding") as chunks, ExitStack() as stack:
+    projector_only = projector is not None and not (where.output or where.form or project)
+    with chunks_with_progress(stream, terminal, "embedding") as chunks, ExitStack() as stack:
         rows = _embedded(opened, chunks, use, sample=sample)
         if projector is not None:
-            rows = _projected(rows, stream, projector, stack)
-        if alone:
+            rows = _written_to_projector(rows, stream, projector, stack)
+        if projector_only:
             count = sum(len(chunk) for chunk, _ in rows)
         elif project or target.form in PICTURES:
-            count = _plane(rows, stream, target, project or "pca", use, thumbnails=thumbnails)
+            count = _write_projection(
+                rows, stream, target, project or "pca", use, thumbnails=thumbnails
+            )
         else:
-            count = _records(rows, stream, target, opened.latent_dim, stats=stats)
+            count = _write_records(rows, stream, target, opened.latent_dim, stats=stats)
     if projector is None:
-        say_written(target, count, use)
-    elif alone:
-        say_written(Target(projector, FOLDER), count, use)
+        print_output_path(target, count, use)
+    elif projector_only:
+        print_output_path(Target(projector, FOLDER), count, use)
     else:
-        say_written(target, count, use, projector=projector)
+        print_output_path(target, count, use, projector=projector)
 
 
 def _check(target: Target, project: str | None, *, thumbnails: bool, stats: bool) -> None:
     if project not in (None, *PROJECTIONS):
-        raise UsageError(f"--project {project}: pca or tsne")
+        raise UsageError(f"--project {project}: must be pca or tsne")
     if thumbnails and target.form not in PICTURES:
-        raise UsageError("--thumbnails is for a picture: -o latents.png")
+        raise UsageError("--thumbnails needs a picture, such as -o latents.png")
     if stats and (project or target.form in PICTURES):
-        raise UsageError("--stats does not go with two dimensions")
+        raise UsageError("--stats does not go with a 2-D projection")
 
 
 def _embedded(
     model: Model, chunks: Iterator[Chunk], use: UseOptions, *, sample: bool
 ) -> Iterator[tuple[Chunk, Normal]]:
-    """Each chunk with its latents: the posterior, or a draw in place of its mean."""
+    """Each chunk with its posteriors; with `sample` a draw replaces each mean."""
     from vaekit.gaussian import Normal
 
     done = 0
@@ -104,7 +113,7 @@ def _embedded(
         yield chunk, q
 
 
-def _records(
+def _write_records(
     rows: Iterator[tuple[Chunk, Normal]],
     stream: ImageStream,
     target: Target,
@@ -125,10 +134,10 @@ def _records(
     return count
 
 
-def _projected(
+def _written_to_projector(
     rows: Iterator[tuple[Chunk, Normal]], stream: ImageStream, folder: Path, stack: ExitStack
 ) -> Iterator[tuple[Chunk, Normal]]:
-    """The same rows, which on their way go into the projector's folder."""
+    """The same rows, each also written to the projector's folder."""
     from vaekit.output.projector import open_projector
 
     out = stack.enter_context(open_projector(folder))
@@ -137,7 +146,7 @@ def _projected(
         yield chunk, q
 
 
-def _plane(
+def _write_projection(
     rows: Iterator[tuple[Chunk, Normal]],
     stream: ImageStream,
     target: Target,
@@ -146,11 +155,11 @@ def _plane(
     *,
     thumbnails: bool,
 ) -> int:
-    """All latents in two dimensions: a scatter, or records of two numbers."""
+    """Project all latents to 2-D: a scatter, or records of two numbers."""
     from vaekit.cli.projected_latents import ProjectedLatents
 
-    plane = ProjectedLatents(method, use.seed, keep_images=thumbnails)
+    latents = ProjectedLatents(method, use.seed, keep_images=thumbnails)
     for chunk, q in rows:
-        plane.add(chunk, q.mean)
-    plane.write(target, stream.classes)
-    return len(plane.names)
+        latents.add(chunk, q.mean)
+    latents.write(target, stream.classes)
+    return len(latents.names)

@@ -1,4 +1,4 @@
-"""`vaekit evaluate`: the numbers of one model."""
+"""`vaekit evaluate`: the metrics of one model."""
 
 from __future__ import annotations
 
@@ -6,34 +6,39 @@ import json
 import sys
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.evaluation_options import EvaluationOptions, What, loaded, wanted
+from vaekit.cli.evaluation_options import (
+    DatasetOptions,
+    MetricOptions,
+    load_evaluation_images,
+    metric_request,
+)
 from vaekit.cli.metric_rows import table
 from vaekit.cli.model_commands import open_model
-from vaekit.cli.options import ModelArgument, UseOptions, flat
-from vaekit.cli.tables import show_pairs
+from vaekit.cli.options import ModelArgument, UseOptions, with_option_groups
+from vaekit.cli.tables import print_pairs
 
 
-@flat
+@with_option_groups
 def command(
     model: ModelArgument,
-    by: EvaluationOptions,
-    what: What,
+    by: DatasetOptions,
+    what: MetricOptions,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    """Evaluate a model: likelihood, reconstructions, latents; samples and disentanglement if asked.
+    """Evaluate a model: likelihood, reconstructions, samples.
 
     [dim]vaekit evaluate model.safetensors --nll-samples 1000[/dim]
-    [dim]vaekit evaluate model.safetensors --metrics all --features pixels --json[/dim]
+    [dim]vaekit evaluate model.safetensors --metrics all --json[/dim]
     """
-    asked = wanted(what, use)
+    asked = metric_request(what, use)
     terminal = Terminal(quiet=use.quiet)
     opened = open_model(model, use, terminal)
-    images, points = loaded(opened, by, asked, use, terminal)
+    images, points = load_evaluation_images(opened, by, asked, use, terminal)
     from vaekit.evaluation.report import evaluate
 
     record = evaluate(opened, images, asked, points=points, reporter=terminal)
     if not use.as_json:
-        show_pairs(table(record))
+        print_pairs(table(record))
         return
     if sys.stderr.isatty():
         for name, value in table(record):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import show_pairs
+from vaekit.cli.tables import print_pairs
 from vaekit.header import ModelFile, read_model_file, sha256
 
 
@@ -18,12 +18,12 @@ def command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a model file is, what it was trained on and how well it did."""
+    """Show what a model file is, its training data and its results."""
     file = read_model_file(model)
     if as_json:
         print(json.dumps(_record(file)))
     else:
-        show_pairs(_pairs(file))
+        print_pairs(_pairs(file))
 
 
 def _record(file: ModelFile) -> dict[str, Any]:

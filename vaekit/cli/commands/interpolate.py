@@ -1,4 +1,4 @@
-"""`vaekit interpolate`: what lies between images."""
+"""`vaekit interpolate`: paths through the latents from image to image."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.model_commands import (
-    begin,
+    choose_target,
+    every_image_required,
     open_input_images,
     open_model,
-    refuse_parts,
-    required,
-    say_written,
+    open_terminal,
+    print_output_path,
+    refuse_dataset_flags,
 )
 from vaekit.cli.options import (
     AsBytes,
@@ -20,11 +21,11 @@ from vaekit.cli.options import (
     ModelArgument,
     OutputOptions,
     UseOptions,
-    flat,
     value_option,
+    with_option_groups,
 )
 from vaekit.errors import DataError, UsageError
-from vaekit.output.formats import ANIMATIONS, ARRAYS, FOLDER, choose_format
+from vaekit.output.formats import ANIMATIONS, ARRAYS, FOLDER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,54 +34,60 @@ if TYPE_CHECKING:
 
 STILLS = ("png", "jpeg")
 TAKES = (*STILLS, *ANIMATIONS, FOLDER, *ARRAYS)
-MOST_STRIPS = 8
+DEFAULT_PATHS = 8
 
 
-@flat
+@with_option_groups
 def command(
     model: ModelArgument,
     source: ImageOptions,
     where: OutputOptions,
     steps: Annotated[
-        int, value_option("--steps", metavar="N", min=2, help="images from one end to the other")
+        int, value_option("--steps", metavar="N", min=2, help="images per path, both ends included")
     ] = 10,
     method: Annotated[
         str, value_option("--method", metavar="slerp|linear", help="along the arc, or straight")
     ] = "slerp",
     n: Annotated[
         int | None,
-        value_option("-n", "--number", metavar="N", min=1, help="paths, when ends are drawn [8]"),
+        value_option(
+            "-n", "--number", metavar="N", min=1, help="number of paths; needs no IMAGES [8]"
+        ),
     ] = None,
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    """Interpolate from one image to the next: a strip, an animation or an array.
+    """Morph one image into the next: a strip, animation or array.
 
-    [dim]vaekit interpolate model.safetensors a.jpg b.jpg --steps 12 -o morph.gif[/dim]
-    Without images the ends are drawn from the prior; with --dataset they are images of it.
+    [dim]vaekit interpolate model.safetensors a.jpg b.jpg -o morph.gif[/dim]
+
+    Without images, both ends of a path are drawn from the prior, or from
+    --dataset.
     """
-    target = choose_format(where.output, where.form, TAKES, "png", "interpolation.png")
-    terminal = begin(model, target, use)
-    if n is not None and source.listed:
-        raise UsageError("-n is for drawn ends: with images there is one path, through all of them")
+    target = choose_target(
+        model, where, use, takes=TAKES, on_stdout="png", default="interpolation.png"
+    )
+    terminal = open_terminal(target, use)
+    if n is not None and source.has_images:
+        raise UsageError("-n and images exclude each other: one path goes through all images")
     if source.dataset is None:
-        refuse_parts(source)
+        refuse_dataset_flags(source)
     opened = open_model(model, use, terminal)
     from vaekit.cli.latent_paths import write_paths
     from vaekit.inference import check_path
 
     check_path(steps, method)
-    ends = _ends(opened, source, use, terminal, n or MOST_STRIPS)
+    ends = _ends(opened, source, use, terminal, n or DEFAULT_PATHS)
     paths = [opened.decode(_along(row, steps, method)) for row in ends]
     count = sum(map(len, paths))
-    if target.form in STILLS:  # through many images: a row from each to the next
+    if target.form in STILLS:  # a path through many images: one row per leg
         paths = [leg for path in paths for leg in _legs(path, steps)]
     write_paths(target, paths, None, opened.header.image, as_bytes=as_bytes, reporter=terminal)
-    say_written(target, count, use)
+    print_output_path(target, count, use)
 
 
 def _along(stops: list[Tensor], steps: int, method: str) -> Tensor:
-    """The latents along a path; where two legs meet, the one in common comes once."""
+    """The latents along a path; the point where two legs meet comes once."""
     import torch
 
     from vaekit.inference import between
@@ -90,15 +97,15 @@ def _along(stops: list[Tensor], steps: int, method: str) -> Tensor:
 
 
 def _legs(path: Tensor, steps: int) -> list[Tensor]:
-    """The parts of a path, each with both its ends."""
+    """The legs of a path, each with both its ends."""
     return [path[start : start + steps] for start in range(0, len(path) - 1, steps - 1)]
 
 
 def _ends(
     model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal, rows: int
 ) -> list[list[Tensor]]:
-    """For each path the latents it passes through."""
-    if source.listed:
+    """The latents that each path passes through."""
+    if source.has_images:
         return [list(_images(model, source, use, terminal, None))]
     if source.dataset:
         z = _images(model, source, use, terminal, 2 * rows)
@@ -110,15 +117,15 @@ def _ends(
 def _images(
     model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal, most: int | None
 ) -> Tensor:
-    """The latents of the ends; every one of them must be readable."""
+    """The latents of the images; an unreadable image is an error."""
     import dataclasses
 
     import torch
 
     strict = dataclasses.replace(source, strict=True, limit=source.limit or most)
-    with required(), open_input_images(strict, model, use, terminal) as stream:
+    with every_image_required(), open_input_images(strict, model, use, terminal) as stream:
         found = [model.embed(chunk.images) for chunk in stream]
     z = torch.cat(found) if found else torch.empty(0, model.latent_dim)
     if len(z) < 2:
-        raise DataError(f"an interpolation needs two images at least; there is {len(z)}")
+        raise DataError(f"an interpolation needs at least two images, not {len(z)}")
     return z

@@ -1,11 +1,11 @@
-"""`vaekit models`: the networks and likelihoods there are."""
+"""`vaekit models`: the networks."""
 
 from __future__ import annotations
 
 import json
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import show
+from vaekit.cli.tables import print_table
 
 MODEL_SUMMARIES = {
     "mlp": ("--hidden, --activation", "fully connected; small images, and the linear VAE"),
@@ -21,12 +21,12 @@ def command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the networks, with the options that shape each."""
+    """List the networks and the options of each."""
     if as_json:
         print(json.dumps({name: {"options": options, "what": what}
                           for name, (options, what) in MODEL_SUMMARIES.items()}))  # fmt: skip
     else:
-        show(
+        print_table(
             ("model", "options", "what it is"),
             [(name, *row) for name, row in MODEL_SUMMARIES.items()],
         )

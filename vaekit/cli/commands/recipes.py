@@ -1,4 +1,4 @@
-"""`vaekit recipes`: the named sets of options, and the text of any."""
+"""`vaekit recipes`: the named sets of training options."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Annotated
 import typer
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import show
+from vaekit.cli.tables import print_table
 from vaekit.config import recipe_names, recipe_path
 from vaekit.yaml_files import read_yaml
 
 
 def command(
     name: Annotated[
-        str | None, typer.Option("--show", metavar="NAME", help="print one, to copy and edit")
+        str | None, typer.Option("--show", metavar="NAME", help="print a recipe, to copy and edit")
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List the recipes, or print one as YAML.
 
-    [dim]vaekit recipes --show mlp-config > my.yaml[/dim], then
-    [dim]vaekit train --config my.yaml[/dim].
+    [dim]vaekit recipes --show mlp-config > my.yaml[/dim]
+    [dim]vaekit train --config my.yaml[/dim]
     """
     if name is not None:
         path = recipe_path(name)
@@ -32,7 +32,7 @@ def command(
     elif as_json:
         print(json.dumps({name: read_yaml(recipe_path(name)) for name in recipe_names()}))
     else:
-        show(("recipe", "what it is"), [(name, _summary(name)) for name in recipe_names()])
+        print_table(("recipe", "content"), [(name, _summary(name)) for name in recipe_names()])
 
 
 def _summary(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`vaekit reconstruct`: images through the latents and back."""
+"""`vaekit reconstruct`: images, encoded and decoded again."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ import dataclasses
 from typing import Annotated
 
 from vaekit.cli.model_commands import (
-    begin,
-    counted,
+    choose_target,
+    chunks_with_progress,
     known_count,
     open_input_images,
     open_model,
-    say_written,
+    open_terminal,
+    print_output_path,
 )
 from vaekit.cli.options import (
     AsBytes,
+    DrawSample,
     ImageOptions,
     ModelArgument,
     OutputOptions,
-    Sampled,
     UseOptions,
-    flat,
     value_option,
+    with_option_groups,
 )
-from vaekit.output.formats import ARRAYS, FOLDER, PICTURES, choose_format
+from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 
 TAKES = (*PICTURES, FOLDER, *ARRAYS)
-SHOWN = 16
+IMAGES_IN_PICTURE = 16
+"""How many images of a data set a picture shows by default."""
 
 
-@flat
+@with_option_groups
 def command(
     model: ModelArgument,
     source: ImageOptions,
@@ -37,29 +39,32 @@ def command(
     use: UseOptions,
     n: Annotated[
         int | None,
-        value_option("-n", "--number", metavar="N", min=1, help="the first N of them"),
+        value_option("-n", "--number", metavar="N", min=1, help="use the first N images"),
     ] = None,
-    sample: Sampled = False,
+    sample: DrawSample = False,
     as_bytes: AsBytes = False,
 ) -> None:
-    """Reconstruct images: originals above reconstructions, or the reconstructions alone.
-
-    A picture of a data set shows 16 images chosen at random, unless -n or --limit says otherwise.
+    """Encode and decode images: originals above reconstructions.
 
     [dim]vaekit reconstruct model.safetensors photos/ -o pairs.png[/dim]
-    [dim]cat photo.jpg | vaekit reconstruct model.safetensors - -o - --format png[/dim]
+    [dim]cat a.jpg | vaekit reconstruct model.safetensors - -o back.png[/dim]
+
+    Folders and arrays hold the reconstructions alone. A picture of a data set
+    shows 16 random images unless -n or --limit is given.
     """
-    target = choose_format(where.output, where.form, TAKES, "png", "reconstructions.png")
-    terminal = begin(model, target, use)
+    target = choose_target(
+        model, where, use, takes=TAKES, on_stdout="png", default="reconstructions.png"
+    )
+    terminal = open_terminal(target, use)
     opened = open_model(model, use, terminal)
     from vaekit.output.image_writer import open_image_writer
 
-    if target.form in PICTURES and not (n or source.listed or source.limit):
-        source = dataclasses.replace(source, limit=SHOWN)
+    if target.form in PICTURES and not (n or source.has_images or source.limit):
+        source = dataclasses.replace(source, limit=IMAGES_IN_PICTURE)
     stream = open_input_images(source, opened, use, terminal)
     shape, count = opened.header.image, 0
     with (
-        counted(stream, terminal, "reconstructing", n) as chunks,
+        chunks_with_progress(stream, terminal, "reconstructing", n) as chunks,
         open_image_writer(
             target, shape, count=known_count(stream, n), as_bytes=as_bytes, reporter=terminal
         ) as out,
@@ -68,4 +73,4 @@ def command(
             z = opened.embed(chunk.images, sample=sample, seed=use.seed, start=count)
             out.write(opened.decode(z), names=chunk.names, originals=chunk.images)
             count += len(chunk)
-    say_written(target, count, use)
+    print_output_path(target, count, use)

@@ -5,38 +5,48 @@ from __future__ import annotations
 from typing import Annotated
 
 from vaekit.cli.model_commands import (
-    begin,
+    choose_target,
     open_model,
+    open_terminal,
+    print_output_path,
     require_finite,
     require_positive,
-    say_written,
 )
-from vaekit.cli.options import AsBytes, ModelArgument, OutputOptions, UseOptions, flat, value_option
-from vaekit.output.formats import ARRAYS, FOLDER, PICTURES, choose_format
+from vaekit.cli.options import (
+    AsBytes,
+    ModelArgument,
+    OutputOptions,
+    UseOptions,
+    value_option,
+    with_option_groups,
+)
+from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 
 TAKES = (*PICTURES, FOLDER, *ARRAYS)
 
 
-@flat
+@with_option_groups
 def command(
     model: ModelArgument,
     use: UseOptions,
     where: OutputOptions,
-    n: Annotated[int, value_option("-n", "--number", metavar="N", help="how many")] = 64,
+    n: Annotated[int, value_option("-n", "--number", metavar="N", help="number of images")] = 64,
     temperature: Annotated[
-        float, value_option("--temperature", metavar="X", min=0, help="spread of the latents")
+        float,
+        value_option("--temperature", metavar="X", min=0, help="standard deviation of the latents"),
     ] = 1.0,
     as_bytes: AsBytes = False,
 ) -> None:
-    """Draw images from a model: a grid, a folder of images, or an array.
+    """Draw new images: a grid, a folder of images, or an array.
 
-    [dim]vaekit sample model.safetensors -n 64[/dim] writes samples.png. The first 16 of 64 are the
-    16 of the same seed.
+    [dim]vaekit sample model.safetensors -n 64[/dim]
+
+    With the same seed, the first 16 of 64 images equal those of -n 16.
     """
     require_positive("-n", n)
     require_finite("--temperature", temperature)
-    target = choose_format(where.output, where.form, TAKES, "png", "samples.png")
-    terminal = begin(model, target, use)
+    target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="samples.png")
+    terminal = open_terminal(target, use)
     opened = open_model(model, use, terminal)
     from vaekit.output.image_writer import open_image_writer
 
@@ -52,4 +62,4 @@ def command(
             z = opened.draw(count, seed=use.seed, temperature=temperature, start=start)
             out.write(opened.decode(z))
             task.advance(count)
-    say_written(target, n, use)
+    print_output_path(target, n, use)

@@ -1,4 +1,4 @@
-"""`vaekit score`: the numbers of each image."""
+"""`vaekit score`: the loss of each image, one line per image."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.evaluation_options import NllSamples, images_for
-from vaekit.cli.model_commands import begin, counted, open_input_images, open_model, say_written
-from vaekit.cli.options import ImageOptions, ModelArgument, OutputOptions, UseOptions, flat
-from vaekit.errors import UsageError
-from vaekit.output.formats import Target, choose_format
+from vaekit.cli.evaluation_options import NllSamples, load_images
+from vaekit.cli.model_commands import (
+    choose_target,
+    chunks_with_progress,
+    open_input_images,
+    open_model,
+    open_terminal,
+    print_output_path,
+    require_positive,
+)
+from vaekit.cli.options import (
+    ImageOptions,
+    ModelArgument,
+    OutputOptions,
+    UseOptions,
+    with_option_groups,
+)
+from vaekit.output.formats import Target
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk
@@ -25,7 +38,7 @@ TAKES = ("jsonl", "csv")
 Chunks = Iterator["tuple[Chunk, list[str | int | None]]"]
 
 
-@flat
+@with_option_groups
 def command(
     model: ModelArgument,
     source: ImageOptions,
@@ -33,14 +46,24 @@ def command(
     nll_samples: NllSamples = None,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    r"""Score images one by one: a JSON line each, in the order they came, as they come.
+    """Score images one by one: a JSON line each, in input order.
 
-    [dim]vaekit score model.safetensors photos/ | jq -r '\[.neg_elbo,.path]|@tsv' | sort -rn[/dim]
+    [dim]vaekit score model.safetensors photos/ > scores.jsonl[/dim]
+    [dim]vaekit score model.safetensors photos/ | jq -s 'max_by(.neg_elbo)'[/dim]
+
+    Lines are written as images are read; stdout is the default output.
     """
-    if nll_samples is not None and nll_samples < 1:
-        raise UsageError(f"--nll-samples {nll_samples}: at least 1")
-    target = choose_format(where.output or "-", where.form, TAKES, "jsonl", "scores.jsonl")
-    terminal = begin(model, target, _plain(use, target))
+    if nll_samples is not None:
+        require_positive("--nll-samples", nll_samples)
+    target = choose_target(
+        model,
+        dataclasses.replace(where, output=where.output or "-"),
+        dataclasses.replace(use, as_json=False),  # JSON on stdout is what comes anyway
+        takes=TAKES,
+        on_stdout="jsonl",
+        default="scores.jsonl",
+    )
+    terminal = open_terminal(target, use)
     opened = open_model(model, use, terminal)
     _refuse_draws(opened, nll_samples)
     columns = ["path", "label", "neg_elbo", "reconstruction", "kl"]
@@ -52,12 +75,7 @@ def command(
         for chunk, labels in chunks:
             write(_rows(opened, chunk, labels, count, nll_samples, use.seed))
             count += len(chunk)
-    say_written(target, count, use)
-
-
-def _plain(use: UseOptions, target: Target) -> UseOptions:
-    """On stdout `--json` asks for what comes anyway."""
-    return dataclasses.replace(use, as_json=use.as_json and target.path is not None)
+    print_output_path(target, count, use)
 
 
 def _refuse_draws(model: Model, samples: int | None) -> None:
@@ -71,13 +89,13 @@ def _refuse_draws(model: Model, samples: int | None) -> None:
 def _chunks(
     model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal
 ) -> Iterator[Chunks]:
-    """Chunks with their labels: of images as they stream in, or of a data set."""
-    if source.listed:
+    """Chunks with their labels, from streamed images or from a data set."""
+    if source.has_images:
         stream = open_input_images(source, model, use, terminal)
-        with counted(stream, terminal, "scoring") as chunks:
+        with chunks_with_progress(stream, terminal, "scoring") as chunks:
             yield ((chunk, chunk.words(stream.classes)) for chunk in chunks)
         return
-    images = images_for(model, source, use, terminal)
+    images = load_images(model, source, use, terminal)
     from vaekit.data.streams.mixed_inputs import Chunk
 
     with terminal.task("scoring", len(images)) as task:
@@ -101,7 +119,7 @@ def _rows(
     samples: int | None,
     seed: int,
 ) -> list[list[Any]]:
-    """The numbers of a chunk, whose first image is number `start`."""
+    """One row per image of a chunk whose first image is number `start`."""
     from vaekit.evaluation.image_scores import scores
 
     numbers = scores(model, chunk.images, start=start, samples=samples, seed=seed)
@@ -112,7 +130,7 @@ def _rows(
 
 @contextmanager
 def _writer(target: Target, columns: Sequence[str]) -> Iterator[Callable[[list[list[Any]]], None]]:
-    """Rows as lines, each written when it is there."""
+    """Write rows as lines, without waiting for more."""
     from vaekit.output.byte_streams import open_output
 
     with open_output(target) as file:

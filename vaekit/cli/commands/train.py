@@ -29,10 +29,10 @@ def command(
     config: ConfigFile = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="DIR", help="take up the run in this folder"),
+        typer.Option("--resume", metavar="DIR", help="continue the run in this folder"),
     ] = None,
     force: Annotated[
-        bool, switch_option("--force", help="replace a run in the same folder")
+        bool, switch_option("--force", help="replace an earlier run in the output folder")
     ] = False,
     dry_run: Annotated[
         bool, switch_option("--dry-run", help="print the final options and memory; do not train")
@@ -42,15 +42,15 @@ def command(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Train a model on images; prints the path of the model file.
+    """Train a model on images and print the path of the model file.
 
-    [dim]vaekit train[/dim] takes the embedded digits and needs no download.
-    [dim]vaekit train --dataset photos/ --image-size 64[/dim] takes a folder of images.
-    [dim]vaekit train --dataset cifar10 --recipe cifar10-conv[/dim] follows a recipe.
+    [dim]vaekit train[/dim] uses the embedded digits: no download.
+    [dim]vaekit train --dataset photos/ --image-size 64[/dim] uses your images.
+    [dim]vaekit train --recipe cifar10-conv[/dim] follows a recipe.
     """
     if resume is not None and (recipe is not None or config is not None or dry_run):
         raise UsageError(
-            "--resume goes without --recipe, --config and --dry-run: a run keeps its options"
+            "--resume excludes --recipe, --config and --dry-run: a run keeps its options"
         )
     settled = None if resume is not None else resolve_config(options, config=config, recipe=recipe)
     if settled is not None and dry_run:
@@ -77,7 +77,7 @@ def _preview(config: RunConfig, *, quiet: bool, as_json: bool) -> None:
         sizes = {"parameters": need.parameters, "expected_bytes": need.total}
         print(json.dumps({"config": values, **sizes}))
         return
-    print(as_yaml(settled, "what would be trained"), end="")
+    print(as_yaml(settled, "vaekit train --dry-run"), end="")
     print(f"\n# {need.parameters:,} parameters; about {need.total / 1e6:,.0f} MB beside the images")
 
 

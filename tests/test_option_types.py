@@ -1,0 +1,34 @@
+"""What users write for an option becomes what they mean, or an error that says what to write."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vaekit.option_types import parse_size
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        (64, (64, 64)),
+        ("64", (64, 64)),
+        (" 48x64 ", (48, 64)),
+        ("48X64", (48, 64)),
+        ((48, 64), (48, 64)),
+        ([64], (64, 64)),
+        (np.int64(7), (7, 7)),
+    ],
+)
+def test_a_size_is_read_in_every_notation(value: object, size: tuple[int, int]) -> None:
+    assert parse_size(value) == size
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -3, "0", "64x", "x64", "1x2x3", "big", "", "9999999", 64.5, "64.0", (1, 2, 3), (), True,
+     None, {}],
+)  # fmt: skip
+def test_what_is_no_size_is_answered_with_how_to_write_one(value: object) -> None:
+    with pytest.raises(ValueError, match="such as 48x64, from 1 to 8192"):
+        parse_size(value)
