@@ -70,7 +70,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_rows_1_2_3_10_a_bad_image_is_skipped_named_and_with_strict_an_error(
+def test_a_bad_image_is_skipped_and_named_and_an_error_with_strict(
     cli: Any, tiny_model: Path, name: str
 ) -> None:
     content, why = BAD[name]
@@ -92,7 +92,7 @@ def test_rows_1_2_3_10_a_bad_image_is_skipped_named_and_with_strict_an_error(
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root reads every file")
-def test_row_13_a_file_that_may_not_be_read_is_skipped_and_named(
+def test_a_file_without_read_permission_is_skipped_and_named(
     cli: Any, tiny_model: Path
 ) -> None:
     """As root see tests/data/streams/test_mixed_inputs.py, which pretends."""
@@ -116,21 +116,21 @@ def same(cli: Any, model: Path, odd: bytes, plain: Image.Image, name: str) -> st
     return str(said)
 
 
-def test_row_4_cmyk_becomes_rgb(cli: Any, tiny_model: Path) -> None:
+def test_a_cmyk_photo_gives_the_latents_of_its_rgb_version(cli: Any, tiny_model: Path) -> None:
     image = upright().convert("CMYK")
     content = encoded(image, "JPEG", quality=100, subsampling=0)
     with Image.open(io.BytesIO(content)) as opened:
         same(cli, tiny_model, content, opened.convert("RGB"), "odd.jpg")
 
 
-def test_row_5_16_bit_grey_is_scaled(cli: Any, tiny_model: Path) -> None:
+def test_16_bit_grey_is_scaled_not_clipped(cli: Any, tiny_model: Path) -> None:
     grey = np.asarray(upright().convert("L"))
     wide = Image.fromarray(grey.astype(np.uint16) * 257)
     same(cli, tiny_model, encoded(wide, "PNG"), Image.fromarray(grey), "odd.png")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
-def test_rows_6_7_what_is_transparent_stands_before_a_background(
+def test_colours_under_full_transparency_do_not_change_latents(
     cli: Any, tiny_model: Path, mode: str
 ) -> None:
     """Two pictures that differ only where nobody can see it are the same."""
@@ -150,7 +150,7 @@ def test_rows_6_7_what_is_transparent_stands_before_a_background(
     assert np.array_equal(*found)
 
 
-def test_row_8_of_an_animation_the_first_frame_is_taken_and_it_is_said(
+def test_an_animation_counts_as_its_first_frame_with_a_note(
     cli: Any, tiny_model: Path
 ) -> None:
     first, second = upright().convert("L"), Image.new("L", (8, 8), 255)
@@ -158,7 +158,7 @@ def test_row_8_of_an_animation_the_first_frame_is_taken_and_it_is_said(
     assert "frame" in same(cli, tiny_model, moving, first, "odd.gif")
 
 
-def test_row_9_a_photo_is_turned_as_its_camera_was(cli: Any, tiny_model: Path) -> None:
+def test_a_photo_is_turned_upright_by_its_exif_tag(cli: Any, tiny_model: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = upright().transpose(Image.Transpose.ROTATE_90)
@@ -166,7 +166,7 @@ def test_row_9_a_photo_is_turned_as_its_camera_was(cli: Any, tiny_model: Path) -
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 1), (1, 2000)], ids=str)
-def test_row_11_any_size_becomes_the_models(
+def test_images_of_extreme_sizes_are_resized_to_the_models(
     cli: Any, colour_model: Path, size: tuple[int, int]
 ) -> None:
     Image.new("RGB", size, (200, 10, 10)).save("odd.png")
@@ -176,7 +176,7 @@ def test_row_11_any_size_becomes_the_models(
     assert "16x16" in said
 
 
-def test_row_12_grey_and_colour_become_what_the_model_takes_and_it_is_said_once(
+def test_grey_images_beside_colour_are_converted_with_one_note(
     cli: Any, colour_model: Path
 ) -> None:
     Path("in").mkdir()
@@ -192,7 +192,7 @@ def test_row_12_grey_and_colour_become_what_the_model_takes_and_it_is_said_once(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and names of POSIX")
-def test_row_14_a_loop_of_links_ends(cli: Any, tiny_model: Path) -> None:
+def test_a_loop_of_symlinks_does_not_hang_a_command(cli: Any, tiny_model: Path) -> None:
     Path("in/deep").mkdir(parents=True)
     upright().save("in/a.png")
     Path("in/deep/again").symlink_to(Path("in").resolve())
@@ -201,7 +201,7 @@ def test_row_14_a_loop_of_links_ends(cli: Any, tiny_model: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
 @pytest.mark.parametrize("form", ["jsonl", "csv", "npz"])
-def test_row_15_any_name_comes_through_and_back(cli: Any, tiny_model: Path, form: str) -> None:
+def test_records_hold_any_file_name_and_decode_reads_them_back(cli: Any, tiny_model: Path, form: str) -> None:
     """Lines stay lines whatever names are in them, and what is written can be read again."""
     names = [b"new\nline.png", b"not-utf-8-\xff.png", b'quote",comma.png', b" space .png"]
     Path("in").mkdir()
@@ -228,7 +228,7 @@ def test_row_15_any_name_comes_through_and_back(cli: Any, tiny_model: Path, form
 
 
 @pytest.mark.parametrize("given", [["x.npy"], ["--dataset", "x.npy"]], ids=" ".join)
-def test_row_26_an_array_of_another_shape_is_refused_and_both_are_said(
+def test_an_array_of_another_shape_is_refused_and_both_shapes_are_named(
     cli: Any, tiny_model: Path, given: list[str]
 ) -> None:
     np.save("x.npy", np.zeros((3, 9, 8, 1), np.uint8))
@@ -292,7 +292,7 @@ STRANGE: dict[str, tuple[Callable[[Path], bytes], str]] = {
 
 
 @pytest.mark.parametrize("row", STRANGE)
-def test_rows_27_to_35_a_strange_model_file_is_refused(
+def test_a_damaged_or_foreign_model_file_is_refused_in_one_line(
     cli: Any, tiny_model: Path, row: str
 ) -> None:
     make, why = STRANGE[row]
@@ -316,7 +316,7 @@ def test_every_command_refuses_it_before_it_looks_at_anything_else(
     assert (gone.code, gone.stderr) == (3, "vaekit: gone.safetensors: no such file or directory\n")
 
 
-def test_row_34_nan_weights_are_taken_where_they_are_asked_for(cli: Any, tiny_model: Path) -> None:
+def test_allow_nonfinite_accepts_nan_weights(cli: Any, tiny_model: Path) -> None:
     Path("m.safetensors").write_bytes(STRANGE["34 nan"][0](tiny_model))
     assert cli("sample", "m.safetensors", "--allow-nonfinite", "-n", "2", "-o", "x.npy").code == 0
     assert np.load("x.npy").shape == (2, 8, 8, 1)
@@ -324,7 +324,7 @@ def test_row_34_nan_weights_are_taken_where_they_are_asked_for(cli: Any, tiny_mo
 
 @pytest.mark.parametrize("command", USING)
 @pytest.mark.parametrize("form", [[], ["--format", "npy"]], ids=["", "npy"])
-def test_row_36_the_model_is_never_replaced_by_what_is_made_of_it(
+def test_an_output_never_replaces_the_model_it_is_made_with(
     cli: Any, placed: Path, command: str, form: list[str]
 ) -> None:
     """Hours of training would be gone."""
@@ -336,7 +336,7 @@ def test_row_36_the_model_is_never_replaced_by_what_is_made_of_it(
     assert placed.read_bytes() == before
 
 
-def test_row_36_an_image_may_be_replaced_by_its_own_reconstruction(
+def test_an_image_may_be_replaced_by_its_own_reconstruction(
     cli: Any, tiny_model: Path
 ) -> None:
     upright().save("a.png")
@@ -357,7 +357,7 @@ class TestStreams:
     )
 
     @pytest.mark.parametrize("command", STREAMS, ids=lambda text: text.split()[0])
-    def test_row_53_a_reader_that_has_enough_ends_it_quietly(
+    def test_head_ends_a_command_quietly(
         self, shell: Any, command: str
     ) -> None:
         done = shell(f"vaekit {command} | head -c 10")
@@ -371,11 +371,11 @@ class TestStreams:
             "interpolate model.safetensors -o - --format gif",
         ],
     )
-    def test_row_54_a_full_disk_is_an_error_in_one_line(self, shell: Any, command: str) -> None:
+    def test_a_full_disk_behind_stdout_is_an_error_in_one_line(self, shell: Any, command: str) -> None:
         done = shell(f"vaekit {command} > /dev/full")
         assert (done.returncode, done.stderr) == (1, b"vaekit: No space left on device\n")
 
-    def test_row_54_a_closed_stdout_is_an_error_in_one_line(self, shell: Any) -> None:
+    def test_a_closed_stdout_is_an_error_in_one_line(self, shell: Any) -> None:
         done = shell("vaekit sample model.safetensors -n 2 >&-")
         assert (done.returncode, done.stdout) == (1, b"")
         assert done.stderr == b"vaekit: stdout is closed: there is nowhere to print to\n"
@@ -387,20 +387,20 @@ class TestStreams:
         assert (done.returncode, done.stderr.count(b"\n")) == (3, 1)
         assert b"closed" in done.stderr
 
-    def test_row_55_a_log_has_no_cursor_codes(self, shell: Any) -> None:
+    def test_a_log_has_no_cursor_codes(self, shell: Any) -> None:
         done = shell("vaekit embed model.safetensors -o z.npy", FORCE_COLOR="1")
         assert (done.returncode, done.stdout) == (0, b"z.npy\n")
         assert b"own data set" in done.stderr
         assert not re.search(rb"\x1b\[[0-9;?]*[A-HJKSThl]|\r", done.stderr)
 
-    def test_row_57_binary_to_a_terminal_is_refused(self, terminal: Any) -> None:
+    def test_binary_output_to_a_terminal_is_refused(self, terminal: Any) -> None:
         code, shown = terminal("embed", "model.safetensors", "--dataset", "digits", "-o", "-")
         assert code == 2
         assert shown.startswith("vaekit: -o -: npy is binary and would garble the terminal")
 
 
 @pytest.mark.parametrize("command", USING)
-def test_row_57_every_binary_form_is_refused(
+def test_no_command_writes_binary_to_a_terminal(
     cli: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

@@ -147,7 +147,7 @@ def test_a_folder_and_bytes(cli: Any, tiny_model: Path) -> None:
 @pytest.mark.parametrize("given", [["a.jpg", "gone.jpg"], ["gone.jpg", "a.jpg"], ["a.jpg", "x.png"],
                                    ["a.jpg", "empty.png", "b.jpg"]], ids=" ".join)  # fmt: skip
 @pytest.mark.usefixtures("photos")
-def test_row_60_an_end_that_is_missing_or_unreadable_is_named(
+def test_a_missing_or_unreadable_image_to_interpolate_is_named(
     cli: Any, tiny_model: Path, given: list[str]
 ) -> None:
     """A morph to another image than was asked for would be worse than none."""
