@@ -1,4 +1,4 @@
-"""The commands as Python functions; for now `vaekit.train`."""
+"""The commands as Python functions."""
 
 from __future__ import annotations
 

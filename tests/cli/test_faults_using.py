@@ -92,9 +92,7 @@ def test_a_bad_image_is_skipped_and_named_and_an_error_with_strict(
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root reads every file")
-def test_a_file_without_read_permission_is_skipped_and_named(
-    cli: Any, tiny_model: Path
-) -> None:
+def test_a_file_without_read_permission_is_skipped_and_named(cli: Any, tiny_model: Path) -> None:
     """As root see tests/data/streams/test_mixed_inputs.py, which pretends."""
     upright().save("a.png")
     upright().save("b.png")
@@ -150,9 +148,7 @@ def test_colours_under_full_transparency_do_not_change_latents(
     assert np.array_equal(*found)
 
 
-def test_an_animation_counts_as_its_first_frame_with_a_note(
-    cli: Any, tiny_model: Path
-) -> None:
+def test_an_animation_counts_as_its_first_frame_with_a_note(cli: Any, tiny_model: Path) -> None:
     first, second = upright().convert("L"), Image.new("L", (8, 8), 255)
     moving = encoded(first, "GIF", save_all=True, append_images=[second])
     assert "frame" in same(cli, tiny_model, moving, first, "odd.gif")
@@ -201,7 +197,9 @@ def test_a_loop_of_symlinks_does_not_hang_a_command(cli: Any, tiny_model: Path) 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
 @pytest.mark.parametrize("form", ["jsonl", "csv", "npz"])
-def test_records_hold_any_file_name_and_decode_reads_them_back(cli: Any, tiny_model: Path, form: str) -> None:
+def test_records_hold_any_file_name_and_decode_reads_them_back(
+    cli: Any, tiny_model: Path, form: str
+) -> None:
     """Lines stay lines whatever names are in them, and what is written can be read again."""
     names = [b"new\nline.png", b"not-utf-8-\xff.png", b'quote",comma.png', b" space .png"]
     Path("in").mkdir()
@@ -336,9 +334,7 @@ def test_an_output_never_replaces_the_model_it_is_made_with(
     assert placed.read_bytes() == before
 
 
-def test_an_image_may_be_replaced_by_its_own_reconstruction(
-    cli: Any, tiny_model: Path
-) -> None:
+def test_an_image_may_be_replaced_by_its_own_reconstruction(cli: Any, tiny_model: Path) -> None:
     upright().save("a.png")
     assert cli("reconstruct", tiny_model, "a.png", "-o", "a.png", "-q").code == 0
     with Image.open("a.png") as shown:
@@ -357,9 +353,7 @@ class TestStreams:
     )
 
     @pytest.mark.parametrize("command", STREAMS, ids=lambda text: text.split()[0])
-    def test_head_ends_a_command_quietly(
-        self, shell: Any, command: str
-    ) -> None:
+    def test_head_ends_a_command_quietly(self, shell: Any, command: str) -> None:
         done = shell(f"vaekit {command} | head -c 10")
         assert (done.returncode, len(done.stdout), done.stderr) == (0, 10, b"")
 
@@ -371,7 +365,9 @@ class TestStreams:
             "interpolate model.safetensors -o - --format gif",
         ],
     )
-    def test_a_full_disk_behind_stdout_is_an_error_in_one_line(self, shell: Any, command: str) -> None:
+    def test_a_full_disk_behind_stdout_is_an_error_in_one_line(
+        self, shell: Any, command: str
+    ) -> None:
         done = shell(f"vaekit {command} > /dev/full")
         assert (done.returncode, done.stderr) == (1, b"vaekit: No space left on device\n")
 

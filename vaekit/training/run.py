@@ -19,7 +19,7 @@ from vaekit.config import RunConfig, as_yaml
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.data.decoding import thread_pool
-from vaekit.data.load import open_dataset, parse_size
+from vaekit.data.load import open_dataset
 from vaekit.data.source import Request
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
@@ -135,7 +135,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
 def load_training_data(config: RunConfig, reporter: Reporter) -> TrainingData:
     """Open the run's data set, and take train from it, and val in the same shape."""
     request = Request(
-        size=parse_size(config.image_size),
+        size=config.image_size,
         channels=1 if config.grayscale else None,
         limit=config.limit,
         seed=config.seed,
