@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Independent, kl_divergence
 from torch.distributions import Normal as Reference
 
-from vaekit.gaussian import Normal, StandardNormal, log_mean_exp, soft_bound
+from vaekit.gaussian import Normal, StandardNormal, soft_bound
 
 
 @pytest.fixture
@@ -74,12 +74,6 @@ def test_the_prior_is_a_standard_normal() -> None:
     expected = Reference(0.0, 1.0).log_prob(z).sum(1)
     torch.testing.assert_close(StandardNormal().log_prob(z), expected)
     assert torch.equal(StandardNormal().sample(z), z)
-
-
-def test_log_mean_exp_is_the_logarithm_of_a_mean() -> None:
-    x = torch.tensor([[0.1, 0.2, 0.7], [1.0, 1.0, 4.0]])
-    torch.testing.assert_close(log_mean_exp(x.log(), 1), x.mean(1).log())
-    assert log_mean_exp(torch.tensor([-2000.0, -2000.0]), 0).item() == -2000
 
 
 def test_a_soft_bound_holds_and_its_gradient_fades_slowly() -> None:

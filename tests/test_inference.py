@@ -14,7 +14,7 @@ from torch import Tensor
 
 import vaekit as package
 from vaekit.errors import DataError, ModelFileError, UsageError
-from vaekit.inference import Model, as_floats, between
+from vaekit.inference import Model, as_floats, latent_path
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import build
 
@@ -72,7 +72,7 @@ def test_a_draw_is_from_the_posterior(model: Model, images: np.ndarray) -> None:
 
 
 def test_temperature_scales_the_spread_and_nothing_else(model: Model) -> None:
-    assert torch.allclose(model.draw(8, temperature=0.5), 0.5 * model.draw(8))
+    assert torch.allclose(model.draw_latents(8, temperature=0.5), 0.5 * model.draw_latents(8))
     cold = model.sample(3, temperature=0.0)
     assert torch.equal(cold, model.decode(torch.zeros(3, 4)))
 
@@ -177,7 +177,7 @@ LATENTS = st.composite(latent)()
 def test_both_ends_are_exact_and_the_way_is_finite(
     a: Tensor, b: Tensor, steps: int, method: str
 ) -> None:
-    path = between(a, b, steps, method)
+    path = latent_path(a, b, steps, method)
     assert path.shape == (steps, 3)
     assert torch.equal(path[0], a)
     assert torch.equal(path[-1], b)
@@ -187,12 +187,12 @@ def test_both_ends_are_exact_and_the_way_is_finite(
 def test_linear_is_a_straight_line() -> None:
     a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -2.0])
     expected = torch.tensor([[1, 2], [1.5, 1], [2, 0], [2.5, -1], [3, -2]])
-    assert torch.allclose(between(a, b, 5, "linear"), expected)
+    assert torch.allclose(latent_path(a, b, 5, "linear"), expected)
 
 
 def test_slerp_is_the_formula_and_keeps_the_length() -> None:
     a, b = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([1.0, math.sqrt(3.0), 0.0])  # 60 degrees
-    path = between(a, b, 5)
+    path = latent_path(a, b, 5)
     for i, z in enumerate(path):
         t, omega = i / 4, math.pi / 3
         expected = math.sin((1 - t) * omega) * a + math.sin(t * omega) * b
@@ -202,7 +202,7 @@ def test_slerp_is_the_formula_and_keeps_the_length() -> None:
 
 @pytest.mark.parametrize("b", [[2.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [1.0, 1e-7], [0.0, 0.0]])
 def test_slerp_between_parallel_or_opposite_latents_does_not_blow_up(b: list[float]) -> None:
-    path = between(torch.tensor([1.0, 0.0]), torch.tensor(b), 7)
+    path = latent_path(torch.tensor([1.0, 0.0]), torch.tensor(b), 7)
     assert path.isfinite().all()
     assert float(path.norm(dim=1).max()) <= 2.0 + 1e-5
 

@@ -1,4 +1,4 @@
-"""Where the arithmetic happens: the choice of a device by name."""
+"""Chooses the device to compute on, by name."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def exact(device: torch.device) -> torch.dtype:
-    """The type to add up many numbers in: float64 where the device has that."""
+    """The type for long sums: float64 where the device has it."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def describe_device(device: torch.device) -> str:
-    """What to call it in front of people.
+    """The device with its model, for messages.
 
     >>> describe_device(torch.device("cpu"))
     'cpu'

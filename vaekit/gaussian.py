@@ -1,8 +1,9 @@
-"""Diagonal normal distributions: a sample, a density, a divergence. Pure mathematics."""
+"""Diagonal normal distributions: sampling, log density, KL divergence."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ LOG_TWO_PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True, eq=False)
 class Normal:
-    """A batch of diagonal normals, N(mean, exp(logvar)): one row an image, one column a latent.
+    """A batch of diagonal normals, N(mean, exp(logvar)): one row per image, one column per latent.
 
     >>> q = Normal(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.0]]))
     >>> q.kl_to_standard()
@@ -30,7 +31,7 @@ class Normal:
         return torch.exp(self.logvar / 2)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Turn standard normal noise into draws that gradients pass through.
+        """Turn standard normal noise into differentiable draws.
 
         z = mean + std · noise: the reparameterisation of Kingma & Welling 2013 (arXiv:1312.6114).
         """
@@ -42,14 +43,14 @@ class Normal:
         return -0.5 * (squares + self.logvar + LOG_TWO_PI).sum(-1)
 
     def log_prob_of_noise(self, noise: Tensor) -> Tensor:
-        """The log density of `sample(noise)`, without the way back from the draw to the noise."""
+        """The log density of `sample(noise)`, computed from the noise itself."""
         return -0.5 * (noise.square().sum(-1) + (self.logvar + LOG_TWO_PI).sum(-1))
 
     def kl_to_standard(self) -> Tensor:
         """KL(self ‖ N(0, 1)) of each dimension, in nats: shape (N, D).
 
         ½ (mean² + e^logvar − 1 − logvar), Kingma & Welling 2013, appendix B (arXiv:1312.6114).
-        `expm1` keeps the small divergences of unused dimensions from drowning in rounding.
+        `expm1` keeps the small divergences of unused dimensions exact.
         """
         return 0.5 * (self.mean.square() + torch.expm1(self.logvar) - self.logvar)
 
@@ -57,15 +58,16 @@ class Normal:
         """The same normals on another device or in another precision, as `Tensor.to`."""
         return Normal(self.mean.to(*args, **kwargs), self.logvar.to(*args, **kwargs))
 
-    def detach(self) -> Normal:
-        """The same normals, out of reach of gradients."""
-        return Normal(self.mean.detach(), self.logvar.detach())
-
     def __getitem__(self, rows: Any) -> Normal:
         return Normal(self.mean[rows], self.logvar[rows])
 
     def __len__(self) -> int:
         return len(self.mean)
+
+
+def concatenate_normals(parts: Sequence[Normal]) -> Normal:
+    """The rows of several batches of normals as one batch."""
+    return Normal(torch.cat([q.mean for q in parts]), torch.cat([q.logvar for q in parts]))
 
 
 class StandardNormal(nn.Module):
@@ -91,19 +93,10 @@ class StandardNormal(nn.Module):
 def soft_bound(raw: Tensor, limit: float) -> Tensor:
     """Keep a number within ±limit, smoothly: limit · tanh(raw / limit).
 
-    Near zero this is the identity. A hard clamp would cut the gradient off at the bound, and a
-    parameter that once stepped over it could never come back.
+    Near zero this is the identity. A hard clamp has no gradient outside its bounds, so a parameter
+    that stepped over one would stay there.
 
     >>> soft_bound(torch.tensor([0.5, 1e30, -1e30]), 20.0)
     tensor([  0.4999,  20.0000, -20.0000])
     """
     return limit * torch.tanh(raw / limit)
-
-
-def log_mean_exp(x: Tensor, dim: int) -> Tensor:
-    """The logarithm of the mean of exp(x) along a dimension, safe from overflow.
-
-    >>> log_mean_exp(torch.tensor([1000.0, 1000.0]), 0)
-    tensor(1000.)
-    """
-    return torch.logsumexp(x, dim) - math.log(x.shape[dim])

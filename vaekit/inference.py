@@ -1,7 +1,7 @@
-"""Using a model: images to latents, latents to images, and what lies between.
+"""Uses a model: images to latents, latents to images, and paths between them.
 
-Everything runs in chunks of one fixed size, the last one padded: kernels give other last bits at
-other batch shapes, and so the number of images asked for changes no bit of any of them.
+Everything runs in chunks of one fixed size, the last one padded: kernels round differently at
+other batch shapes, so the number of images never changes a bit of any of them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch import Tensor
 
 from vaekit import devices, weights
 from vaekit.errors import DataError, UsageError
-from vaekit.gaussian import Normal
+from vaekit.gaussian import Normal, concatenate_normals
 from vaekit.header import ModelHeader
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
 
 ImageBatch = np.ndarray[Any, Any] | Tensor
 
-HELD = 1024
-"""Images held at a time, unless more or fewer are asked for."""
+IMAGES_AT_ONCE = 1024
+"""Images in memory at a time, unless `--batch-size` says otherwise."""
 
 
 def load(
     path: str | os.PathLike[str], device: str = "auto", *, allow_nonfinite: bool = False
 ) -> Model:
-    """Open a model file: a network ready to be used, with all the file says of itself.
+    """Open a model file: the network, ready to use, and the file's header.
 
     Example:
         model = vaekit.load("model.safetensors")
@@ -69,12 +69,12 @@ class Model:
 
     @property
     def chunk(self) -> int:
-        """Rows that the network takes at once, whoever asks for how many."""
+        """Rows per call of the network, whatever number of images is given."""
         return self.network.chunk
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device that holds the network."""
         return next(self.network.parameters()).device
 
     def sample(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
@@ -82,10 +82,12 @@ class Model:
 
         The first 16 of 64 are the 16 of the same seed.
         """
-        return self.decode(self.draw(n, seed=seed, temperature=temperature))
+        return self.decode(self.draw_latents(n, seed=seed, temperature=temperature))
 
-    def draw(self, n: int, *, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Tensor:
-        """Draw `n` latents from the prior, those from number `start` on."""
+    def draw_latents(
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, start: int = 0
+    ) -> Tensor:
+        """Draw latents number `start` to `start + n` from the prior."""
         if n < 1:
             raise UsageError(f"n = {n}: at least one image")
         noise = normal_rows(start, start + n, self.latent_dim, seed, "sample")
@@ -99,18 +101,17 @@ class Model:
         A draw is keyed by the seed and the image's number, counted from `start`.
         """
         posterior = self.posterior(images)
-        return self.draw_from(posterior, seed=seed, start=start) if sample else posterior.mean
+        return self.draw_posterior(posterior, seed=seed, start=start) if sample else posterior.mean
 
-    def draw_from(self, posterior: Normal, *, seed: int = 0, start: int = 0) -> Tensor:
-        """One draw from each posterior; the first of them is that of image number `start`."""
+    def draw_posterior(self, posterior: Normal, *, seed: int = 0, start: int = 0) -> Tensor:
+        """One draw from each posterior, that of image number `start` first."""
         stop = start + len(posterior.mean)
         return posterior.sample(normal_rows(start, stop, self.latent_dim, seed, "posterior"))
 
     def posterior(self, images: ImageBatch) -> Normal:
         """Means and log-variances of q(z|x)."""
         found = [encode(self.network, self._batch(part)) for part in self._pieces(images)]
-        mean = torch.cat([q.mean for q in found])
-        return Normal(mean, torch.cat([q.logvar for q in found]))
+        return concatenate_normals(found)
 
     def decode(self, z: np.ndarray[Any, Any] | Tensor) -> Tensor:
         """The images of latents."""
@@ -135,7 +136,7 @@ class Model:
     ) -> Tensor:
         """`steps` images on the way from image `a` to image `b`, both ends exact."""
         start, end = (self.embed(_one(image)) for image in (a, b))
-        return self.decode(between(start[0], end[0], steps, method))
+        return self.decode(latent_path(start[0], end[0], steps, method))
 
     def traverse(
         self,
@@ -151,17 +152,17 @@ class Model:
         are shown, the most informative first, or those in `dims`.
         """
         base = torch.zeros(self.latent_dim) if image is None else self.embed(_one(image))[0]
-        order = informative(self.header.latents.kl) if dims is None else dims
+        order = order_by_kl(self.header.latents.kl) if dims is None else dims
         return torch.stack([self.decode(traversal(base, dim, steps, reach)) for dim in order])
 
-    def held(self, batch_size: int | None = None) -> int:
-        """How many images to hold at a time: whole chunks, as near as can be to what was asked."""
-        return self.chunk * max(1, (batch_size or HELD) // self.chunk)
+    def images_at_once(self, batch_size: int | None = None) -> int:
+        """How many images to have in memory: the request, rounded down to whole chunks."""
+        return self.chunk * max(1, (batch_size or IMAGES_AT_ONCE) // self.chunk)
 
     def _pieces(self, images: Any) -> Iterator[Any]:
-        """Some whole chunks at a time, so that many bytes are never all floats at once."""
-        for start in range(0, max(1, len(images)), self.held()):
-            yield images[start : start + self.held()]
+        """A few whole chunks at a time, so that uint8 images never become floats all at once."""
+        for start in range(0, max(1, len(images)), self.images_at_once()):
+            yield images[start : start + self.images_at_once()]
 
     def _batch(self, images: ImageBatch) -> Tensor:
         x = as_floats(images)
@@ -193,7 +194,7 @@ def _one(image: Any) -> Tensor:
 
 
 def _tensor(values: Any) -> Tensor:
-    """Anything that holds numbers, as a tensor; torch takes no read-only or reversed array."""
+    """Any array of numbers as a tensor; torch takes no read-only or reversed array."""
     if isinstance(values, Tensor):
         return values
     array = np.asarray(values)
@@ -207,9 +208,8 @@ def _tensor(values: Any) -> Tensor:
 def encode(network: VAE, x: Tensor) -> Normal:
     """q(z|x) for images (N, C, H, W) in [0, 1], in fixed chunks, on the CPU."""
     with evaluating(network):
-        found = [network.encode(chunk) for chunk in _padded(network, x)]
-    mean = torch.cat([q.mean.cpu() for q in found])[: len(x)]
-    return Normal(mean, torch.cat([q.logvar.cpu() for q in found])[: len(x)])
+        found = [network.encode(chunk).to("cpu") for chunk in _padded(network, x)]
+    return concatenate_normals(found)[: len(x)]
 
 
 def decode(network: VAE, z: Tensor) -> Tensor:
@@ -217,23 +217,22 @@ def decode(network: VAE, z: Tensor) -> Tensor:
     return _latents(network, z, network.mean)
 
 
-def rechunked(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Rows that come in parts of any size, in parts of one size, the last one smaller.
+def in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Regroup parts of any size into parts of one size, the last one smaller.
 
-    What streams through `encode` and `decode` in these parts gets the bits that it would get all
-    at once, since every row stands at the same place of its chunk.
+    Streams then give `encode` and `decode` the same chunks as one large array would, to the bit.
 
-    >>> [len(part) for part in rechunked([torch.zeros(100, 2), torch.zeros(30, 2)], 64)]
+    >>> [len(part) for part in in_chunks([torch.zeros(100, 2), torch.zeros(30, 2)], 64)]
     [64, 64, 2]
     """
-    held: list[Tensor] = []
+    waiting: list[Tensor] = []
     for part in parts:
-        held.append(part)
-        while sum(map(len, held)) >= size:
-            whole = torch.cat(held)
+        waiting.append(part)
+        while sum(map(len, waiting)) >= size:
+            whole = torch.cat(waiting)
             yield whole[:size]
-            held = [whole[size:]]
-    rest = torch.cat(held) if held else None
+            waiting = [whole[size:]]
+    rest = torch.cat(waiting) if waiting else None
     if rest is not None and len(rest):
         yield rest
 
@@ -249,13 +248,13 @@ def _padded(network: VAE, rows: Tensor) -> Iterator[Tensor]:
     """Whole chunks on the network's device."""
     device = next(network.parameters()).device
     for chunk in torch.split(rows, network.chunk):
-        yield filled(chunk, network.chunk).to(device)
+        yield pad_rows(chunk, network.chunk).to(device)
 
 
-def filled(rows: Tensor, size: int) -> Tensor:
-    """Exactly `size` rows, zeros where there are no more, in one order of memory.
+def pad_rows(rows: Tensor, size: int) -> Tensor:
+    """Exactly `size` rows, filled up with zeros, in one memory layout.
 
-    That of images is channels last: networks give other last bits in another.
+    Images are channels last: networks round differently in another layout.
     """
     if len(rows) < size:
         rows = torch.cat([rows, rows.new_zeros(size - len(rows), *rows.shape[1:])])
@@ -267,17 +266,17 @@ def filled(rows: Tensor, size: int) -> Tensor:
 
 
 def check_path(steps: int, method: str) -> None:
-    """Refuse what no path can be made by."""
+    """Refuse an unknown method and a path without two ends."""
     if method not in ("slerp", "linear"):
         raise UsageError(f"--method {method}: slerp or linear")
     if steps < 2:
         raise UsageError(f"--steps {steps}: at least the two ends")
 
 
-def between(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
-    """`steps` latents from `a` to `b`: along the arc (slerp; White, 2016, 1609.04468), or straight.
+def latent_path(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
+    """`steps` latents from `a` to `b`: along the arc (slerp; White, 2016, 1609.04468) or a line.
 
-    >>> between(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)[1]
+    >>> latent_path(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)[1]
     tensor([0.7071, 0.7071])
     """
     check_path(steps, method)
@@ -287,17 +286,17 @@ def between(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
     return path
 
 
-def informative(kl: Sequence[float]) -> list[int]:
-    """Dimensions by their KL, the most informative first.
+def order_by_kl(kl: Sequence[float]) -> list[int]:
+    """The latent dimensions, that with the largest KL first.
 
-    >>> informative([0.1, 2.0, 0.5])
+    >>> order_by_kl([0.1, 2.0, 0.5])
     [1, 2, 0]
     """
     return sorted(range(len(kl)), key=lambda dim: (-kl[dim], dim))
 
 
 def traversal(base: Tensor, dim: int, steps: int, reach: float) -> Tensor:
-    """Latents like `base` but for one dimension, which goes from -reach to reach.
+    """Copies of `base` in which one dimension goes from -reach to reach.
 
     >>> traversal(torch.zeros(2), 1, 3, 2.0)[:, 1]
     tensor([-2.,  0.,  2.])
@@ -311,6 +310,6 @@ def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """sin((1-t)ω)/sin(ω) a + sin(tω)/sin(ω) b, with ω the angle between a and b."""
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1)
     omega = torch.acos(cosine)
-    if float(torch.sin(omega)) < 1e-4:  # (anti)parallel: the arc is a line, or any of many
+    if float(torch.sin(omega)) < 1e-4:  # (anti)parallel: the arc is a line, or not unique
         return torch.lerp(a, b, t)
     return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)

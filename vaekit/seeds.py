@@ -1,8 +1,7 @@
-"""Randomness that is counted, not carried: every draw is a pure function of a seed and a place.
+"""Random draws as pure functions of a seed and a place; no generator state is kept.
 
-No generator lives longer than the lines that use it. The order of epoch 3, the noise of step 417
-and the 64th sample are each keyed by what they are, so that a run can be taken up anywhere, and
-the number of images asked for changes no bit of any of them.
+The order of epoch 3, the noise of step 417 and the 64th sample are each keyed by what they are, so
+a run can resume anywhere, and the number of images changes no bit of any of them.
 
     >>> key(0, "order", 3) == key(0, "order", 3)
     True
@@ -44,7 +43,7 @@ def numpy_generator(*place: int | str) -> np.random.Generator:
 
 
 def normal_rows(start: int, stop: int, width: int, *place: int | str) -> torch.Tensor:
-    """Rows `start` to `stop` of an endless matrix of standard normal draws, kept at one place.
+    """Rows `start` to `stop` of the endless matrix of standard normal draws of one place.
 
     >>> import torch
     >>> torch.equal(normal_rows(0, 16, 2, 7), normal_rows(0, 100, 2, 7)[:16])
@@ -59,7 +58,7 @@ def normal_rows(start: int, stop: int, width: int, *place: int | str) -> torch.T
 
 
 def uniform_rows(start: int, stop: int, width: int, *place: int | str) -> torch.Tensor:
-    """Rows `start` to `stop` of an endless matrix of uniform draws in [0, 1), likewise."""
+    """Rows `start` to `stop` of the endless matrix of uniform draws in [0, 1) of one place."""
     import torch
 
     blocks = range(start // BLOCK, -(-stop // BLOCK))

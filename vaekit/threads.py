@@ -1,4 +1,4 @@
-"""How many of torch's CPU threads work on what."""
+"""Sets how many CPU threads torch uses, and when."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 _Result = TypeVar("_Result")
 
 _resting = 0
-"""Threads that one of them works without, until there is something large to do."""
+"""The number of threads that `alone` set aside, for `together` to use; 0 outside of it."""
 
 
 @contextlib.contextmanager
 def using_threads(count: int | None) -> Iterator[None]:
-    """So many CPU threads for a while; None leaves the number as it is."""
+    """Use `count` CPU threads within the block; None leaves the number as it is."""
     before = torch.get_num_threads()
     torch.set_num_threads(before if count is None else count)
     try:
@@ -27,9 +27,9 @@ def using_threads(count: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone(*, if_light: bool) -> Iterator[None]:
-    """One CPU thread for light work; what is large in it calls the others by `together`.
+    """Use one CPU thread for light work; large operations inside use all, by `together`.
 
-    Threads sleep while they wait, and to wake one takes longer than an addition does.
+    Waking a sleeping thread takes longer than a small addition.
 
     >>> with using_threads(2), alone(if_light=True):
     ...     torch.get_num_threads(), together(torch.get_num_threads)
@@ -50,7 +50,7 @@ def alone(*, if_light: bool) -> Iterator[None]:
 
 
 def together(work: Callable[..., _Result], *given: Any) -> _Result:
-    """Do it with all threads, those too that were sent to rest."""
+    """Call `work` with all threads, including those that `alone` set aside."""
     if not _resting:
         return work(*given)
     torch.set_num_threads(_resting)

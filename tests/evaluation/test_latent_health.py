@@ -9,16 +9,16 @@ import pytest
 import torch
 
 import vaekit
-from vaekit.evaluation.latent_health import Aggregate, Health, aggregate, diagnosis
+from vaekit.evaluation.latent_health import AggregatePosterior, Health, aggregate, diagnosis
 from vaekit.evaluation.report import evaluate
 from vaekit.gaussian import Normal
 
 
-def correlated(rho: float, count: int = 200_000) -> Aggregate:
+def correlated(rho: float, count: int = 200_000) -> AggregatePosterior:
     """q(z) normal with variances 1 and correlation rho: half of the spread in the means."""
     random = np.random.default_rng(0)
     means = random.multivariate_normal([0, 0], [[0.5, rho], [rho, 0.5]], count)
-    return aggregate([Normal(torch.from_numpy(means), torch.full((count, 2), 0.5).log())])
+    return aggregate(Normal(torch.from_numpy(means), torch.full((count, 2), 0.5).log()))
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, -0.45])
@@ -29,13 +29,13 @@ def test_total_correlation_of_a_normal_is_the_closed_form(rho: float) -> None:
 def test_total_correlation_does_not_see_how_wide_a_dimension_is() -> None:
     a = correlated(0.3)
     scale = np.diag([7.0, 0.01])
-    b = Aggregate(a.n, a.mean, scale @ a.covariance @ scale, a.mean_variance)
+    b = AggregatePosterior(a.n, a.mean, scale @ a.covariance @ scale, a.mean_variance)
     assert b.total_correlation == pytest.approx(a.total_correlation)
 
 
 def test_aggregate_kl_is_that_of_torch() -> None:
     a = correlated(0.3)
-    shifted = Aggregate(a.n, np.array([1.0, -2.0]), 3 * a.covariance, a.mean_variance)
+    shifted = AggregatePosterior(a.n, np.array([1.0, -2.0]), 3 * a.covariance, a.mean_variance)
     mine = torch.distributions.MultivariateNormal(
         torch.from_numpy(shifted.mean), torch.from_numpy(shifted.covariance)
     )
@@ -46,12 +46,10 @@ def test_aggregate_kl_is_that_of_torch() -> None:
     assert shifted.aggregate_kl == pytest.approx(kl)
 
 
-def test_moments_are_those_of_draws_in_any_number_of_parts() -> None:
+def test_moments_are_those_of_draws() -> None:
     generator = torch.Generator().manual_seed(0)
     q = Normal(torch.randn(50, 3, generator=generator) + 2, torch.randn(50, 3, generator=generator))
-    whole, parts = aggregate([q]), aggregate([q[:1], q[1:33], q[33:]])
-    assert parts.mean == pytest.approx(whole.mean)
-    assert parts.covariance == pytest.approx(whole.covariance)
+    whole = aggregate(q)
     draws = q.mean + q.std * torch.randn(20_000, 50, 3, generator=generator)
     cov = np.cov(draws.reshape(-1, 3).double().numpy(), rowvar=False)
     assert whole.covariance == pytest.approx(cov, abs=0.05)
@@ -59,7 +57,7 @@ def test_moments_are_those_of_draws_in_any_number_of_parts() -> None:
 
 def test_active_units_are_counted_by_the_means_alone() -> None:
     means = torch.tensor([[0.0, 0.0], [0.21, 0.19]])
-    assert aggregate([Normal(means, torch.zeros(2, 2))]).active_units == 1
+    assert aggregate(Normal(means, torch.zeros(2, 2))).active_units == 1
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.comparison import best, comparable
-from vaekit.evaluation.evaluated_model import EvaluatedModel, unit_variance
+from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.image_scores import scores
 from vaekit.evaluation.metrics import EXTRA, FACTOR_METRICS, SAMPLE_METRICS, MetricRequest, parse
 from vaekit.evaluation.report import evaluate, without_nonfinite
@@ -142,7 +142,7 @@ def test_image_quality_is_that_of_the_reconstructions_that_are_shown(
     assert record["mse"] == pytest.approx(errors.mean(), rel=1e-5)
     assert record["psnr"] == pytest.approx((-10 * np.log10(errors)).mean(), rel=1e-5)
     spread = (digits.images / 255).var(axis=0).mean()
-    assert unit_variance(digits) == pytest.approx(spread)
+    assert pixel_variance(digits) == pytest.approx(spread)
     assert record["explained_variance"] == pytest.approx(1 - errors.mean() / spread, rel=1e-4)
 
 

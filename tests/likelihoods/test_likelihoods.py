@@ -104,12 +104,12 @@ def test_every_uniform_draw_gives_a_finite_image(likelihood: Likelihood) -> None
         assert drawn.isfinite().all()
 
 
-def test_unmean_is_the_way_back_from_an_image_to_parameters(likelihood: Likelihood) -> None:
+def test_params_of_mean_is_the_way_back_from_an_image_to_parameters(likelihood: Likelihood) -> None:
     mean = torch.linspace(0.005, 0.995, math.prod(SHAPE)).reshape(SHAPE)
-    params = likelihood.unmean(mean)
+    params = likelihood.params_of_mean(mean)
     assert params.shape == make_params(likelihood).shape
     torch.testing.assert_close(likelihood.mean(params), mean, atol=1e-5, rtol=0)
-    assert likelihood.unmean((mean > 0.5).float()).isfinite().all()
+    assert likelihood.params_of_mean((mean > 0.5).float()).isfinite().all()
 
 
 def test_half_precision_parameters_are_worked_on_in_single(likelihood: Likelihood) -> None:

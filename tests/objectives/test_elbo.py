@@ -96,13 +96,6 @@ def test_a_dimension_below_its_free_bits_is_not_pushed_down() -> None:
     torch.testing.assert_close(grad, torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
 
 
-def test_a_target_takes_the_place_of_the_image(model: Known) -> None:
-    target = torch.zeros_like(X)
-    terms = elbo(model, X, NOISE, target=target)
-    expected = 0.5 * model.mean.square().sum(1) + CONSTANT
-    torch.testing.assert_close(terms["reconstruction"], expected)
-
-
 def test_what_is_for_watching_carries_no_gradient() -> None:
     model = Known(torch.ones(2, 2, requires_grad=True), torch.zeros(2, 2, requires_grad=True))
     terms = elbo(model, X, NOISE)

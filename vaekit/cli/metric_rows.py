@@ -53,7 +53,7 @@ def _normalised(record: dict[str, Any]) -> bool:
 
 
 def _number(value: Any) -> str:
-    """Enough digits to compare by.
+    """Four digits, or two decimals from 10 on.
 
     >>> _number(86.76123), _number(0.012345), _number(12), _number(None)
     ('86.76', '0.01235', '12', 'none')

@@ -1,4 +1,4 @@
-"""What a model is shown of an image: grey levels, or the black and white it was trained on."""
+"""Binarizes images as in training, for models of black and white."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vaekit.errors import UsageError
 
 
 def binarize(x: Tensor, indices: Tensor, how: str | None, seed: int) -> Tensor:
-    """Images (N, C, H, W) in [0, 1] as the model sees them; `indices` are a run of neighbours.
+    """Images (N, C, H, W) in [0, 1] as the model sees them; `indices` are consecutive.
 
     `dynamic` draws each pixel with P(1) = x, keyed by the seed and the image's index; `static`
-    likewise by the index alone, so that every model sees one and the same set; `threshold` cuts
-    at one half; None leaves grey levels as they are.
+    does so by the index alone, so every model sees the same images; `threshold` cuts at one half;
+    None leaves grey levels as they are.
 
     >>> import torch
     >>> binarize(torch.tensor([[[[0.2, 0.9]]]]), torch.tensor([0]), "threshold", 0)

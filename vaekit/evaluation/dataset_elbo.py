@@ -1,10 +1,9 @@
-"""The evidence lower bound over a whole split, exactly: sums over images, divided once.
+"""The evidence lower bound over a whole split: sums over images, divided once.
 
     neg_elbo = reconstruction + kl = −log p(x|z) + KL(q(z|x) ‖ p(z)),   z ~ q(z|x)
 
-Kingma & Welling 2013 (arXiv:1312.6114). Every image gets one posterior draw keyed by its index, so
-that neither the batch size nor the epoch changes which draw it is, and two evaluations differ by
-the model alone.
+Kingma & Welling 2013 (arXiv:1312.6114). Every image gets one posterior draw keyed by its index:
+neither the batch size nor the epoch changes it, so two evaluations differ by the model alone.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vaekit.inference import filled
+from vaekit.inference import pad_rows
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
 
@@ -28,7 +27,7 @@ Objective = Callable[..., dict[str, Tensor]]
 
 
 class Encoder(Protocol):
-    """A network, as far as this needs it; an objective needs more."""
+    """The part of a network that this module uses; an objective uses more."""
 
     @property
     def latent_dim(self) -> int:
@@ -51,7 +50,7 @@ class ElboReport:
 
     @property
     def active_units(self) -> int:
-        """How many latent dimensions say anything about the image."""
+        """The number of latent dimensions that carry information about the image."""
         return sum(std * std > ACTIVE_VARIANCE for std in self.latent_std)
 
 
@@ -64,7 +63,7 @@ class Moments:
         self.second: dict[str, Tensor] = {}
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """The terms of some more images."""
+        """Add the terms of more images."""
         self.n += len(next(iter(terms.values())))
         for name, term in terms.items():
             exact = term.cpu().double()  # not every device has float64
@@ -81,13 +80,13 @@ class Moments:
         return spread.clamp_min(0.0)
 
     def stderr(self, name: str) -> float:
-        """How far the mean of other such images may be from this one."""
+        """The standard error of the mean over images."""
         if self.n < 2:
             return math.nan
         return math.sqrt(float(self.variance(name)) / (self.n - 1))
 
     def report(self) -> ElboReport:
-        """The report over all that was added."""
+        """The report over everything added."""
         means: dict[str, Any] = {name: float(self.mean(name)) for name in TERMS}
         return ElboReport(
             n=self.n,
@@ -111,7 +110,7 @@ def evaluate_elbo(
     moments = Moments()
     with evaluating(network):
         for indices, x in batches:
-            moments.add(terms_of(network, objective, x, int(indices[0]), seed))
+            moments.add(chunk_terms(network, objective, x, int(indices[0]), seed))
     return moments.report()
 
 
@@ -121,21 +120,21 @@ def image_terms(
 ) -> dict[str, Tensor]:
     """The terms of each image, those of image number `start` first: shape (N,), or (N, D).
 
-    In chunks of one size, the last one padded, as inference does: what is beside an image then
-    changes no bit of its numbers. The network must be in evaluation mode.
+    In chunks of one size, the last one padded, as in inference, so other images change no bit of
+    an image's numbers. The network must be in evaluation mode.
     """
     parts, size = [], network.chunk
     for first in range(0, len(x), size):
         part = x[first : first + size]
-        terms = terms_of(network, objective, filled(part, size), start + first, seed)
+        terms = chunk_terms(network, objective, pad_rows(part, size), start + first, seed)
         parts.append({name: values[: len(part)] for name, values in terms.items()})
     return {name: torch.cat([part[name] for part in parts]) for name in WATCHED_TERMS}
 
 
-def terms_of(
+def chunk_terms(
     network: Encoder, objective: Objective, x: Tensor, start: int, seed: int
 ) -> dict[str, Tensor]:
-    """What is watched of a chunk of images, image number `start` first."""
+    """The monitored terms of a chunk of images, image number `start` first."""
     noise = normal_rows(start, start + len(x), network.latent_dim, seed, "evaluate")
     terms = objective(network, x, noise.to(x.device))
     return {name: terms[name] for name in WATCHED_TERMS}

@@ -1,4 +1,4 @@
-"""Do single latents follow single factors? Five scores for anyone's codes.
+"""Five disentanglement scores: whether single latents follow single factors.
 
 Codes (N, D) are floats, one row an image; factors (N, F) are integers, the index of each factor's
 value. Settings are those of the study that the field compares against, Locatello et al. 2019
@@ -33,16 +33,16 @@ BINS = 20
 BATCH = 64
 VARIANCE_POINTS = 10_000
 PRUNED_STD = 0.05
-"""FactorVAE: a latent that spreads less than this is left out, as one that fell to the prior."""
+"""FactorVAE: latents with a smaller standard deviation are left out as inactive."""
 
 
 def mig(codes: npt.ArrayLike, factors: npt.ArrayLike, bins: int = BINS) -> float:
-    """The mutual information gap: how much more the best latent knows of a factor than the next.
+    """The mutual information gap between the two latents that share most with a factor.
 
         mean over factors v of  (I(z₁; v) − I(z₂; v)) / H(v)
 
-    with z₁ and z₂ the two latents that share most with v, each cut into bins of equal width over
-    its range. Chen et al. 2018 (arXiv:1802.04942).
+    with z₁ and z₂ the two latents that share most with v, each in bins of equal width.
+    Chen et al. 2018 (arXiv:1802.04942).
     """
     from sklearn.metrics import mutual_info_score
 
@@ -54,7 +54,7 @@ def mig(codes: npt.ArrayLike, factors: npt.ArrayLike, bins: int = BINS) -> float
 
 
 def _binned(column: Codes, bins: int) -> Factors:
-    """Bins of equal width from the smallest value to the largest, which is in the last."""
+    """Numbers of bins of equal width, from the smallest value to the largest."""
     edges = np.histogram_bin_edges(column, bins)
     binned: Factors = np.digitize(column, edges[:-1])
     return binned
@@ -75,7 +75,7 @@ def sap(
     *,
     advance: Advance | None = None,
 ) -> float:
-    """Separated attribute predictability: how much better the best latent predicts than the next.
+    """Separated attribute predictability: the accuracy gap between the two best latents.
 
     The mean over factors of the gap between the two best accuracies on test points, each of a
     linear support vector machine (C = 0.01, classes balanced) that sees one latent alone.
@@ -99,7 +99,7 @@ def sap(
 
 @dataclass(frozen=True)
 class DCI:
-    """Disentanglement, completeness, and how well factors are told from all latents together."""
+    """Disentanglement, completeness, and the accuracy of predicting factors from all latents."""
 
     disentanglement: float
     completeness: float
@@ -117,10 +117,10 @@ def dci(
 ) -> DCI:
     """Disentanglement, completeness and informativeness.
 
-    Gradient boosted trees (scikit-learn's defaults) predict each factor from all latents. What
-    they say of each latent's importance makes a matrix (D, F): `from_importance` gives the first
-    two of it. Informativeness is the mean accuracy over factors. Eastwood & Williams 2018
-    (openreview By-7dz-AZ).
+    Gradient boosted trees (scikit-learn's defaults) predict each factor from all latents. Their
+    feature importances make a matrix (D, F), from which `from_importance` computes the first two.
+    Informativeness is the mean accuracy over factors. Eastwood & Williams 2018 (openreview
+    By-7dz-AZ).
     """
     from sklearn.ensemble import GradientBoostingClassifier
 
@@ -140,9 +140,9 @@ def dci(
 def from_importance(importance: npt.ArrayLike) -> tuple[float, float]:
     """Disentanglement and completeness of a matrix of importances (D, F).
 
-    A latent's disentanglement is 1 − H(its row), with the entropy to base F; the mean weighs
+    A latent's disentanglement is 1 − H(its row), with the entropy to base F; the mean weights
     latents by their share of all importance. A factor's completeness is 1 − H(its column) to base
-    D, weighed likewise.
+    D, weighted the same way.
 
     >>> from_importance([[1.0, 0.0], [0.0, 1.0]]), from_importance([[1.0, 1.0], [1.0, 1.0]])
     ((1.0, 1.0), (0.0, 0.0))
@@ -169,14 +169,13 @@ def beta_vae_score(
     train: int = TRAIN_POINTS,
     test: int = TEST_POINTS,
     batch: int = BATCH,
-    advance: Advance | None = None,
 ) -> float:
-    """The BetaVAE score: whether a linear rule can tell which factor was kept.
+    """The BetaVAE score: whether a linear classifier can name the factor that pairs share.
 
     A point is the mean over 64 pairs of |z − z'|, where the images of a pair agree in one factor
-    and are else independent; logistic regression (scikit-learn's defaults) must name the factor.
-    The accuracy on test points. Higgins et al. 2017 (openreview Sy2fzU9gl). Pairs are drawn from
-    the given codes: a partner is any row with the same value of that factor.
+    and are independent otherwise; logistic regression (scikit-learn's defaults) names the factor.
+    The score is the accuracy on test points. Higgins et al. 2017 (openreview Sy2fzU9gl). Pairs are
+    drawn from the given codes: a partner is any row with the same value of that factor.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -189,8 +188,6 @@ def beta_vae_score(
         second = groups.partners(factor, first, random)
         points.append(np.abs(z[first] - z[second]).mean(axis=0))
         kept.append(factor)
-        if advance is not None:
-            advance()
     x, y = np.array(points), np.array(kept)
     model = LogisticRegression(random_state=0)
     with _unconverged():
@@ -206,14 +203,13 @@ def factor_vae_score(
     train: int = TRAIN_POINTS,
     test: int = TEST_POINTS,
     batch: int = BATCH,
-    advance: Advance | None = None,
 ) -> float:
-    """The FactorVAE score: whether the latent that varies least names the factor that was kept.
+    """The FactorVAE score: whether the latent that varies least names the fixed factor.
 
     A vote comes from 64 images that agree in one factor: the latent with the least variance,
-    relative to its variance over all. Each latent stands for the factor that it was voted for
-    most by 10,000 votes; the score is how many of 5,000 further ones agree. Latents with a
-    standard deviation under 0.05 have no vote; if there are none else, the score is 0. Kim & Mnih
+    relative to its variance over all. Each latent stands for the factor that most of
+    its 10,000 votes name; the score is the share of 5,000 further votes that agree. Latents with a
+    standard deviation under 0.05 have no vote; if no other is left, the score is 0. Kim & Mnih
     2018 (arXiv:1802.05983). Images are drawn from the given codes.
     """
     z, v = checked_codes(codes, factors)
@@ -225,8 +221,6 @@ def factor_vae_score(
     drawn = _votes(z[:, active], v, variance[active], seed, batch)
     for number, vote in zip(range(train + test), drawn, strict=False):
         votes[(int(number >= train), *vote)] += 1
-        if advance is not None:
-            advance()
     stands_for = votes[0].argmax(axis=0)
     return float(votes[1][stands_for, np.arange(active.size)].sum() / votes[1].sum())
 
@@ -234,7 +228,7 @@ def factor_vae_score(
 def _votes(
     z: Codes, v: Factors, variance: Codes, seed: int, batch: int
 ) -> Iterator[tuple[int, int]]:
-    """Without end: the factor that was kept, and the latent that varied least."""
+    """Endless votes: the fixed factor, and the latent that varied least."""
     random, groups = seeds.numpy_generator(seed, "factorvae"), Groups(v)
     while True:
         factor = int(random.integers(v.shape[1]))
@@ -244,10 +238,10 @@ def _votes(
 
 
 class Groups:
-    """Which rows share a value of a factor, so that one can be drawn at once.
+    """Which rows share a value of a factor, for fast draws.
 
-    Drawing from the rows of a data set in place of all that its factors could make gives the same
-    law where factors were chosen independently, and needs each image encoded once.
+    Where factors are independent, drawing from the rows of a data set has the same distribution
+    as drawing from the full grid of factors, and each image is encoded once.
     """
 
     def __init__(self, factors: Factors) -> None:
@@ -257,7 +251,7 @@ class Groups:
         self._starts = [np.cumsum(sizes) - sizes for sizes in self._sizes]
 
     def partners(self, factor: int, rows: Factors, random: np.random.Generator) -> Factors:
-        """For each row, any row (itself too) with the same value of the factor."""
+        """For each row, a random row (perhaps itself) with the same value of the factor."""
         values = self._values[factor][rows]
         places = random.integers(self._sizes[factor][values])
         found: Factors = self._order[factor][self._starts[factor][values] + places]
@@ -267,7 +261,7 @@ class Groups:
 def checked_codes(
     codes: npt.ArrayLike, factors: npt.ArrayLike, *, least_factors: int = 1
 ) -> tuple[Codes, Factors]:
-    """Codes and factors as arrays of numbers that go together."""
+    """Codes and factors as arrays of numbers, checked against each other."""
     z, v = np.asarray(codes, np.float64), np.asarray(factors)
     if z.ndim != 2 or v.ndim != 2 or len(z) != len(v):
         raise DataError(f"codes {z.shape} and factors {v.shape}: (N, D) and (N, F) are needed")
@@ -300,7 +294,7 @@ def _alike(
 
 @contextmanager
 def _unconverged() -> Iterator[Any]:
-    """The settings say how long to try; that it was not enough is known, and part of them."""
+    """Silences convergence warnings: the published settings include the iteration limit."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

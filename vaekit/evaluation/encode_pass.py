@@ -1,8 +1,8 @@
-"""One look at every image: it is encoded once, and all that rests on its posterior is taken then.
+"""Encodes every image once and takes all numbers that follow from its posterior.
 
-The ELBO decodes a draw from the posterior and the picture of a reconstruction its mean, so that an
-image is decoded twice. A model of black and white is shown two versions of an image, drawn pixels
-for the ELBO and grey ones for the reconstruction, and only then there are two posteriors as well.
+The ELBO decodes a draw from the posterior, reconstructions its mean, so an image is decoded twice.
+A model of black and white sees two versions of an image, binarized for the ELBO and grey for the
+reconstruction; only then it is encoded twice as well.
 """
 
 from __future__ import annotations
@@ -13,71 +13,78 @@ import torch
 from torch import Tensor
 
 from vaekit import registry
-from vaekit.evaluation import image_quality as quality
 from vaekit.evaluation.binarize import binarize
-from vaekit.evaluation.dataset_elbo import ElboReport, Moments, terms_of
+from vaekit.evaluation.dataset_elbo import TERMS, ElboReport, Moments, chunk_terms
 from vaekit.evaluation.evaluated_model import EvaluatedModel
-from vaekit.evaluation.latent_health import Aggregate, Gathering
-from vaekit.gaussian import Normal
-from vaekit.inference import filled
+from vaekit.evaluation.image_quality import image_quality
+from vaekit.gaussian import Normal, concatenate_normals
+from vaekit.inference import pad_rows
 from vaekit.models.vae import VAE, evaluating
 
 
 @dataclass(frozen=True)
 class EncodePass:
-    """What was seen of all images."""
+    """What one pass over all images gives."""
 
     bound: ElboReport
-    latents: Aggregate
-    quality: dict[str, float]
-    """Mean `mse`, `psnr` and `ssim`."""
+    posterior: Normal
+    """Of all images, on the CPU."""
+    per_image: dict[str, Tensor]
+    """`neg_elbo`, `reconstruction`, `kl`, `mse`, `psnr` and `ssim`, each of shape (N,)."""
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """Mean `mse`, `psnr` and `ssim`."""
+        return {name: float(self.per_image[name].mean()) for name in ("mse", "psnr", "ssim")}
 
 
 @torch.no_grad()
 def encode_once(subject: EvaluatedModel) -> EncodePass:
-    """Go through the images, in the chunks that inference takes too, each added by itself.
+    """Pass over the images in the chunks of inference, adding up one chunk at a time.
 
-    Sums over more at once would have other last bits where other numbers of images are held.
+    So no sum depends on the number of images in memory, not even in its last bits.
     """
-    moments, gathering = Moments(), Gathering()
+    moments, posteriors = Moments(), list[Normal]()
     measured: list[dict[str, Tensor]] = []
     with (
         evaluating(subject.model.network),
         subject.reporter.task("images", len(subject.images)) as task,
     ):
-        for indices, shown in subject.batches.in_order(subject.held):
+        for indices, shown in subject.batches.in_order(subject.images_at_once):
             x = binarize(shown, indices, subject.binarization, subject.seed)
             for first in range(0, len(x), subject.model.chunk):
                 rows = slice(first, first + subject.model.chunk)
-                terms, q, qualities = _seen(subject, x[rows], shown[rows], int(indices[first]))
+                terms, q, quality = _encode_chunk(
+                    subject, x[rows], shown[rows], int(indices[first])
+                )
                 moments.add(terms)
-                gathering.add(q)
-                measured.append(qualities)
+                posteriors.append(q)
+                measured.append({**{name: terms[name].cpu() for name in TERMS}, **quality})
             task.advance(len(x))
-    means = {name: float(torch.cat([m[name] for m in measured]).mean()) for name in measured[0]}
-    return EncodePass(moments.report(), gathering.aggregate(), means)
+    per_image = {name: torch.cat([one[name] for one in measured]) for name in measured[0]}
+    return EncodePass(moments.report(), concatenate_normals(posteriors), per_image)
 
 
-def _seen(
+def _encode_chunk(
     subject: EvaluatedModel, x: Tensor, shown: Tensor, start: int
 ) -> tuple[dict[str, Tensor], Normal, dict[str, Tensor]]:
-    """One chunk, as the model sees it and as it is shown: terms, posteriors, qualities."""
+    """Terms, posteriors and qualities of one chunk: `x` as the model sees it, `shown` in grey."""
     network, count = subject.model.network, len(x)
-    whole = filled(x, network.chunk)
-    q = network.encode(whole)
+    padded = pad_rows(x, network.chunk)
+    q = network.encode(padded)
     objective = registry.resolve("objective", "elbo")
-    terms = terms_of(Encoded(network, q), objective, whole, start, subject.seed)
-    grey = q if subject.binarization is None else network.encode(filled(shown, network.chunk))
-    drawn = network.mean(filled(grey.mean[:count], network.chunk))[:count].cpu()
+    terms = chunk_terms(Encoded(network, q), objective, padded, start, subject.seed)
+    grey = q if subject.binarization is None else network.encode(pad_rows(shown, network.chunk))
+    reconstructions = network.mean(pad_rows(grey.mean[:count], network.chunk))[:count].cpu()
     return (
         {name: values[:count] for name, values in terms.items()},
         q[:count].to("cpu"),
-        quality.measured(shown.cpu(), drawn),
+        image_quality(shown.cpu(), reconstructions),
     )
 
 
 class Encoded:
-    """A network that has seen its images: to the objective it is a network like any other."""
+    """A network whose images are already encoded; the objective uses it like any network."""
 
     def __init__(self, network: VAE, posterior: Normal) -> None:
         self.likelihood, self.prior = network.likelihood, network.prior
@@ -85,5 +92,5 @@ class Encoded:
         self._posterior = posterior
 
     def encode(self, x: Tensor) -> Normal:
-        """What it gave for these images."""
+        """The posterior of these images, computed before."""
         return self._posterior

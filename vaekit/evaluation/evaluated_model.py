@@ -1,4 +1,4 @@
-"""A model and the images it is judged by, gone through as often as needed."""
+"""A model and the images that it is evaluated on."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from vaekit.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What is evaluated, and with which seed; `batch_size` images are held at a time.
+    """The model, the images and the seed; about `batch_size` images are in memory at a time.
 
-    Networks see images in chunks of one size whatever is held, so that no number depends on it.
+    Networks see images in chunks of one size whatever it is, so no number depends on it.
     """
 
     model: Model
@@ -43,13 +43,13 @@ class EvaluatedModel:
 
     @property
     def binarization(self) -> str | None:
-        """How the model was trained to see images: in grey, or how in black and white."""
+        """How images become black and white, as in training; None leaves them grey."""
         return self.model.header.likelihood.binarize
 
     @property
-    def held(self) -> int:
-        """Images held at a time."""
-        return self.model.held(self.batch_size)
+    def images_at_once(self) -> int:
+        """Images in memory at a time."""
+        return self.model.images_at_once(self.batch_size)
 
     @cached_property
     def batches(self) -> Batches:
@@ -58,7 +58,7 @@ class EvaluatedModel:
 
     def observed(self) -> Iterator[tuple[int, Tensor]]:
         """(number of the first, images as the model sees them), on the model's device."""
-        for indices, x in self.batches.in_order(self.held):
+        for indices, x in self.batches.in_order(self.images_at_once):
             yield int(indices[0]), binarize(x, indices, self.binarization, self.seed)
 
     def watched(self, label: str) -> Iterator[tuple[int, Tensor]]:
@@ -80,19 +80,20 @@ class EvaluatedModel:
 
     def drawn(self, count: int) -> Iterator[Pixels]:
         """Images from the prior, as `vaekit sample` shows them: the mean of p(x|z), in bytes."""
-        for start in range(0, count, self.held):
-            part = min(self.held, count - start)
-            yield to_uint8(self.model.decode(self.model.draw(part, seed=self.seed, start=start)))
+        for start in range(0, count, self.images_at_once):
+            part = min(self.images_at_once, count - start)
+            z = self.model.draw_latents(part, seed=self.seed, start=start)
+            yield to_uint8(self.model.decode(z))
 
     def features_of_both(
         self, extract: Callable[[Pixels], npt.NDArray[np.float32]]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Features of the images, and of as many drawn ones."""
+        """Features of the images, and of the same number of drawn images."""
         count = len(self.images)
         with self.reporter.task("features", 2 * count) as task:
             real, drawn = [], []
-            for start in range(0, count, self.held):
-                part = self.images.images[start : start + self.held]
+            for start in range(0, count, self.images_at_once):
+                part = self.images.images[start : start + self.images_at_once]
                 real.append(extract(part))
                 task.advance(len(part))
             for part in self.drawn(count):
@@ -101,7 +102,7 @@ class EvaluatedModel:
         return np.concatenate(real), np.concatenate(drawn)
 
 
-def unit_variance(images: ImageSet) -> float:
+def pixel_variance(images: ImageSet) -> float:
     """The mean squared distance of the images' values from the mean image, in [0, 1]²."""
     total, squares = np.zeros(images.image_shape), 0.0
     for start in range(0, len(images), 1024):

@@ -1,4 +1,4 @@
-"""The scores of disentanglement of a model: which images, split how, and with which settings."""
+"""The disentanglement scores of a model: selects and splits the images, runs each score."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vaekit.evaluation.metrics import DCI_METRICS, FACTOR_METRICS, FEWEST_POINTS
 from vaekit.reporting import Reporter
 
 POINTS = TRAIN_POINTS + TEST_POINTS
-"""Images that all scores together want."""
+"""Images that published scores use."""
 
 
 def why_no_factors(images: ImageSet, latent_dim: int) -> str | None:
-    """Why no score of disentanglement can be had from these images, or None."""
+    """Why these images give no disentanglement score, or None if they do."""
     if images.factors is None:
         return (
             f"{images.name} has no factors: shapes and dsprites have, and an .npz may, as `factors`"
@@ -37,7 +37,7 @@ def why_no_factors(images: ImageSet, latent_dim: int) -> str | None:
 def factor_scores(
     subject: EvaluatedModel, points: ImageSet, wanted: MetricRequest, absent: dict[str, str]
 ) -> dict[str, Any]:
-    """The wanted scores of the posterior means of some images, by name, and the settings."""
+    """The requested scores of the posterior means, by name, and their settings."""
     names = [name for name in FACTOR_METRICS if name in wanted.metrics and name not in absent]
     if not names:
         return {}
@@ -52,9 +52,11 @@ def factor_scores(
     if "mig" in names:
         found["mig"] = scores.mig(z[:TRAIN_POINTS], v[:TRAIN_POINTS])
     if "sap" in names:
-        found["sap"] = _told(subject.reporter, "sap", v, lambda a: scores.sap(*parts, advance=a))
+        found["sap"] = _with_bar(
+            subject.reporter, "sap", v, lambda a: scores.sap(*parts, advance=a)
+        )
     if {*names} & {*DCI_METRICS}:
-        whole = _told(subject.reporter, "dci", v, lambda a: scores.dci(*parts, advance=a))
+        whole = _with_bar(subject.reporter, "dci", v, lambda a: scores.dci(*parts, advance=a))
         found |= {
             name: getattr(whole, name.removeprefix("dci_")) for name in DCI_METRICS if name in names
         }
@@ -90,7 +92,7 @@ def _varying(factors: Factors) -> list[int]:
     return [i for i, column in enumerate(factors.T) if (column != column[0]).any()]
 
 
-def _told(reporter: Reporter, label: str, factors: Factors, work: Callable[..., Any]) -> Any:
+def _with_bar(reporter: Reporter, label: str, factors: Factors, work: Callable[..., Any]) -> Any:
     """Do the work with a bar that counts factors."""
     with reporter.task(label, factors.shape[1], "factors") as task:
         return work(task.advance)

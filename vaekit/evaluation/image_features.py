@@ -1,6 +1,6 @@
-"""What images are compared by: features, (N, D), of bytes (N, H, W, C).
+"""The features that sample metrics compare images by: uint8 (N, H, W, C) to (N, D).
 
-inception   the 2048 numbers of the standard network of FID, by way of torch-fidelity
+inception   2048 features of the standard Inception network of FID, from torch-fidelity
 pixels      the pixels themselves, averaged over squares until there are 1024 at most
 model       the evaluated model's own posterior means
 """
@@ -34,7 +34,7 @@ WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129
 
 
 class FeaturesMissing(VaekitError):
-    """The features need something that is not here; every other number can be had."""
+    """The features need a package or a file that is missing; other metrics do not."""
 
 
 def extractor(name: str, network: VAE, weights: Path | None = None) -> Extractor:
@@ -61,7 +61,7 @@ def pixels(images: Pixels) -> Float32s:
 
 
 def inception(weights: Path | None, device: torch.device) -> Extractor:
-    """The 2048 features that FID is defined by, from weights whose checksum is the standard's."""
+    """The 2048 features of the literature's FID, from weights with the standard checksum."""
     state = read_weights(weights)
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -84,10 +84,10 @@ def inception(weights: Path | None, device: torch.device) -> Extractor:
 
 
 def read_weights(path: Path | None) -> io.BytesIO:
-    """The standard Inception weights, as a stream that torch-fidelity can do no harm by reading.
+    """The standard Inception weights, as a stream that is safe for torch-fidelity to unpickle.
 
-    The file is a pickle. It is not opened as one before its SHA-256 is the known one, and then
-    only as tensors; torch-fidelity, which unpickles without a check, gets a copy of those.
+    The file is a pickle. It is read only if its SHA-256 is the known one, and then only as
+    tensors; torch-fidelity, which unpickles without a check, gets a copy of those.
     """
     home = files.cache_dir() / "weights" / WEIGHTS
     where = path or home

@@ -1,8 +1,8 @@
-"""How near a reconstruction is to its original, image by image, as both are shown: in [0, 1].
+"""Error and similarity of reconstructions, image by image, in [0, 1] as pictures show them.
 
 >>> black, white = torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16)
->>> mse(black, white).item(), psnr(black, white).item(), round(ssim(black, white).item(), 4)
-(1.0, 0.0, 0.0001)
+>>> {name: round(value.item(), 4) for name, value in image_quality(black, white).items()}
+{'mse': 1.0, 'psnr': 0.0, 'ssim': 0.0001}
 """
 
 from __future__ import annotations
@@ -18,63 +18,41 @@ from vaekit.models.linear import linear
 WINDOW, SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
 BANDED = 128
-"""Pixels of the longest side that is blurred by matrices."""
+"""The longest side, in pixels, that is blurred by matrices."""
 
 
-def mse(a: Tensor, b: Tensor) -> Tensor:
-    """The mean squared difference of each image's values: (N, C, H, W) twice to float64 (N,)."""
-    return _mean((_shown(a) - _shown(b)).square_())
+def image_quality(a: Tensor, b: Tensor) -> dict[str, Tensor]:
+    """`mse`, `psnr` and `ssim` of each pair of images (N, C, H, W), as float64 (N,).
 
+    mse    the mean squared difference of the values
+    psnr   10 log10(1 / mse), in decibels; infinite where the two are equal
+    ssim   ((2 μa μb + c1)(2 σab + c2)) / ((μa² + μb² + c1)(σa² + σb² + c2)), 1 where they are equal
 
-def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """The peak signal-to-noise ratio of each image, 10 log10(1 / mse), in decibels.
-
-    Infinite where the two are equal. Its mean over images is not that of the images' mean error.
-    """
-    return _psnr(mse(a, b))
-
-
-def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """The structural similarity of each image: 1 where the two are equal.
-
-        ((2 μa μb + c1)(2 σab + c2)) / ((μa² + μb² + c1)(σa² + σb² + c2))
-
-    averaged over every place where the window fits, and over channels. Wang et al. 2004
+    SSIM is averaged over every place where the window fits, and over channels. Wang et al. 2004
     (doi:10.1109/TIP.2003.819861): a Gaussian window of 11 x 11 with sigma 1.5, c1 = 0.01²,
     c2 = 0.03², values in [0, 1]; no downsampling beforehand. An image with a side under 11 gets
     the largest odd window that fits it, with the same sigma.
     """
-    a, b = _shown(a), _shown(b)
-    difference = (a - b).double()
-    return _ssim(a, b, difference, difference.square())
-
-
-def measured(a: Tensor, b: Tensor) -> dict[str, Tensor]:
-    """All three by name, for less than one by one."""
-    a, b = _shown(a), _shown(b)
+    a, b = _clamped(a), _clamped(b)
     difference = (a - b).double()
     squares = difference.square()
     error = _mean(squares)
-    return {"mse": error, "psnr": _psnr(error), "ssim": _ssim(a, b, difference, squares)}
+    psnr = 10 * torch.log10(1 / error)
+    return {"mse": error, "psnr": psnr, "ssim": _ssim(a, b, difference, squares)}
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Of each image, summed in float64."""
+    """The mean of each image, summed in float64."""
     return values.flatten(1).sum(1, dtype=torch.float64) / values[0].numel()
 
 
-def _psnr(error: Tensor) -> Tensor:
-    return 10 * torch.log10(1 / error)
-
-
 def _ssim(a: Tensor, b: Tensor, difference: Tensor, squares: Tensor) -> Tensor:
-    """By the images' difference d = a − b, of which alone float64 is needed.
+    """SSIM by the difference d = a − b, the only part that needs float64.
 
         (1 − μd² / (μa² + μb² + c1)) (1 − σd² / (σa² + σb² + c2))
 
-    is the same number. A small σd² is the difference of what may be large; what float32 loses of
-    the denominators only counts in proportion to it. They are taken around 1/2, where values are
-    half as large.
+    is the same number. σd² may be a small difference of large numbers; a rounding error in the
+    denominators counts only in proportion to it. Values are shifted by 1/2 to halve their size.
     """
     a, b = a - 0.5, b - 0.5
     mean_d, squares_d = _blurred(torch.stack([difference, squares]))
@@ -87,15 +65,15 @@ def _ssim(a: Tensor, b: Tensor, difference: Tensor, squares: Tensor) -> Tensor:
     return _mean((1 - unlike).mul_(1 - means_d.div_(of_means.add_(K1**2))))
 
 
-def _shown(x: Tensor) -> Tensor:
-    """As a picture shows it: a mean that leaves [0, 1] is clamped."""
+def _clamped(x: Tensor) -> Tensor:
+    """On the CPU, clamped to [0, 1]: a decoder's mean may leave that range."""
     return x.cpu().float().contiguous().clamp(0, 1)
 
 
 def _blurred(maps: Tensor) -> Tensor:
-    """The last two axes under the window, at every place where it fits: one after the other.
+    """The last two axes convolved with the window, wherever it fits, one axis after the other.
 
-    Small images by products with banded matrices, which is faster though most of a band is zero.
+    Small images use products with banded matrices: faster, though most of a band is zero.
     """
     height, width = maps.shape[-2:]
     size = min(WINDOW, *(side - (side + 1) % 2 for side in (height, width)))
@@ -109,7 +87,7 @@ def _blurred(maps: Tensor) -> Tensor:
 
 
 def _banded(maps: Tensor, size: int) -> Tensor:
-    """The last axis under the window, and the last two axes in each other's place."""
+    """The last axis convolved with the window, and the last two axes swapped."""
     side = maps.shape[-1]
     rows = maps.reshape(-1, side)
     return (
@@ -126,7 +104,7 @@ def _window(size: int) -> Tensor:
 
 @functools.cache
 def _band(size: int, side: int) -> Tensor:
-    """The window at every place where it fits, a row each: (places, side)."""
+    """One row for each place where the window fits: (places, side)."""
     window, places = _window(size), side - size + 1
     band = window.new_zeros(places, side)
     for place in range(places):

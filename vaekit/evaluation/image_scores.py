@@ -1,4 +1,4 @@
-"""Numbers of single images, for finding those that a model knows least."""
+"""The numbers of single images, for `vaekit score`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def scores(
 
 
 def _numbers(values: torch.Tensor) -> list[float | None]:
-    """As JSON knows them, in no more digits than float32 holds."""
+    """Values for JSON, in the shortest digits that give the same float32; NaN becomes None."""
     shortest = [float(str(value)) for value in values.float().cpu().numpy()]
     return [value if math.isfinite(value) else None for value in shortest]

@@ -1,12 +1,11 @@
-"""The health of the latents: what they carry, whether they agree with the prior, and what to try.
+"""The health of the latents: what they carry, how far they are from the prior, what to try.
 
-All of it is about the aggregate posterior q(z) = 1/N Σ_i q(z|x_i), whose first two moments are
-known exactly: no draws are made.
+All of it is about the aggregate posterior q(z) = 1/N Σ_i q(z|x_i). Its first two moments are exact:
+no draws are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +15,11 @@ from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE
 from vaekit.gaussian import Normal
 
 COLLAPSED_KL = 0.1
-"""Nats of KL an image, under which the latents say nothing worth the name."""
+"""Nats of KL per image: below, the latents carry next to nothing."""
 POOR_FIT = 0.5
-"""The share of the images' variance under which a reconstruction is poor."""
+"""The share of the images' variance: below, reconstructions are poor."""
 FAR_FROM_PRIOR = 0.1
-"""Nats of `aggregate_kl` an active dimension, from which on the prior draws what no image is.
+"""Nats of `aggregate_kl` per active dimension: above, samples from the prior are unlike images.
 
 Digits trained with beta 1 have 0.04, and samples at a Fréchet distance (pixels) of 0.9; with beta
 0.1 they have 0.2, and 2.1.
@@ -28,12 +27,12 @@ Digits trained with beta 1 have 0.04, and samples at a Fréchet distance (pixels
 
 
 @dataclass(frozen=True)
-class Aggregate:
+class AggregatePosterior:
     """The moments of q(z) over some images.
 
     >>> import torch
     >>> q = Normal(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.zeros(2, 2))
-    >>> found = aggregate([q])
+    >>> found = aggregate(q)
     >>> found.covariance.tolist(), found.active_units
     ([[2.0, 0.0], [0.0, 1.0]], 1)
     """
@@ -64,53 +63,26 @@ class Aggregate:
     def aggregate_kl(self) -> float:
         """KL(q(z) ‖ N(0, 1)) for the normal with q(z)'s moments, in nats.
 
-        ½ (tr Σ + |μ|² − D − log det Σ). What `kl` charges and no latent carries: samples from the
-        prior are unlike what the decoder has seen, the more so the larger it is.
+        ½ (tr Σ + |μ|² − D − log det Σ). The larger it is, the less samples from the prior look
+        like what the decoder was trained on.
         """
         trace = float(np.trace(self.covariance))
         shift = float(np.square(self.mean).sum())
         return max(0.0, 0.5 * (trace + shift - len(self.mean) - _log_det(self.covariance)))
 
 
-def aggregate(posteriors: Iterable[Normal]) -> Aggregate:
-    """The moments of q(z), from the posteriors of all images in any number of parts."""
-    gathering = Gathering()
-    for q in posteriors:
-        gathering.add(q)
-    return gathering.aggregate()
-
-
-class Gathering:
-    """Sums over posteriors, from which the moments of q(z) are made."""
-
-    def __init__(self) -> None:
-        self._n = 0
-        self._first: Float64s = np.zeros(0)
-        self._second: Float64s = np.zeros((0, 0))
-        self._variance: Float64s = np.zeros(0)
-
-    def add(self, q: Normal) -> None:
-        """The posteriors of some more images."""
-        means = q.mean.cpu().double()
-        if not self._n:
-            width = means.shape[1]
-            self._first, self._variance = np.zeros(width), np.zeros(width)
-            self._second = np.zeros((width, width))
-        self._n += len(means)
-        self._first += means.sum(0).numpy()
-        self._second += (means.T @ means).numpy()  # numpy's threads would spin beside torch's
-        self._variance += q.logvar.cpu().double().exp().sum(0).numpy()
-
-    def aggregate(self) -> Aggregate:
-        """The moments over all that was added."""
-        mean = self._first / self._n
-        between = self._second / self._n - np.outer(mean, mean)
-        covariance = between + np.diag(self._variance / self._n)
-        return Aggregate(self._n, mean, covariance, np.clip(np.diag(between), 0, None))
+def aggregate(q: Normal) -> AggregatePosterior:
+    """The moments of q(z), from the posteriors of all images."""
+    means, n = q.mean.cpu().double(), len(q)
+    mean = means.mean(0).numpy()
+    # By torch: numpy's threads would spin beside torch's.
+    between = (means.T @ means).numpy() / n - np.outer(mean, mean)
+    within = np.diag(q.logvar.cpu().double().exp().mean(0).numpy())
+    return AggregatePosterior(n, mean, between + within, np.clip(np.diag(between), 0, None))
 
 
 def _log_det(matrix: Float64s) -> float:
-    """By eigenvalues, none of them below the rounding of the largest."""
+    """The log determinant, by eigenvalues no smaller than the rounding error of the largest."""
     values = np.linalg.eigvalsh(matrix)
     floor = np.finfo(float).eps * max(1.0, float(values[-1]))
     return float(np.log(np.clip(values, floor, None)).sum())
@@ -130,7 +102,7 @@ class Health:
 
     @property
     def mismatch(self) -> float:
-        """`aggregate_kl`, without what so few images make of it by chance: D (D + 3) / 4n."""
+        """`aggregate_kl` beyond its expectation by chance for n images, D (D + 3) / 4n."""
         return self.aggregate_kl - self.latent_dim * (self.latent_dim + 3) / (4 * self.n)
 
 
@@ -148,8 +120,8 @@ def diagnosis(health: Health) -> tuple[str, str]:
     active = f"{health.active_units} of {health.latent_dim} latent dimensions are active"
     if health.kl < COLLAPSED_KL or health.active_units == 0:
         return "collapsed", (
-            f"collapsed: the KL is {health.kl:.3f} nats and {active}, so images are drawn without "
-            "regard to z; try --kl-warmup 10, --free-bits 0.1 or a lower --beta"
+            f"collapsed: the KL is {health.kl:.3f} nats and {active}, so the "
+            "decoder ignores z; try --kl-warmup 10, --free-bits 0.1 or a lower --beta"
         )
     if health.explained < POOR_FIT:
         return "over-regularised", (

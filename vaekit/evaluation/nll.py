@@ -1,4 +1,4 @@
-"""The log-likelihood, bounded from below more tightly than by the ELBO: importance weighting.
+"""The importance weighted bound on the log-likelihood, tighter than the ELBO.
 
     log p̂(x) = log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x),   z_1 … z_K ~ q(z|x)
 
@@ -23,10 +23,10 @@ from vaekit.reporting import Task
 from vaekit.seeds import BLOCK, normal_rows
 
 CHUNKS = 4
-"""Chunks of latents decoded at once on a CPU: what comes of them stays in its caches."""
+"""Chunks of latents decoded at once on a CPU: few enough for its caches."""
 ROWS_ON_ACCELERATOR = 16384
 MOST_WEIGHED_VALUES = 2**22
-"""Values of decoded images held at once, whatever the number of rows."""
+"""Values of decoded images in memory at once, whatever the number of rows."""
 
 
 @torch.no_grad()
@@ -41,9 +41,9 @@ def log_likelihood(
 ) -> Tensor:
     """The bound of each image (N, C, H, W), in nats, from `samples` draws each: float64 (N,).
 
-    Draw k of an image is keyed by (seed, the image's number counted from `start`, k): neither the
-    batches nor how the draws are parted to fit memory change it, and the first 10 of 100 are the
-    10. Sums are kept in float64. The network must be in evaluation mode.
+    Draw k of an image is keyed by (seed, the image's number counted from `start`, k): it depends
+    neither on batches nor on memory, and the first 10 of 100 draws are the 10 draws of
+    `samples=10`. Sums are kept in float64. The network must be in evaluation mode.
 
     Example:
         log_px = log_likelihood(network, x, 5000)
@@ -51,24 +51,24 @@ def log_likelihood(
     """
     if samples < 1:
         raise UsageError(f"--nll-samples {samples}: at least 1")
-    together, images = _parted(network, samples)
+    together, images = _batch_sizes(network, samples)
     q = inference.encode(network, x)
     found = []
     for first in range(0, len(x), images):
         part = slice(first, min(first + images, len(x)))
         count = part.stop - first
         numbers = range(start + first, start + first + images)
-        noises = _noises(numbers, samples, together, network.latent_dim, seed)
-        counted = _counted(noises, count, task)
+        noises = _noise_batches(numbers, samples, together, network.latent_dim, seed)
+        counted = _with_progress(noises, count, task)
         bound = _running_bound(
-            network, inference.filled(x[part], images), _padded(q[part], images), counted
+            network, inference.pad_rows(x[part], images), _padded(q[part], images), counted
         )
         found.append(bound[:count] - math.log(samples))
     return torch.cat(found) if found else torch.empty(0, dtype=torch.float64)
 
 
-def _parted(network: VAE, samples: int) -> tuple[int, int]:
-    """Draws of one image at a time, and images at a time: they depend on the model and K alone."""
+def _batch_sizes(network: VAE, samples: int) -> tuple[int, int]:
+    """Draws of one image at a time, and images at a time, from the model and K alone."""
     height, width, _ = network.image
     cpu = next(network.parameters()).device.type == "cpu"
     fitting = MOST_WEIGHED_VALUES // (height * width * network.output_channels)
@@ -101,16 +101,18 @@ def log_weights(network: VAE, x: Tensor, q: Normal, noise: Tensor) -> Tensor:
     return log_px + log_ratio
 
 
-def _noises(images: range, samples: int, together: int, width: int, seed: int) -> Iterator[Tensor]:
-    """All draws of some images, so many at a time, in blocks keyed by (seed, image, block)."""
+def _noise_batches(
+    images: range, samples: int, together: int, width: int, seed: int
+) -> Iterator[Tensor]:
+    """All draws of some images, `together` at a time, keyed by (seed, image, block)."""
     for first in range(0, samples, together):
         stop = min(first + together, samples)
         rows = [normal_rows(first, stop, width, seed, "nll", image) for image in images]
         yield torch.stack(rows)
 
 
-def _counted(noises: Iterator[Tensor], images: int, task: Task | None) -> Iterator[Tensor]:
-    """The same, and each is counted when it has been used."""
+def _with_progress(noises: Iterator[Tensor], images: int, task: Task | None) -> Iterator[Tensor]:
+    """The same, advancing the progress bar after each is used."""
     for noise in noises:
         yield noise
         if task is not None:
@@ -118,5 +120,5 @@ def _counted(noises: Iterator[Tensor], images: int, task: Task | None) -> Iterat
 
 
 def _padded(q: Normal, count: int) -> Normal:
-    """Rows of the prior where there is no image."""
-    return Normal(inference.filled(q.mean, count), inference.filled(q.logvar, count))
+    """Filled up with rows of the prior."""
+    return Normal(inference.pad_rows(q.mean, count), inference.pad_rows(q.logvar, count))

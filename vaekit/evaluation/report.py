@@ -1,6 +1,6 @@
-"""All numbers about a model on some images, as one plain record: `evaluate` tells the order.
+"""All numbers about a model on some images, as one plain record.
 
-What cannot be said of this model or these images is not in the record; `absent` says why.
+A metric that this model or these images cannot give is missing, and `absent` gives the reason.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from vaekit.data import ImageSet
 from vaekit.errors import VaekitError
 from vaekit.evaluation.dataset_elbo import ElboReport
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
-from vaekit.evaluation.evaluated_model import EvaluatedModel, unit_variance
+from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.factor_scores import factor_scores
 from vaekit.evaluation.image_features import Extractor, FeaturesMissing, extractor
-from vaekit.evaluation.latent_health import Aggregate, Health, diagnosis
+from vaekit.evaluation.latent_health import AggregatePosterior, Health, aggregate, diagnosis
 from vaekit.evaluation.metrics import IMAGES, LATENTS, SAMPLE_METRICS, MetricRequest, in_group
 from vaekit.evaluation.nll import log_likelihood
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
@@ -54,10 +54,10 @@ def evaluate(
     points: ImageSet | None = None,
     reporter: Reporter = SILENT,
 ) -> EvaluationRecord:
-    """Everything that is wanted of a model on these images, in values JSON can hold.
+    """The requested metrics of a model on these images, in values JSON can hold.
 
-    `points` are images with factors for the scores of disentanglement, where others than `images`
-    shall be used: those scores want 15,000.
+    `points` are images with factors for the disentanglement scores, by default `images`: published
+    scores use 15,000.
 
     Example:
         record = evaluate(vaekit.load("m.safetensors"), vaekit.load_dataset("digits"))
@@ -67,7 +67,7 @@ def evaluate(
     subject = EvaluatedModel(model, images, wanted.seed, wanted.batch_size, reporter)
     absent = refuse_unfit_evaluation(model, images, wanted, points)
     extract = _extractor(subject, wanted, absent)
-    record = _whose(subject)
+    record = _data_facts(subject)
     seen = encode_once(subject)
     record |= _bound(subject, seen.bound, absent)
     record |= _log_likelihood(subject, wanted)
@@ -81,7 +81,7 @@ def evaluate(
 def _extractor(
     subject: EvaluatedModel, wanted: MetricRequest, absent: dict[str, str]
 ) -> Extractor | None:
-    """The features, before any long work; where they are missing, all other numbers still come."""
+    """The feature extractor, before any long work; if it is missing, other metrics still come."""
     if not (wanted.metrics & set(SAMPLE_METRICS)) - absent.keys():
         return None
     try:
@@ -93,7 +93,7 @@ def _extractor(
         return None
 
 
-def _whose(subject: EvaluatedModel) -> EvaluationRecord:
+def _data_facts(subject: EvaluatedModel) -> EvaluationRecord:
     return {
         "dataset": subject.images.name,
         "split": subject.images.split,
@@ -104,7 +104,7 @@ def _whose(subject: EvaluatedModel) -> EvaluationRecord:
 
 
 def _bound(subject: EvaluatedModel, report: ElboReport, absent: dict[str, str]) -> EvaluationRecord:
-    """The ELBO and its parts, and bits where they mean something."""
+    """The ELBO and its parts, and bits per dimension where they are defined."""
     network = subject.model.network
     record: EvaluationRecord = {}
     for name in ("neg_elbo", "reconstruction", "kl"):
@@ -121,7 +121,7 @@ def _bound(subject: EvaluatedModel, report: ElboReport, absent: dict[str, str]) 
 
 
 def _log_likelihood(subject: EvaluatedModel, wanted: MetricRequest) -> EvaluationRecord:
-    """Minus the importance weighted bound, and its K."""
+    """Minus the importance weighted bound, and K."""
     samples = wanted.nll_samples
     if samples is None:
         return {}
@@ -139,11 +139,12 @@ def _log_likelihood(subject: EvaluatedModel, wanted: MetricRequest) -> Evaluatio
 def _latents_and_images(
     subject: EvaluatedModel, wanted: MetricRequest, seen: EncodePass
 ) -> EvaluationRecord:
-    """Active units and the like, the quality of reconstructions, and the diagnosis of both."""
-    bound, latents = seen.bound, seen.latents
+    """Latent statistics, reconstruction quality, and the diagnosis from both."""
+    bound = seen.bound
     if not math.isfinite(bound.kl):
         return BROKEN
-    variance = unit_variance(subject.images)
+    latents = aggregate(seen.posterior)
+    variance = pixel_variance(subject.images)
     explained = 1 - seen.quality["mse"] / variance if variance > 0 else math.nan
     verdict, sentence = _diagnose(bound.kl, latents, explained)
     correlation = {"total_correlation": latents.total_correlation}
@@ -160,7 +161,7 @@ def _latents_and_images(
     }
 
 
-def _diagnose(kl: float, latents: Aggregate, explained: float) -> tuple[str, str]:
+def _diagnose(kl: float, latents: AggregatePosterior, explained: float) -> tuple[str, str]:
     known = explained if math.isfinite(explained) else 1.0
     width = len(latents.mean)
     return diagnosis(
@@ -174,7 +175,7 @@ def _samples(
     extract: Extractor | None,
     absent: dict[str, str],
 ) -> EvaluationRecord:
-    """How drawn images compare with the real ones, by features that are named."""
+    """How drawn images compare with real ones, between the requested features."""
     names = [name for name in SAMPLE_METRICS if name in wanted.metrics and name not in absent]
     if extract is None or not names:
         return {}
@@ -217,7 +218,7 @@ def _circumstances(
 
 
 def without_nonfinite(value: Any) -> Any:
-    """The same, with null for every number that JSON does not know.
+    """The same, with None for NaN and infinity, which JSON cannot hold.
 
     >>> without_nonfinite({"a": [1.0, math.nan], "b": math.inf})
     {'a': [1.0, None], 'b': None}

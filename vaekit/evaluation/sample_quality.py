@@ -1,7 +1,7 @@
-"""How near drawn images are to real ones, from features of both, (N, D): in float64 throughout.
+"""Distances between drawn and real images, from features (N, D) of both, in float64.
 
-Any features will do, and each gives another number: only with the standard Inception features are
-`fid` and `kid` those of the literature.
+Other features give other numbers: only the standard Inception features give the `fid` and `kid` of
+the literature.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vaekit.array_types import Float64s
 from vaekit.errors import DataError
 
 SUBSETS, SUBSET_SIZE = 100, 1000
-"""How KID is averaged, as in torch-fidelity."""
+"""Random subsets of KID and their size, as in torch-fidelity."""
 NEIGHBOURS_PRECISION, NEIGHBOURS_DENSITY = 3, 5
 _ROWS = 1024
 

@@ -1,8 +1,8 @@
-"""p(x|z): what a decoder's output says of an image, in nats.
+"""Likelihoods p(x|z): from a decoder's output to log-probabilities, means and samples.
 
 A decoder gives `params` of shape (N, P·C, H, W), P parameters for each of the C·H·W values of an
 image; a likelihood turns them into a log-probability, a mean or a sample. Images are in [0, 1].
-All take the same calls, so that one can stand in for another:
+All have the same methods, so they are interchangeable:
 
     >>> import torch
     >>> from vaekit.likelihoods import build_likelihood

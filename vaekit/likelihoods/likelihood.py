@@ -11,11 +11,11 @@ LEVELS = 256
 """The grey levels of an 8-bit image: level k stands at k / 255."""
 
 TYPICAL_SIGMA = 0.25
-"""How far a decoder that knows only the mean image is off: a sound place to start from."""
+"""The typical error of a decoder that knows only the mean image: where sigma starts."""
 
 
 class Likelihood(nn.Module):
-    """The contract of every p(x|z). It may own state, such as a learned sigma."""
+    """The base class of every p(x|z). It may have state, such as a learned sigma."""
 
     name: ClassVar[str]
     kind: ClassVar[str]
@@ -39,7 +39,7 @@ class Likelihood(nn.Module):
 
     @property
     def settings(self) -> dict[str, float | str]:
-        """What `build_likelihood(name, **settings)` needs to make this one again."""
+        """The arguments of `build_likelihood` that make this one again."""
         return {}
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Likelihood(nn.Module):
         return self.log_prob_per_value(wide(params), x).flatten(1).sum(1)
 
     def log_prob_of_draws(self, params: Tensor, x: Tensor) -> Tensor:
-        """Of each image (N, ...) given each of K latents' parameters (N, K, ...): shape (N, K)."""
+        """`log_prob` of each image (N, ...) under K parameters each (N, K, ...): shape (N, K)."""
         draws = params.shape[1]
         seen = x.repeat_interleave(draws, 0)
         return self.log_prob(params.flatten(0, 1), seen).reshape(len(x), draws)
@@ -64,8 +64,8 @@ class Likelihood(nn.Module):
         """Turn uniform noise in [0, 1), of an image's shape, into images drawn from p(x|z)."""
         raise NotImplementedError
 
-    def unmean(self, mean: Tensor) -> Tensor:
-        """Parameters whose mean is this image: where a decoder should start."""
+    def params_of_mean(self, mean: Tensor) -> Tensor:
+        """Parameters whose mean is this image: a good start for a decoder."""
         raise NotImplementedError
 
 

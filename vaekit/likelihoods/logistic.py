@@ -1,4 +1,4 @@
-"""Values that are one of 256 grey levels."""
+"""The discretized logistic likelihood, of 256 grey levels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vaekit.likelihoods.likelihood import LEVELS, TYPICAL_SIGMA, Likelihood, ins
 
 
 class DiscretizedLogistic(Likelihood):
-    """Each value is one of 256 grey levels, with the mass of a logistic law on its interval.
+    """Each value is one of 256 grey levels, with a logistic distribution's mass on its interval.
 
-    With levels and parameters laid on [−1, 1], h = 1/255 half a level, and σ the logistic function,
+    With levels and parameters on [−1, 1], h = 1/255 half a level, and σ the logistic function,
 
         p(x) = σ((x + h − m) / s) − σ((x − h − m) / s),
 
@@ -38,14 +38,14 @@ class DiscretizedLogistic(Likelihood):
     parameters_per_value = 2
     limit: ClassVar[float] = 7.0
     start: ClassVar[float] = 2 * TYPICAL_SIGMA * math.sqrt(3) / math.pi
-    """The scale to start from: that of a logistic law on [−1, 1] as wide as images are."""
+    """The first scale: a logistic distribution on [−1, 1] with the spread of images."""
 
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
-        """The mass of each value's level, by log-space sums alone.
+        """The log mass of each value's level, computed in log space.
 
         For a > b, σ(a) − σ(b) = σ(a) σ(−b) (1 − e^(b−a)): a product, in which nothing cancels.
-        In units of half a level every edge is a whole number, so that the upper edge of one
-        level is to the bit the lower edge of the next, and the levels' masses sum to one.
+        In units of half a level every edge is a whole number, so the upper edge of one level
+        equals the lower edge of the next to the bit, and the masses sum to one.
         """
         location, log_scale = self._split(params)
         level = (x * (LEVELS - 1)).round()
@@ -58,7 +58,7 @@ class DiscretizedLogistic(Likelihood):
         return torch.where(darkest, below_upper, torch.where(brightest, above_lower, inside))
 
     def mean(self, params: Tensor) -> Tensor:
-        """The mean of the logistic law clipped to [−1, 1], back in [0, 1].
+        """The mean of the logistic distribution clipped to [−1, 1], mapped back to [0, 1].
 
         clip(m) + s [softplus(−|m + 1| / s) − softplus(−|m − 1| / s)] is the integral of which
         the mean over 256 levels is the midpoint sum: the two differ by less than 0.17 of a level
@@ -77,7 +77,7 @@ class DiscretizedLogistic(Likelihood):
         last = LEVELS - 1
         return ((drawn + 1) * last / 2).round().clamp(0, last) / last
 
-    def unmean(self, mean: Tensor) -> Tensor:
+    def params_of_mean(self, mean: Tensor) -> Tensor:
         """The location whose clipped mean is this image, at the scale a decoder starts from.
 
         m + s [log(1 − e^(−(1+m)/s)) − log(1 − e^(−(1−m)/s))], the inverse of `mean` in closed

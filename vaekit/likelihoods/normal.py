@@ -1,4 +1,4 @@
-"""Values that are normal about the decoder's output: squared error, with and without a sigma."""
+"""Normal likelihoods: squared error with sigma 1, fixed, learned or optimal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIGMA_SETTINGS = ("learned", "optimal")
 
 
 class _Normal(Likelihood):
-    """Each value is normal about the parameter, with one standard deviation for all of them."""
+    """Each value is normal around the parameter, with one standard deviation for all."""
 
     kind = "a density"
 
@@ -26,7 +26,7 @@ class _Normal(Likelihood):
 
     @property
     def sigma(self) -> Tensor:
-        """The standard deviation, as it stands."""
+        """The current standard deviation."""
         raise NotImplementedError
 
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class _Normal(Likelihood):
         standard = math.sqrt(2) * torch.erfinv(2 * inside(uniform) - 1)
         return self.mean(params) + self.sigma * standard
 
-    def unmean(self, mean: Tensor) -> Tensor:
+    def params_of_mean(self, mean: Tensor) -> Tensor:
         """The image itself."""
         return mean
 
@@ -73,15 +73,15 @@ class UnitGaussian(_Normal):
 class Gaussian(_Normal):
     """N(x; mean, sigma²), one sigma for all values: fixed, learned, or the best one.
 
-    `learned` is one parameter beside the network's, kept within e^±6 by `soft_bound`; at the
-    optimizer's pace it takes thousands of steps to come down.
+    `learned` is one extra parameter, kept within e^±6 by `soft_bound`; at usual learning rates it
+    takes thousands of steps to come down.
 
     `optimal`, the default, is the sigma-VAE of Rybkin et al. 2021 (arXiv:2006.13202): in
     training, sigma² is the mean squared error of the batch, which maximises its likelihood, and
     gradients pass through it. As the density then depends on the batch, a running estimate is
-    kept: the mean over the first 100 batches, and from there on an average that moves by 1/100
-    with each. In evaluation that stored sigma is used: the density is normalised, and no image's
-    number depends on its neighbours. No mean squared error below e^−12 is believed.
+    kept: the mean over the first 100 batches, then an average that moves by 1/100 with each.
+    Evaluation uses that stored sigma: the density is normalised, and no image's number depends on
+    other images. Mean squared errors below e^−12 count as e^−12.
 
     >>> Gaussian(0.5).log_prob(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
     tensor([-0.2258])
@@ -107,7 +107,7 @@ class Gaussian(_Normal):
 
     @property
     def settings(self) -> dict[str, float | str]:
-        """The sigma that was asked for."""
+        """The requested sigma."""
         return {"sigma": self._setting}
 
     @property
@@ -117,13 +117,13 @@ class Gaussian(_Normal):
 
     @property
     def sigma(self) -> Tensor:
-        """The standard deviation, as it stands: a scalar."""
+        """The current standard deviation, a scalar."""
         if self._setting == "learned":
             return soft_bound(self.raw_log_sigma, self.limit).exp()
         return self.variance.sqrt() if self._setting == "optimal" else torch.tensor(self._setting)
 
     def log_sigma(self, params: Tensor, x: Tensor) -> Tensor:
-        """The stored sigma's, or in training, where sigma is `optimal`, the batch's own."""
+        """That of the stored sigma; in training with sigma `optimal`, that of the batch."""
         if self._setting == "learned":
             return soft_bound(self.raw_log_sigma, self.limit)
         if self._setting == "optimal":

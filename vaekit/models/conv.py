@@ -20,8 +20,8 @@ class Conv(VAE):
     """Convolutions of kernel 4 and stride 2, mirrored by transposed ones in the decoder.
 
     The encoder and decoder of DCGAN, Radford et al. 2015 (arXiv:1511.06434), for images of any
-    height and width: every stage halves a side, rounding down, and the mirrored stage gives the
-    odd pixel back; a side that has come to one pixel is left there, by kernel 3 and stride 1.
+    height and width: every stage halves a side, rounding down, and the mirrored stage restores the
+    odd pixel; a side of one pixel stays, by kernel 3 and stride 1.
 
     >>> from vaekit.likelihoods import build_likelihood
     >>> model = Conv((35, 20, 1), 2, build_likelihood("bce"), channels=[8, 16])
@@ -64,7 +64,7 @@ class Conv(VAE):
 
     def _down(self) -> list[nn.Module]:
         widths = pairwise([self.image[2], *self.channels])
-        stages = zip(widths, self.sizes, strict=False)  # the last size is what comes out
+        stages = zip(widths, self.sizes, strict=False)  # the last size is the output's
         return [layer for (a, b), size in stages for layer in self._stage(_halving(a, b, size), b)]
 
     def _up(self) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""The parts networks are put together from."""
+"""Layers that several networks share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Posterior(nn.Module):
     """The head of an encoder: two linear maps, to the mean and the log-variance of q(z|x).
 
     They run in full precision even under autocast: an embedding should not be rounded to bfloat16.
-    The mean is not bounded; images in [0, 1], as they must be, keep it small.
+    The mean is unbounded; images in [0, 1] keep it small.
     """
 
     def __init__(self, features: int, latent_dim: int) -> None:
@@ -36,17 +36,17 @@ class Posterior(nn.Module):
 
 
 def full_precision(h: Tensor) -> AbstractContextManager[object]:
-    """Switch autocast off for what follows on this tensor's device."""
+    """A context without autocast on this tensor's device."""
     if h.device.type == "meta" or not torch.is_autocast_enabled(h.device.type):
-        return nullcontext()  # autocast does not know meta; where it is off, this is cheaper
+        return nullcontext()  # autocast does not support meta; when it is off, this is cheaper
     return torch.autocast(h.device.type, enabled=False)
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that takes a batch of one value a channel, which has no spread.
+    """Batch normalisation that accepts a batch with one value per channel.
 
-    A last batch of one image, at a stage one pixel small, is normalised by the running statistics,
-    where torch would stop the training.
+    torch raises an error there, since one value has no spread: a last batch of one image at a stage
+    of one pixel. This layer uses its running statistics instead.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name for it
@@ -74,20 +74,20 @@ class Resize(nn.Module):
 
 
 def activate(activation: str) -> nn.Module:
-    """The activation of this name."""
+    """The activation layer with this name."""
     layer: nn.Module = getattr(nn, ACTIVATIONS[activation])()
     return layer
 
 
 def normalise(norm: str, channels: int) -> list[nn.Module]:
-    """The normalisation of this name, as the layers it takes: one, or none."""
+    """The normalisation with this name, as a list of one layer or none."""
     if norm == "batch":
         return [BatchNorm(channels)]
     return [nn.GroupNorm(groups(channels), channels)] if norm == "group" else []
 
 
 def groups(channels: int) -> int:
-    """How many groups to normalise: at most 32, of at least 4 channels, dividing evenly.
+    """The number of groups to normalise: up to 32, equal, with at least 4 channels each.
 
     A group of a single channel would normalise a single pixel to nothing.
 

@@ -1,10 +1,9 @@
-"""Linear layers, by the faster of two libraries.
+"""Linear layers, computed by the faster of two libraries.
 
 torch leaves a float32 matrix product on the CPU to MKL, which uses half the vector width of an AMD
-processor with AVX-512: oneDNN, which torch carries for convolutions, is twice as fast there
-(docs/benchmarks.md). Both add up in float32; they differ in the last bits. Which one is taken
-depends on the processor and on shapes alone, so that the same run on the same machine gives the
-same bytes.
+processor with AVX-512: oneDNN, which torch uses for convolutions, is twice as fast there
+(docs/benchmarks.md). Both add up in float32 and differ in the last bits. The choice depends on the
+processor and on shapes alone, so the same run on the same machine gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from vaekit.threads import together
 from vaekit.torch_internals import has_onednn_linear, onednn_linear
 
 LARGE_PRODUCT = 1 << 22
-"""Multiplications from which on the faster product makes up for the longer way to it."""
+"""Number of multiplications from which oneDNN's overhead pays."""
 
 CPU_FACTS = Path("/proc/cpuinfo")
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, to the last bits of rounding.
+    """`nn.Linear`, equal up to rounding.
 
     >>> layer = Linear(784, 400)
     >>> x = torch.rand(64, 784)
@@ -36,7 +35,7 @@ class Linear(nn.Linear):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name for it
-        """From (N, inputs) to (N, outputs): the product with the weights, and the bias."""
+        """The product x Wᵀ + b: (N, inputs) to (N, outputs)."""
         if not _better_by_onednn(input, self.weight):
             return super().forward(input)
         if torch.is_grad_enabled():
@@ -46,13 +45,13 @@ class Linear(nn.Linear):
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """The product of (N, inputs) and (outputs, inputs), by whichever is faster; no gradients."""
+    """The product x Wᵀ without gradients, for x (N, inputs) and W (outputs, inputs)."""
     better = _better_by_onednn(x, weight)
     return _product(x, weight, None) if better else nn.functional.linear(x, weight)
 
 
 class _Product(torch.autograd.Function):
-    """The product and its gradients; oneDNN's operator has none of its own."""
+    """The product with its gradients, which oneDNN's operator lacks."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -69,12 +68,12 @@ class _Product(torch.autograd.Function):
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The product of (N, inputs) and (outputs, inputs), and the bias, by oneDNN."""
+    """The product x Wᵀ + b by oneDNN, with all threads."""
     return together(onednn_linear, x, weight, bias)
 
 
 def _better_by_onednn(x: Tensor, weight: Tensor) -> bool:
-    if torch.compiler.is_compiling():  # which shall not look into what follows
+    if torch.compiler.is_compiling():  # dynamo cannot trace the calls below
         return False
     return (
         len(x) * weight.numel() >= LARGE_PRODUCT
@@ -86,13 +85,13 @@ def _better_by_onednn(x: Tensor, weight: Tensor) -> bool:
 
 
 def suits(weight: Tensor) -> bool:
-    """Whether large products with these weights go through oneDNN."""
+    """Whether large products with these weights use oneDNN."""
     return weight.device.type == "cpu" and weight.dtype == torch.float32 and _on_amd()
 
 
 @functools.cache
 def _on_amd() -> bool:
-    """Whether this is the kind of processor on which it was measured to pay."""
+    """Whether this is an AMD processor with AVX-512, where oneDNN was measured to be faster."""
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
     if not (wide and has_onednn_linear() and CPU_FACTS.exists()):
         return False

@@ -17,18 +17,18 @@ from vaekit.models.vae import VAE
 from vaekit.seeds import BLOCK
 
 LIGHT = 1 << 17
-"""Values over which additions and the like are not worth a second thread (docs/benchmarks.md)."""
+"""Up to this many values, elementwise operations gain no second thread (docs/benchmarks.md)."""
 
 MOST_BLOCKS = 4
 CHUNK_VALUES = 1 << 20
-"""Values of a chunk of images, which with their floats shall stay in a processor's cache."""
+"""Values of a chunk of images: few enough for a processor's cache."""
 
 
 class MLP(VAE):
     """Linear layers with an activation after each, mirrored in the decoder.
 
     The network of Kingma & Welling 2013 (arXiv:1312.6114). Without hidden layers it is the linear
-    VAE of Lucas et al. 2019 (arXiv:1911.02469), whose best answer is known: probabilistic PCA.
+    VAE of Lucas et al. 2019 (arXiv:1911.02469), whose optimum is known: probabilistic PCA.
 
     >>> from vaekit.likelihoods import build_likelihood
     >>> model = MLP((8, 8, 1), 2, build_likelihood("mse"), hidden=[32, 16])
@@ -58,22 +58,22 @@ class MLP(VAE):
 
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:
-        """Two hidden layers of 400, whatever the image."""
+        """Two hidden layers of 400 for any image."""
         return {"hidden": [400, 400], "activation": "relu"}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The widths of the hidden layers and the activation between them."""
+        """The widths of the hidden layers, and their activation."""
         return {"hidden": self.hidden, "activation": self.activation}
 
     def is_light(self, rows: int) -> bool:
-        """Whether no layer puts out more than `LIGHT` values, and its products call all threads."""
+        """Whether no layer has more than `LIGHT` outputs, and large products use all threads."""
         widest = max(self.output.weight.shape[0], math.prod(self.image), *self.hidden)
         return rows * widest <= LIGHT and suits(self.output.weight)
 
     @property
     def chunk(self) -> int:
-        """Small products are slow for their size: 256 at a time go nearly twice as fast as 64."""
+        """Small products are inefficient: 256 rows at a time are nearly twice as fast as 64."""
         fitting = CHUNK_VALUES // (BLOCK * math.prod(self.image))
         return BLOCK * max(1, min(MOST_BLOCKS, fitting))
 

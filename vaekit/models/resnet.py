@@ -21,9 +21,9 @@ class ResNet(VAE):
 
     Each stage halves the sides, rounding up, and runs `depth` pre-activation blocks at that size
     (He et al. 2016, arXiv:1603.05027); the decoder mirrors it with nearest-neighbour upsampling,
-    which leaves no checkerboard (Odena et al. 2016, doi:10.23915/distill.00003). Group
-    normalisation (Wu & He 2018, arXiv:1803.08494) keeps an image's latent free of the images
-    beside it.
+    which avoids checkerboard artefacts (Odena et al. 2016, doi:10.23915/distill.00003). Group
+    normalisation (Wu & He 2018, arXiv:1803.08494) makes an image's latent independent of the other
+    images in its batch.
 
     >>> from vaekit.likelihoods import build_likelihood
     >>> model = ResNet((35, 20, 1), 2, build_likelihood("bce"), channels=[8, 16])
@@ -54,7 +54,7 @@ class ResNet(VAE):
         unflatten = nn.Unflatten(1, (channels[-1], *self.sizes[-1]))
         self.decoder = nn.Sequential(Linear(latent_dim, features), unflatten, *self._up())
         self.output = nn.Conv2d(channels[0], self.output_channels, 3, padding=1)
-        # Normalised features are large enough to drown the bias that `start_at` sets.
+        # Normalised features are large: usual weights would outweigh the bias that `start_at` sets.
         nn.init.normal_(self.output.weight, std=0.1 / math.sqrt(9 * channels[0]))
 
     @classmethod
@@ -85,8 +85,8 @@ class ResNet(VAE):
         return layers
 
     def _up(self) -> list[nn.Module]:
-        # One convolution past the last block runs at full size, for detail finer than the first
-        # stage's grid; whole blocks there would cost more than all the others together.
+        # The convolution after the last block runs at full size, for detail finer than the first
+        # stage's grid; whole blocks there would cost more than all others together.
         layers: list[nn.Module] = []
         widths = [*reversed(self.channels), self.channels[0]]
         for (a, b), size in zip(pairwise(widths), self.sizes[-2::-1], strict=True):
@@ -97,14 +97,14 @@ class ResNet(VAE):
         return [ResidualBlock(width, self.activation, self.norm) for _ in range(self.depth)]
 
     def _ready(self, width: int) -> list[nn.Module]:
-        """What stands between the sum of residuals and the next layer that reads it."""
+        """The layers between the sum of residuals and the next layer."""
         return [*normalise(self.norm, width), activate(self.activation)]
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(act(norm(conv(act(norm(x)))))), beginning as the identity.
+    """x + conv(act(norm(conv(act(norm(x)))))), initially the identity.
 
-    The last convolution starts at zero, so that a deep stack trains from the first step
+    The last convolution starts at zero, so a deep stack trains from the first step
     (Goyal et al. 2017, arXiv:1706.02677).
     """
 
@@ -123,7 +123,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        """The input, and what the block adds to it."""
+        """Return x plus its residual."""
         added: Tensor = self.residual(h)
         return h + added
 

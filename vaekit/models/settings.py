@@ -24,7 +24,7 @@ ACTIVATIONS = {
     "silu": "SiLU",
     "tanh": "Tanh",
 }
-"""Names to classes of torch.nn, as strings: to list them imports nothing."""
+"""Names to classes of torch.nn, as strings, so that listing them imports nothing."""
 
 NORMS = ("batch", "group", "none")
 
@@ -65,7 +65,7 @@ SETTINGS = {
 
 
 def resolve_settings(name: str, image: Image, given: Mapping[str, object]) -> dict[str, object]:
-    """A model's settings in full: what was given, checked, over the defaults for this image.
+    """A model's full settings: the given ones, checked, over the defaults for this image.
 
     >>> resolve_settings("mlp", (28, 28, 1), {"hidden": [400]})
     {'hidden': [400], 'activation': 'relu'}

@@ -1,4 +1,4 @@
-"""What every model is: an encoder, a decoder, and the distributions they speak in.
+"""The base class of every model, and `build`, which makes one by name.
 
     >>> from vaekit.likelihoods import build_likelihood
     >>> model = build("conv", image=(28, 28, 1), latent_dim=20, likelihood=build_likelihood("bce"))
@@ -7,7 +7,7 @@
     >>> model.mean(torch.zeros(2, 20)).shape
     torch.Size([2, 1, 28, 28])
 
-Built under `torch.device("meta")`, a model has all its shapes and takes no memory.
+Under `torch.device("meta")` a model has all its shapes and takes no memory.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from vaekit.torch_internals import seed_cpu
 
 
 class VAE(nn.Module):
-    """The contract of every model in the zoo.
+    """The contract of every model.
 
     A subclass makes four parts: `encoder` (x to features), `posterior` (features to q(z|x)),
     `decoder` (z to features) and `output` (features to the parameters of p(x|z), the one layer
-    whose bias says what an untrained model draws). Parameters come out of `decode` in float32,
+    whose bias sets what an untrained model draws). Parameters come out of `decode` in float32,
     under autocast too: bfloat16 cannot tell grey levels apart.
     """
 
@@ -59,7 +59,7 @@ class VAE(nn.Module):
 
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:
-        """The network's own settings, as they suit images of this shape."""
+        """The network's default settings for images of this shape."""
         raise NotImplementedError
 
     @property
@@ -69,19 +69,16 @@ class VAE(nn.Module):
 
     @property
     def chunk(self) -> int:
-        """Rows that inference hands over at once: some whole blocks of noise.
-
-        More than one block where that pays, which it does not where the network convolves.
-        """
+        """Rows per call in inference: one block of noise, or several where that is faster."""
         return BLOCK
 
     def is_light(self, rows: int) -> bool:
-        """Whether training on so many images is light work but for products that say `together`."""
+        """Whether, on `rows` images, training is light work apart from large products."""
         return False
 
     @property
     def output_channels(self) -> int:
-        """How many channels the decoder gives: the parameters of every channel of an image."""
+        """Channels of the decoder's output: the parameters of every channel of an image."""
         return self.likelihood.parameters_per_value * self.image[2]
 
     def encode(self, x: Tensor) -> Normal:
@@ -98,7 +95,7 @@ class VAE(nn.Module):
         return params.reshape(len(z), self.output_channels, height, width)
 
     def mean(self, z: Tensor) -> Tensor:
-        """The mean of p(x|z), (N, C, H, W): what a picture shows. It is not clamped."""
+        """The mean of p(x|z), (N, C, H, W), which pictures show. It is not clamped."""
         return self.likelihood.mean(self.decode(z))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,26 +104,26 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def start_at(self, mean_image: Tensor) -> None:
-        """Set the output's bias so that the first images drawn are like this one, (C, H, W).
+        """Set the output's bias so that an untrained model draws this image, (C, H, W).
 
-        Per pixel where the output has a bias for every pixel, else per channel. The first steps
-        of training are then not spent on finding out how bright the data is.
+        Per pixel where the output has a bias per pixel, else per channel. Training then need not
+        learn the data's brightness first.
         """
         bias = self.output.bias
         if bias is None or bias.is_meta:
             return
         per_pixel = isinstance(self.output, nn.Linear)
         mean = mean_image if per_pixel else mean_image.mean((1, 2), keepdim=True)
-        bias.copy_(self.likelihood.unmean(mean.to(bias)[None]).flatten())
+        bias.copy_(self.likelihood.params_of_mean(mean.to(bias)[None]).flatten())
 
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode for a while, then as it was.
+    """The model in eval mode within the block, then as it was.
 
-    In training mode a batch norm would see other images' statistics, and worse, learn from them:
-    looking at a model must not change it. One that is in eval mode is left alone: going through
-    its layers takes a good part of the time in which a small network encodes a chunk.
+    In training mode, batch normalisation would use and learn the statistics of the batch, so using
+    a model would change it. A model already in eval mode is left alone: visiting its layers takes
+    a good part of the time in which a small network encodes a chunk.
     """
     if not model.training:
         yield
@@ -148,15 +145,15 @@ def build(
     seed: int = 0,
     mean_image: Tensor | None = None,
 ) -> VAE:
-    """Make the model of this name, with weights that depend on the seed and on nothing else.
+    """Make the model with this name, with weights that depend on the seed alone.
 
-    Weights are drawn on the CPU, whatever the default device (unless that is `meta`), and torch's
-    global generators are left as they were. Settings that are not given take the model's defaults.
+    Weights are drawn on the CPU, unless the default device is `meta`, and torch's global generators
+    stay as they were. Missing settings take the model's defaults.
     """
     kind: type[VAE] = resolve("model", name)
     full = resolve_settings(name, image, settings or {})
     check_latent_dim(latent_dim)
-    # Not torch.get_default_device(), which before torch 2.7 does not see a `with torch.device`.
+    # torch.get_default_device() ignores `with torch.device` before torch 2.7.
     device = "meta" if torch.empty(0).is_meta else "cpu"
     with torch.random.fork_rng(devices=[]), torch.device(device):
         seed_cpu(key(seed, "weights"))
@@ -167,7 +164,7 @@ def build(
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many numbers training can change."""
+    """The number of trainable weights."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -1,4 +1,4 @@
-"""The evidence lower bound, and the loss that trains it."""
+"""The evidence lower bound, and the loss that maximises it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vaekit.likelihoods import Likelihood
 
 
 class Prior(Protocol):
-    """p(z), as far as the objective needs it."""
+    """The part of p(z) that the objective uses."""
 
     def kl(self, q: Normal) -> Tensor:
         """KL(q ‖ prior) of each dimension: shape (N, D)."""
@@ -20,7 +20,7 @@ class Prior(Protocol):
 
 
 class ElboModel(Protocol):
-    """A variational autoencoder, as far as the objective needs it."""
+    """The part of a variational autoencoder that the objective uses."""
 
     @property
     def likelihood(self) -> Likelihood:
@@ -48,17 +48,15 @@ def elbo(
     *,
     beta: float = 1.0,
     free_bits: float = 0.0,
-    target: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The negative evidence lower bound of each image, in nats, from one draw of z.
 
         neg_elbo = −log p(x|z) + KL(q(z|x) ‖ p(z)),   z = mean + std · noise
 
     Kingma & Welling 2013 (arXiv:1312.6114). `reconstruction`, `kl`, `neg_elbo` and `loss` have
-    shape (N,). Only `loss`, which training minimises, knows of `beta` (Higgins et al. 2017) and
-    of `free_bits`; nothing is divided by the size of the image or the latent. `kl_per_dim` and
-    `mean`, of shape (N, D), are for watching and carry no gradient. The decoder is asked for
-    `target` where that is given, such as another binarization of the same images, else for x.
+    shape (N,). `beta` (Higgins et al. 2017) and `free_bits` change `loss` alone, which training
+    minimises; nothing is divided by the size of the image or the latent. `kl_per_dim` and `mean`,
+    of shape (N, D), are for monitoring and carry no gradient.
 
         >>> from vaekit.likelihoods import build_likelihood
         >>> from vaekit.models.vae import build
@@ -69,7 +67,7 @@ def elbo(
     """
     q = model.encode(x)
     params = model.decode(q.sample(noise))
-    reconstruction = -model.likelihood.log_prob(params, x if target is None else target)
+    reconstruction = -model.likelihood.log_prob(params, x)
     kl_per_dim = model.prior.kl(q)
     kl = kl_per_dim.sum(1)
     neg_elbo = reconstruction + kl
@@ -89,9 +87,9 @@ def _with_free_bits(kl_per_dim: Tensor, free_bits: float) -> Tensor:
     """Charge each dimension at least `free_bits` nats, on average over the batch.
 
     Σ_d max(free_bits, mean over the batch of KL_d), Kingma et al. 2016, eq. 15 (arXiv:1606.04934),
-    shared out over the images so that their mean is that sum: an image pays its own divergence
-    where the dimension is above the floor, and the floor, without a gradient, where it is not.
-    This is a statistic of the batch: an image's share depends on the images beside it.
+    distributed over the images so that their mean is that sum: an image pays its own divergence
+    where the dimension is above the floor, and the floor, without a gradient, where it is below.
+    An image's share therefore depends on the other images of the batch.
     """
     above = kl_per_dim.detach().mean(0) > free_bits
     return torch.where(above, kl_per_dim, free_bits)

@@ -112,7 +112,7 @@ class RunPictures:
         a = inference.encode(network, self._floats(starts)).mean
         b = inference.encode(network, self._floats(ends)).mean
         paths = [
-            inference.decode(network, inference.between(start, end, STEPS))
+            inference.decode(network, inference.latent_path(start, end, STEPS))
             for start, end in zip(a, b, strict=True)
         ]
         pictures.save_picture(self.folder.interpolation, pictures.strip(paths))

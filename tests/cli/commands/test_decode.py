@@ -92,7 +92,7 @@ def pyarrow() -> bool:
 
 
 def test_an_array_is_what_python_gives_to_the_bit(cli: Any, tiny_model: Path, model: Model) -> None:
-    z = model.draw(70, seed=9).numpy()
+    z = model.draw_latents(70, seed=9).numpy()
     np.save("z.npy", z)
     assert cli("decode", tiny_model, "z.npy", "-o", "x.npy").code == 0
     expected = model.decode(z)
@@ -103,7 +103,7 @@ def test_an_array_is_what_python_gives_to_the_bit(cli: Any, tiny_model: Path, mo
 
 
 def test_pictures_folders_and_json(cli: Any, tiny_model: Path, model: Model) -> None:
-    z = model.draw(5)
+    z = model.draw_latents(5)
     np.save("z.npy", z.numpy())
     assert cli("decode", tiny_model, "z.npy").stdout == "decoded.png\n"
     assert Path("decoded.png").read_bytes() == encode_picture(grid(model.decode(z)))
@@ -125,7 +125,7 @@ def test_a_file_may_be_replaced_by_what_was_read_from_it(
     cli: Any, tiny_model: Path, model: Model
 ) -> None:
     """Row 36: latents of more than a buffer, which are read while their successor is written."""
-    z = model.draw(5000).numpy()
+    z = model.draw_latents(5000).numpy()
     np.save("z.npy", z)
     assert cli("decode", tiny_model, "z.npy", "-o", "z.npy").code == 0
     assert np.array_equal(np.load("z.npy"), model.decode(z).permute(0, 2, 3, 1).numpy())

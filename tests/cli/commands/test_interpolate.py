@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import vaekit as package
-from vaekit.inference import Model, between
+from vaekit.inference import Model, latent_path
 from vaekit.output.pictures import encode_picture, strip, to_uint8
 
 
@@ -60,7 +60,7 @@ def test_slerp_is_the_default_and_keeps_to_the_arc(
     assert np.array_equal(arc, array(cli, tiny_model, *given, "--method", "slerp"))
     assert not np.array_equal(arc, array(cli, tiny_model, *given, "--method", "linear"))
     a, b = model.embed(grey("a.jpg", "b.jpg"))
-    assert np.array_equal(arc, last(model.decode(between(a, b, 5, "slerp"))))
+    assert np.array_equal(arc, last(model.decode(latent_path(a, b, 5, "slerp"))))
 
 
 @pytest.mark.usefixtures("photos")
@@ -84,8 +84,8 @@ def test_a_path_through_three_images_passes_each_once(
 
 def test_without_images_eight_pairs_are_drawn(cli: Any, tiny_model: Path, model: Model) -> None:
     assert cli("interpolate", tiny_model).stdout == "interpolation.png\n"
-    z = model.draw(16)
-    paths = [model.decode(between(z[i], z[i + 1], 10)) for i in range(0, 16, 2)]
+    z = model.draw_latents(16)
+    paths = [model.decode(latent_path(z[i], z[i + 1], 10)) for i in range(0, 16, 2)]
     assert Path("interpolation.png").read_bytes() == encode_picture(strip(paths))
     few = array(cli, tiny_model, "-n", "3")
     assert np.array_equal(few, np.concatenate([last(path) for path in paths[:3]]))
@@ -94,8 +94,8 @@ def test_without_images_eight_pairs_are_drawn(cli: Any, tiny_model: Path, model:
 
 def test_the_ends_of_many_paths_are_exact(model: Model) -> None:
     """sin(ω) a / sin(ω) is not always a."""
-    z = model.draw(400)
-    paths = [(a, b, between(a, b, 3)) for a, b in zip(z[::2], z[1::2], strict=True)]
+    z = model.draw_latents(400)
+    paths = [(a, b, latent_path(a, b, 3)) for a, b in zip(z[::2], z[1::2], strict=True)]
     assert all(torch.equal(path[0], a) and torch.equal(path[-1], b) for a, b, path in paths)
 
 

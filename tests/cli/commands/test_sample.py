@@ -177,7 +177,7 @@ def test_temperature_scales_the_latents(cli: Any, tiny_model: Path, model: Model
     assert (cold == cold[0]).all()
     assert np.array_equal(cold[:1], channels_last(model.decode(torch.zeros(1, 4))))
     warm = array(cli, tiny_model, "-n", "3", "--temperature", "2")
-    assert np.array_equal(warm, channels_last(model.decode(2 * model.draw(3))))
+    assert np.array_equal(warm, channels_last(model.decode(2 * model.draw_latents(3))))
 
 
 # Refusals.

@@ -75,6 +75,6 @@ def _chunks(stream: LatentStream, size: int) -> Iterator[Tensor]:
     """The latents in the chunks that `embed` used, so that results are equal to the bit."""
     import torch
 
-    from vaekit.inference import rechunked
+    from vaekit.inference import in_chunks
 
-    yield from rechunked((torch.from_numpy(part) for part in stream), size)
+    yield from in_chunks((torch.from_numpy(part) for part in stream), size)

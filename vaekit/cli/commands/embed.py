@@ -108,7 +108,7 @@ def _embedded(
     for chunk in chunks:
         q = model.posterior(chunk.images)
         if sample:
-            q = Normal(model.draw_from(q, seed=use.seed, start=done), q.logvar)
+            q = Normal(model.draw_posterior(q, seed=use.seed, start=done), q.logvar)
         done += len(chunk)
         yield chunk, q
 

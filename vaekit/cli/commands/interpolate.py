@@ -90,9 +90,9 @@ def _along(stops: list[Tensor], steps: int, method: str) -> Tensor:
     """The latents along a path; the point where two legs meet comes once."""
     import torch
 
-    from vaekit.inference import between
+    from vaekit.inference import latent_path
 
-    legs = [between(a, b, steps, method) for a, b in pairwise(stops)]
+    legs = [latent_path(a, b, steps, method) for a, b in pairwise(stops)]
     return torch.cat([legs[0], *(leg[1:] for leg in legs[1:])])
 
 
@@ -110,7 +110,7 @@ def _ends(
     if source.dataset:
         z = _images(model, source, use, terminal, 2 * rows)
     else:
-        z = model.draw(2 * rows, seed=use.seed)
+        z = model.draw_latents(2 * rows, seed=use.seed)
     return [list(z[i : i + 2]) for i in range(0, len(z) - 1, 2)]
 
 

@@ -50,7 +50,7 @@ def command(
     opened = open_model(model, use, terminal)
     from vaekit.output.image_writer import open_image_writer
 
-    size = opened.held(use.batch_size)
+    size = opened.images_at_once(use.batch_size)
     with (
         open_image_writer(
             target, opened.header.image, count=n, as_bytes=as_bytes, reporter=terminal
@@ -59,7 +59,7 @@ def command(
     ):
         for start in range(0, n, size):
             count = min(size, n - start)
-            z = opened.draw(count, seed=use.seed, temperature=temperature, start=start)
+            z = opened.draw_latents(count, seed=use.seed, temperature=temperature, start=start)
             out.write(opened.decode(z))
             task.advance(count)
     print_output_path(target, n, use)

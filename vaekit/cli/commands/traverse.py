@@ -67,10 +67,10 @@ def command(
     terminal = open_terminal(target, use)
     opened = open_model(model, use, terminal)
     from vaekit.cli.latent_paths import write_paths
-    from vaekit.inference import informative, traversal
+    from vaekit.inference import order_by_kl, traversal
 
     kl = _kl(opened, source, use, terminal)
-    order = informative(kl)[:dims]
+    order = order_by_kl(kl)[:dims]
     base = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
     labels = [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]
