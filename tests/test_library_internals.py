@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import io
+import sys
 import tarfile
 
 import pytest
 from PIL import Image
 
-from vaekit.library_internals import forget_members, pillow_opens
+from vaekit.library_internals import forget_members, pillow_opens, silence_libtiff
 
 
 def archive_of(count: int) -> io.BytesIO:
@@ -56,3 +59,12 @@ def test_without_pillows_table_every_allowed_format_is_tried(
     pillow_opens(("Png", "Gif"))
     monkeypatch.delattr(Image, "OPEN")
     assert pillow_opens(("Png", "Gif")) == ("PNG", "GIF")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="libtiff cannot be reached there")
+def test_libtiff_can_still_be_reached_through_pillow() -> None:
+    pillow = ctypes.CDLL(importlib.import_module("PIL._imaging").__file__ or "")
+    assert pillow.TIFFSetErrorHandler, "damaged TIFFs print to stderr now"
+    silence_libtiff()
+    pillow.TIFFSetErrorHandler.restype = ctypes.c_void_p
+    assert pillow.TIFFSetErrorHandler(None) is None, "a handler is still set"

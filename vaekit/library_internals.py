@@ -5,6 +5,8 @@ Where a part is gone, what is here does without it: with more memory, or by aski
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import tarfile
 
@@ -30,3 +32,16 @@ def pillow_opens(plugins: tuple[str, ...]) -> tuple[str, ...]:
     formats = tuple(plugin.upper() for plugin in plugins)
     known = getattr(Image, "OPEN", formats)
     return tuple(name for name in formats if name in known)
+
+
+def silence_libtiff() -> None:
+    """Keep libtiff, which decodes TIFFs inside Pillow, from printing to stderr in any thread.
+
+    It prints what is wrong with a damaged file; Pillow raises an error for it as well. Where
+    libtiff cannot be reached, as on Windows, it goes on printing.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        pillow = ctypes.CDLL(importlib.import_module("PIL._imaging").__file__ or "")
+        for setter in (pillow.TIFFSetErrorHandler, pillow.TIFFSetWarningHandler):
+            setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+            setter(None)

@@ -98,7 +98,7 @@ def test_npz_with_python_objects_is_refused_and_never_unpickled(train: Any) -> N
     [
         (0.0, 255.0, False, "values range from 0 to 255"),
         (-1.0, 1.0, False, "values range from -1 to 1"),
-        (0.25, 0.75, True, "1 values are NaN or infinite, the others range from 0.25 to 0.75"),
+        (0.25, 0.75, True, "1 value is NaN or infinite, the others range from 0.25 to 0.75"),
     ],
     ids=["bytes as floats", "centred", "NaN"],
 )

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
+import subprocess
+import sys
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.data import image_bytes
 from tests.data.image_bytes import png_that_claims
 from vaekit.data.decoding import decode_image as decoding
 from vaekit.data.decoding.decode_image import fit, quiet_pillow
@@ -79,10 +84,19 @@ def test_tiffs_of_floats_and_of_wide_integers_are_scaled(encode, values, expecte
     )
 
 
-def test_a_tiff_beyond_16_bits_says_its_range(encode):
-    wide = Image.fromarray(np.array([[-3, 70000]], np.int32))
-    with pytest.raises(ImageError, match="from -3 to 70000"):
-        decode_image(encode(wide, "TIFF"))
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.array([[-3, 70000]], np.int32), "has values from -3 to 70000; save it with 8 or 16"),
+        (np.array([[-0.5, 1.0]], np.float32), r"has values from -0\.5 to 1\.0; save it"),
+        (np.array([[np.nan, 1.0]], np.float32), "has values that are NaN or infinite"),
+        (np.array([[np.inf, 1.0]], np.float32), "has values that are NaN or infinite"),
+        (np.array([[300.0, 300.0]], np.float32), r"has values from 300\.0 to 300\.0"),
+    ],
+)
+def test_a_tiff_whose_values_cannot_be_scaled_says_why(values, reason):
+    with pytest.raises(ImageError, match=f"^{reason}"):
+        decode_image(image_bytes.tiff(values))
 
 
 def test_fault_6_transparency_is_laid_on_white(encode):
@@ -227,3 +241,87 @@ def test_damaged_bytes_give_an_image_or_an_image_error(form, at, to, cut):
 
 def test_endings_are_lower_case_and_begin_with_a_dot():
     assert all(ending == ending.lower() and ending.startswith(".") for ending in ENDINGS)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_a_large_image_comes_out_as_a_small_one_would(mode, encode, monkeypatch):
+    """Large images are converted in strips, to save memory, and strips must not show."""
+    values = np.random.default_rng(0).integers(0, 256, (37, 23, 4), np.uint8)
+    if mode in ("I;16", "I", "F"):
+        values = values[..., 0].astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode])
+        image = Image.fromarray(values)
+    elif mode == "P":
+        image = Image.fromarray(values[..., :3]).quantize(50)
+        image.info["transparency"] = 7
+    else:
+        image = Image.fromarray(values).convert(mode)
+    data = encode(image, "TIFF" if mode in ("CMYK", "I", "F") else "PNG")
+    for size, channels in ((None, None), (None, 1), (None, 3), ((9, 8), None)):
+        whole = decode_image(data, size, channels)
+        with monkeypatch.context() as patch:
+            patch.setattr(decoding, "_STRIP_PIXELS", 100)
+            parts = decode_image(data, size, channels)
+        assert np.array_equal(parts.pixels, whole.pixels)
+        assert parts.own == whole.own
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from vaekit.data.decoding.decode_image import decode_image, quiet_pillow
+def memory(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+data = Path(sys.argv[1]).read_bytes()
+with quiet_pillow():
+    decode_image(Path(sys.argv[2]).read_bytes())
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory("VmRSS")
+    shape = decode_image(data).pixels.shape
+print(shape, memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in /proc")
+@pytest.mark.parametrize("kind", ["uint16", "int32", "float32", "RGBA"])
+def test_fault_70_deep_and_transparent_images_keep_to_the_stated_memory(tmp_path, kind):
+    """Sixteen to twenty-four bytes a pixel would end a process that was given room for twelve."""
+    side = 4000
+    if kind == "RGBA":
+        header = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
+        data = image_bytes.png(header, zlib.compress(bytes(side * (1 + 4 * side)), 1))
+    else:
+        data = image_bytes.tiff(np.zeros((side, side), kind))
+    (tmp_path / "large").write_bytes(data)
+    (tmp_path / "small").write_bytes(image_bytes.grey_png(4, 4))
+    command = [sys.executable, "-c", MEASURE, tmp_path / "large", tmp_path / "small"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    shape, _, grown = done.stdout.rpartition(" ")
+    assert shape == f"({side}, {side}, {3 if kind == 'RGBA' else 1})", done.stderr
+    assert int(grown) <= decoding.MEMORY_PER_PIXEL * side**2 + (16 << 20)
+
+
+def test_fault_70_ninety_million_pixels_are_read_and_more_than_the_limit_are_refused():
+    """The limit that is stated acts, and not a lower one of Pillow's own."""
+    found = decode_image(image_bytes.grey_png(9_000, 10_000), (8, 8))
+    assert found.own == (9_000, 10_000, 1)
+    with pytest.raises(ImageError, match="has more than 100 million pixels"):
+        decode_image(image_bytes.grey_png(10_001, 10_000))
+
+
+def test_a_damaged_tiff_prints_nothing(tmp_path, encode):
+    """libtiff writes to stderr by itself, past Python, and from every thread."""
+    values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = bytearray(encode(Image.fromarray(values), "TIFF", compression="tiff_lzw"))
+    data[2000:2100] = bytes(byte ^ 0xFF for byte in data[2000:2100])
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.tif").write_bytes(data)
+    (tmp_path / "d.tif").write_bytes(encode(Image.fromarray(values), "TIFF"))
+    code = (
+        "import vaekit\n"
+        f"images = vaekit.load_dataset({str(tmp_path)!r}, 'all')\n"
+        "print(len(images), images.skipped)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("1 ('a.tif: cannot be decoded (decoder error -2)', 'b.tif")

@@ -72,8 +72,11 @@ def test_every_shape_and_type_that_is_taken(npy, array, expected):
     [
         (np.array([[[-0.5, 0.25]]]), r"range from -0\.5 to 0\.25; floats must lie in \[0, 1\]"),
         (np.array([[[0.0, 255.0]]]), "range from 0 to 255"),
-        (np.array([[[np.nan, 0.5, 0.1]]]), "1 values are NaN or infinite, the others .*0.1 to 0.5"),
-        (np.array([[[np.inf, 0.5]]]), "NaN or infinite"),
+        (np.array([[[np.nan, 0.5, 0.1]]]), "1 value is NaN or infinite, the others .*0.1 to 0.5"),
+        (np.array([[[np.inf, 0.5, -np.inf]]]), "2 values are NaN or infinite, the others are 0.5"),
+        (np.full((2, 2, 2), np.nan), "all values are NaN or infinite; floats must"),
+        (np.full((2, 2, 2), 2.0), "all values are 2; floats must lie"),
+        (np.full((1, 2, 2), 1 + 1e-9), r"all values are 1\.000000001; floats must lie"),
         (np.array([[[-1, 300]]]), "range from -1 to 300; integers must lie in 0 to 255"),
     ],
 )

@@ -118,8 +118,7 @@ def test_fault_25_values_out_of_range_say_the_range(tmp_path):
     x = np.full((2, *SHAPE), 0.5)
     x[1, 0, 0, 0] = np.nan
     np.save(tmp_path / "x.npy", x)
-    message = "1 values are NaN or infinite, the others values range from 0.5 to 0.5"
-    message = message.replace("others values", "others")
+    message = "1 value is NaN or infinite, the others are 0.5"
     with pytest.raises(DataError, match=f"x.npy: {message}"):
         taken(tmp_path / "x.npy")
     with pytest.raises(DataError, match=f"standard input: {message}"):

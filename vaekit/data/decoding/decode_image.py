@@ -7,7 +7,6 @@ target, antialiased, and crops the middle: its aspect is kept, and nothing is pa
 
 from __future__ import annotations
 
-import importlib
 import io
 import threading
 import warnings
@@ -24,21 +23,20 @@ from vaekit.data.decoding.png_guards import refuse_hollow, without_texts
 from vaekit.data.imageset import Pixels
 from vaekit.data.source import MAX_BYTES, Size
 from vaekit.errors import ImageError
+from vaekit.library_internals import pillow_opens, silence_libtiff
 
 _PLUGINS = ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Ppm")
 """The decoders allowed, whatever the ending says: some of Pillow's others run programs."""
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    """The allowed formats that this Pillow has; importing a plugin is what makes it known."""
-    for plugin in _PLUGINS:
-        importlib.import_module(f"PIL.{plugin}ImagePlugin")
-    return tuple(p.upper() for p in _PLUGINS if p.upper() in Image.OPEN)
-
-
 MAX_PIXELS = 100_000_000
 """A larger picture is refused by its header: a small file may claim a huge one."""
+
+MEMORY_PER_PIXEL = 12
+"""Bytes that decoding takes for each pixel, at most, beside the file; 20 for WebP."""
+
+_STRIP_PIXELS = 1 << 20
+"""Large pictures are converted in strips of about this many pixels, to keep to that."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -76,14 +74,14 @@ def decode_image(data: bytes, size: Size | None = None, channels: int | None = N
     if len(data) > MAX_BYTES:
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
     try:
-        with Image.open(io.BytesIO(without_texts(data)), formats=_formats()) as image:
+        with Image.open(io.BytesIO(without_texts(data)), formats=_readers()) as image:
             _check_size(image, data)
             return _decode(image, size, channels)
     except ImageError:
         raise
     except UnidentifiedImageError:
         raise ImageError("is not an image that can be read") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise ImageError(_too_many()) from None
     except MemoryError:
         raise ImageError("does not fit in memory") from None
@@ -122,7 +120,7 @@ class _Quiet:
             self.catcher = warnings.catch_warnings()
             self.catcher.__enter__()
             warnings.filterwarnings("ignore", module=r"PIL|vaekit\.data")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS acts
         self.depth += 1
 
     def leave(self) -> None:
@@ -142,17 +140,26 @@ def _check_size(image: Image.Image, data: bytes) -> None:
     refuse_hollow(data)
 
 
+@cache
+def _readers() -> tuple[str, ...]:
+    """The allowed formats that this Pillow has, ready to be read."""
+    silence_libtiff()
+    return pillow_opens(_PLUGINS)
+
+
 def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Picture:
     if image.width == 0 or image.height == 0:
         raise ImageError("has no pixels")
-    animated, turn, own = _is_animated(image), _turn(image), (image.height, image.width)
+    animated, own = _is_animated(image), (image.height, image.width)
     if size is not None and image.format == "JPEG":
         # Decoding a large photograph at a fraction of its size, still thrice what is wanted, is
         # several times faster and leaves the final antialiased step to decide how it looks.
         image.draft(None, (3 * max(size), 3 * max(size)))
-    plain = _opaque(_eight_bits(image))
-    colours = 1 if _is_grey(plain) else 3
-    plain = _coloured(plain, channels or colours)
+    image.load()
+    if image.format == "TIFF":  # loading one turns it upright
+        own = (image.height, image.width)
+    turn = _turn(image)
+    plain, colours = _plain(image, channels)
     if turn is not None:
         plain = plain.transpose(turn)
         own = (own[1], own[0]) if turn in _SIDEWAYS else own
@@ -182,18 +189,52 @@ def _turn(image: Image.Image) -> Transpose | None:
         return None
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale deep grey to bytes; other modes are 8 bits already."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image)
-    low, high = values.min(), values.max()
-    if image.mode == "F" and low >= 0 and high <= 1:
-        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
-    if image.mode == "F" and low >= 0 and high <= 255:
-        return Image.fromarray(np.rint(values).astype(np.uint8))
-    if image.mode != "F" and low >= 0 and high <= 65535:
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+def _plain(image: Image.Image, channels: int | None) -> tuple[Image.Image, int]:
+    """The image in mode L or RGB, and how many channels it has by itself."""
+    factor = _factor(image) if image.mode.startswith(("I", "F")) else None
+    if image.width * image.height <= _STRIP_PIXELS:
+        return _plain_strip(image, factor, channels)
+    if factor is None and image.mode in ("L", "RGB") and not image.has_transparency_data:
+        return _coloured(image, channels or len(image.mode)), len(image.mode)
+    whole, colours = None, 3
+    for top, strip in _strips(image):
+        part, colours = _plain_strip(strip, factor, channels)
+        whole = whole or Image.new(part.mode, image.size)
+        whole.paste(part, (0, top))
+    assert whole is not None
+    return whole, colours
+
+
+def _plain_strip(
+    image: Image.Image, factor: float | None, channels: int | None
+) -> tuple[Image.Image, int]:
+    if factor is not None:
+        image = Image.fromarray(np.rint(np.asarray(image) * factor).astype(np.uint8))
+    image = _opaque(image)
+    colours = 1 if _is_grey(image) else 3
+    return _coloured(image, channels or colours), colours
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Rows of the image, about a million pixels at a time, each with the place of the first."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        yield top, image.crop((0, top, image.width, bottom))
+
+
+def _factor(image: Image.Image) -> float:
+    """What to multiply deep grey by, to scale it to bytes."""
+    low, high = np.inf, -np.inf
+    for _, strip in _strips(image):
+        values = np.asarray(strip)
+        if image.mode == "F" and not np.isfinite(values).all():
+            raise ImageError("has values that are NaN or infinite")
+        low, high = min(low, values.min()), max(high, values.max())
+    limits = ((1, 255), (255, 1)) if image.mode == "F" else ((65535, 1 / 257),)
+    for limit, factor in limits:
+        if low >= 0 and high <= limit:
+            return factor
     raise ImageError(f"has values from {low} to {high}; save it with 8 or 16 bits a channel")
 
 
@@ -240,10 +281,19 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
 
 
 def _array(image: Image.Image, channels: int | None) -> Pixels:
-    pixels = np.asarray(image)
+    pixels = np.asarray(image) if image.width * image.height <= _STRIP_PIXELS else _joined(image)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return np.repeat(pixels, 3, axis=2) if channels == 3 and pixels.shape[2] == 1 else pixels
+
+
+def _joined(image: Image.Image) -> Pixels:
+    """The pixels of a large image, without the copies that Pillow makes of a whole one."""
+    shape = (image.height, image.width, *([3] if image.mode == "RGB" else []))
+    pixels = np.empty(shape, np.uint8)
+    for top, strip in _strips(image):
+        pixels[top : top + strip.height] = np.asarray(strip)
+    return pixels
 
 
 def _too_many() -> str:

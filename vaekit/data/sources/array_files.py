@@ -10,6 +10,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -139,14 +140,36 @@ def _allowed(kind: str) -> str:
 
 def _range(stored: npy_format.ArrayInFile, at_hand: AnyArray) -> str:
     """The range of all values, or of this block where the rest has gone by, for an error."""
-    low, high, bad = np.inf, -np.inf, 0
+    low, high, bad = None, None, 0
     for block in stored.blocks(np.arange(stored.shape[0])) if stored.again else (at_hand,):
         finite = block[np.isfinite(block)]
         bad += block.size - finite.size
         if finite.size:
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    nan = f"{bad:,} values are NaN or infinite, the others" if bad else "values"
-    return f"{nan} range from {low:g} to {high:g}"
+            low = finite.min() if low is None else min(low, finite.min())
+            high = finite.max() if high is None else max(high, finite.max())
+    return _span(low, high, bad)
+
+
+def _span(low: Any, high: Any, bad: int) -> str:
+    """What values there are, in words.
+
+    >>> _span(-0.5, 1.0000001, 0), _span(300, 300, 0)
+    ('values range from -0.5 to 1.0000001', 'all values are 300')
+    >>> _span(0.0, 1.0, 3), _span(None, None, 8)
+    ('3 values are NaN or infinite, the others range from 0 to 1', 'all values are NaN or infinite')
+    """
+    if low is None:
+        return "all values are NaN or infinite"
+    count = "1 value is" if bad == 1 else f"{bad:,} values are"
+    others = f"{count} NaN or infinite, the others" if bad else ""
+    if low == high:
+        return f"{others or 'all values'} are {_short(low)}"
+    return f"{others or 'values'} range from {_short(low)} to {_short(high)}"
+
+
+def _short(value: Any) -> str:
+    """A number in six digits, or in all of them where six would be another number."""
+    return f"{value:g}" if float(f"{value:g}") == float(value) else str(value)
 
 
 def _integers(
