@@ -10,7 +10,7 @@ from PIL import Image
 
 
 class Recorder:
-    """A listener that remembers."""
+    """A reporter that records what it is told."""
 
     def __init__(self):
         self.notes, self.warnings, self.tasks = [], [], []
@@ -41,7 +41,7 @@ def heard():
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    """A cache of the test's own; the user's is never touched."""
+    """A cache folder for this test alone, in place of the user's."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setattr("vaekit.files.cache_dir", lambda: folder / "vaekit")

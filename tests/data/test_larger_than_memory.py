@@ -1,4 +1,4 @@
-"""A store larger than memory: its pages are the system's to take back; all of it is shuffled."""
+"""Sets larger than memory can be trained on, shuffled: they are memory-mapped."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def bounded(extra):
 """
 
 EPOCH = """
-from vaekit.data.batches import Batches, order
+from vaekit.data.batches import Batches, epoch_order
 
 images = np.load(sys.argv[1], mmap_mode="r")
-batches, visits = Batches(images), order(len(images), 0, 1)
+batches, visits = Batches(images), epoch_order(len(images), 0, 1)
 assert sorted(visits.tolist()) == list(range(len(images)))  # a full shuffle
 next(batches.in_order(64, visits))
 bounded(96 << 20)
@@ -71,14 +71,14 @@ def of_zeros(path, count, shape):
     return path
 
 
-def test_an_epoch_over_a_mapped_store_takes_no_memory_for_it(tmp_path):
+def test_an_epoch_over_mapped_images_needs_no_memory_for_them(tmp_path):
     """With room for 96 MiB, a shuffled pass over 370 MB; what remains is the work on a batch."""
     path = of_zeros(tmp_path / "images.npy", 30_000, (64, 64, 3))
     assert int(in_a_process(EPOCH, path)) < 64
 
 
 @pytest.mark.slow
-def test_a_run_on_more_images_than_it_has_memory_for(tmp_path):
+def test_training_works_on_more_images_than_memory(tmp_path):
     """From an array of 1.2 GB, copied into the store, with room for 600 MiB."""
     path = of_zeros(tmp_path / "images.npy", 400_000, (32, 32, 3))
     assert in_a_process(RUN, path, tmp_path / "run") == "trained"

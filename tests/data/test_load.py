@@ -1,3 +1,9 @@
+"""What a data set becomes when it is loaded.
+
+This also tests `data/source.py`, `data/selection.py`, `data/imageset.py`, and of `data/decoding/`
+the modules `decode_all.py`, `decode_batch.py`, `conversions.py` and `skipped.py`.
+"""
+
 from __future__ import annotations
 
 import subprocess
@@ -33,7 +39,7 @@ def test_a_size_that_cannot_be_names_the_flag():
         ({"channels": 2}, "channels=2"),
     ],
 )
-def test_requests_that_make_no_sense_are_usage_errors(options, message):
+def test_a_wrong_option_is_refused_with_its_flag(options, message):
     with pytest.raises(UsageError, match=message):
         load_dataset("digits", **options)
 
@@ -228,7 +234,7 @@ def test_fault_1_a_truncated_jpeg_is_skipped(folder, picture):
     assert load_dataset(folder, "all").skipped == ("3.jpg: is truncated",)
 
 
-def test_many_bad_images_take_one_line(spoil, heard):
+def test_many_bad_images_are_one_line_of_warning(spoil, heard):
     for listener in (heard, type(heard)()):  # from the cache too
         load_dataset(spoil(5), "all", reporter=listener)
         (line,) = listener.warnings
@@ -284,7 +290,7 @@ def test_a_set_without_validation_says_how_to_have_one(folder):
         load_dataset(folder, "val", val_split=0)
 
 
-def test_the_fingerprint_is_the_content_not_its_place(fill_folder, picture, encode):
+def test_the_fingerprint_depends_on_content_not_on_place(fill_folder, picture, encode):
     files = {f"{n}.png": picture(n) for n in range(5)}
     one, other = (load_dataset(fill_folder(files, name), "all") for name in ("one", "other"))
     assert one.fingerprint == other.fingerprint
@@ -292,7 +298,7 @@ def test_the_fingerprint_is_the_content_not_its_place(fill_folder, picture, enco
     assert load_dataset(fill_folder(files, "third"), "all").fingerprint != one.fingerprint
 
 
-def test_labels_count_in_the_fingerprint():
+def test_other_labels_are_another_fingerprint():
     images = np.zeros((2, 2, 2, 1), np.uint8)
     plain, zero, one = (
         ImageSet("a", "all", images, labels).fingerprint

@@ -1,4 +1,4 @@
-"""A batch that was fetched ahead is the batch that would have been fetched."""
+"""A prefetched batch is the batch that was asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vaekit.data.prefetch import Prefetcher
 CPU = torch.device("cpu")
 
 
-def test_what_is_expected_is_fetched_once_and_given_once() -> None:
+def test_a_prefetched_batch_is_fetched_once() -> None:
     fetched: list[list[int]] = []
 
     def fetch(indices: Tensor) -> Tensor:
@@ -31,26 +31,26 @@ def test_what_is_expected_is_fetched_once_and_given_once() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"micro_batch": 5}, {"val": 10}], ids=str)
-def test_training_is_the_same_with_batches_sent_ahead(options: dict[str, int]) -> None:
+def test_training_is_the_same_with_batches_fetched_ahead(options: dict[str, int]) -> None:
     run, plain = trainer(**options), trainer(**options)
-    run.train._ahead = Prefetcher(run.train._gathered, CPU)
+    run.train._prefetcher = Prefetcher(run.train._gather, CPU)
     for _ in range(2):
         assert epoch(run)["train_neg_elbo"] == epoch(plain)["train_neg_elbo"]
     assert all(map(torch.equal, weights(run), weights(plain)))
 
 
-def test_near_images_need_not_set_out() -> None:
+def test_images_on_the_device_are_not_prefetched() -> None:
     batches = Batches(np.zeros((4, 2, 2, 1), np.uint8))
     batches.expect(torch.tensor([1]))
-    assert batches._ahead is None
+    assert batches._prefetcher is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_they_come_by_a_stream_of_their_own() -> None:
+def test_on_a_gpu_the_next_batch_is_copied_on_its_own_stream() -> None:
     images = np.random.default_rng(0).integers(0, 256, (512, 8, 8, 3), dtype=np.uint8)
     batches, plain = Batches(images, "cuda"), Batches(images)
     batches._resident = None
-    batches._ahead = Prefetcher(batches._gathered, batches.device)
+    batches._prefetcher = Prefetcher(batches._gather, batches.device)
     parts = torch.randperm(512).split(64)
     for part, later in zip(parts, [*parts[1:], parts[0]], strict=True):
         x = batches.gather(part)

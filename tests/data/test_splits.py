@@ -1,3 +1,5 @@
+"""No image moves between train, val and test."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -27,7 +29,7 @@ def test_one_in_ten_goes_to_test_where_there_is_no_test_split(count):
 
 
 @given(count=st.integers(2, 500), val=st.floats(0.01, 0.99))
-def test_no_split_is_empty_that_need_not_be(count, val):
+def test_two_images_are_enough_for_a_test_split(count, val):
     sizes = {"train": count, "test": 5}
     assert chosen(sizes, "train", val)
     assert chosen(sizes, "val", val)
@@ -38,7 +40,7 @@ def test_a_fraction_of_nothing_gives_no_validation_part():
     assert len(chosen({"train": 100, "test": 5}, "train", 0)) == 100
 
 
-def test_a_part_the_source_comes_with_is_that_split():
+def test_a_split_that_the_source_comes_with_is_used_as_it_is():
     sizes = {"train": 30, "val": 7, "test": 4}
     assert chosen(sizes, "val", 0.5) == {("val", i) for i in range(7)}
     assert len(chosen(sizes, "train", 0.5)) == 30
@@ -48,7 +50,7 @@ def test_the_val_fraction_does_not_move_the_test_images():
     assert chosen({"train": 300}, "test", 0.1) == chosen({"train": 300}, "test", 0.4)
 
 
-def test_the_cuts_are_the_same_for_ever():
+def test_no_release_moves_an_image_between_splits():
     """Were they to move between releases, a model's training images would turn up in test."""
     (_, test), *_ = choose_split({"train": 30}, "test", 0.1)
     (_, val), *_ = choose_split({"train": 30}, "val", 0.1)

@@ -1,3 +1,5 @@
+"""Images are decoded once, and the cache never gives wrong ones."""
+
 from __future__ import annotations
 
 import json
@@ -22,7 +24,7 @@ def entries(cache):
     return [path for path in (cache / "decoded").iterdir() if path.is_dir()]
 
 
-def test_a_second_run_decodes_nothing_and_is_equal(folder, heard):
+def test_a_second_run_finds_the_same_images_without_decoding(folder, heard):
     first, second = (load_dataset(folder, "all", reporter=heard) for _ in range(2))
     assert heard.decodings == [30]
     assert np.array_equal(first.images, second.images)
@@ -49,7 +51,7 @@ def test_a_changed_file_is_decoded_again(folder, encode, heard):
 @pytest.mark.parametrize(
     "options", [{"image_size": 8}, {"grayscale": True}, {"limit": 9}, {"limit": 9, "seed": 1}]
 )
-def test_another_request_is_another_entry(folder, options, heard):
+def test_other_options_never_get_a_wrong_entry(folder, options, heard):
     load_dataset(folder, "all", reporter=heard)
     assert load_dataset(folder, "all", reporter=heard, **options).images.shape != (30, 12, 12, 3)
     assert len(heard.decodings) == 2
@@ -112,7 +114,7 @@ def test_a_cache_that_cannot_be_written_costs_one_warning(folder, cache, heard):
     assert "cannot be kept in" in heard.warnings[0]
 
 
-def test_a_disk_that_fills_while_saving_costs_nothing_but_a_warning(folder, heard, monkeypatch):
+def test_a_full_disk_under_the_cache_costs_one_warning(folder, heard, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -121,7 +123,7 @@ def test_a_disk_that_fills_while_saving_costs_nothing_but_a_warning(folder, hear
     assert "No space left on device" in heard.warnings[0]
 
 
-def test_nothing_is_left_beside_the_entries(folder, cache):
+def test_decoding_leaves_no_temporary_files(folder, cache):
     load_dataset(folder, "all")
     left = {path.suffix or "entry" for path in (cache / "decoded").iterdir()}
     assert left == {"entry", ".lock"}
@@ -159,7 +161,7 @@ def test_large_sets_without_a_cache_are_mapped_elsewhere(folder, cache, monkeypa
     assert np.array_equal(data.images, expected)
 
 
-def test_no_room_anywhere_says_how_to_need_less(folder, monkeypatch):
+def test_a_full_disk_everywhere_says_how_to_need_less(folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -210,7 +212,7 @@ def test_two_processes_at_once_decode_once(folder, cache):
     assert first[1] == second[1]
 
 
-def test_two_threads_at_once_give_equal_sets(folder):
+def test_threads_that_load_at_once_get_equal_sets(folder):
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(load_dataset(folder, "all").fingerprint))

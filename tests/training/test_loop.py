@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.training.small_trainers import SHAPE, epoch, images, poisoned, trainer, weights
 from vaekit import seeds
 from vaekit.config import RunConfig
-from vaekit.data.batches import Batches, order
+from vaekit.data.batches import Batches, epoch_order
 from vaekit.errors import Diverged
 from vaekit.objectives.elbo import elbo
 from vaekit.training.defaults import fill_defaults, network_from_config
@@ -70,12 +70,12 @@ def test_a_micro_batch_saves_memory_and_changes_nothing(size: int) -> None:
 def test_the_order_is_keyed_by_seed_and_epoch() -> None:
     run = trainer(seed=3)
     first = torch.cat(list(run.epoch_batches()))
-    assert torch.equal(first, order(50, 3, 0))
+    assert torch.equal(first, epoch_order(50, 3, 0))
     assert sorted(first.tolist()) == list(range(50))
     run.progress.epoch, run.progress.step = 1, 4
-    assert torch.equal(torch.cat(list(run.epoch_batches())), order(50, 3, 1))
-    assert not torch.equal(order(50, 3, 0), order(50, 3, 1))
-    assert not torch.equal(order(50, 3, 0), order(50, 4, 0))
+    assert torch.equal(torch.cat(list(run.epoch_batches())), epoch_order(50, 3, 1))
+    assert not torch.equal(epoch_order(50, 3, 0), epoch_order(50, 3, 1))
+    assert not torch.equal(epoch_order(50, 3, 0), epoch_order(50, 4, 0))
 
 
 def test_an_epoch_that_was_left_goes_on_where_it_stood() -> None:
@@ -195,7 +195,7 @@ def test_the_record_is_the_mean_over_the_images_and_not_over_the_batches() -> No
     record = epoch(run)
     fresh = trainer(lr=1e-30)
     total = 0.0
-    for step, indices in enumerate(order(50, 0, 0).split(16)):
+    for step, indices in enumerate(epoch_order(50, 0, 0).split(16)):
         noise = torch.randn(len(indices), 3, generator=seeds.generator(0, "noise", step))
         terms = elbo(fresh.network, fresh.train.gather(indices), noise)
         total += float(terms["neg_elbo"].detach().double().sum())

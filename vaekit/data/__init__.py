@@ -1,6 +1,6 @@
-"""Images come in here: a name or a path becomes one uint8 array, with labels and factors.
+"""Load images: a name or a path becomes one uint8 array, with labels and factors.
 
-Importing this package costs nothing; its public names are found when they are first asked for.
+Importing this package is cheap: its public names are imported on first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["ImageSet", "load_dataset"]
 
 
 def __getattr__(name: str) -> Any:
-    """Find a public name in the module that holds it."""
+    """Import a public name from the module that defines it."""
     if name == "ImageSet":
         from vaekit.data.imageset import ImageSet
 

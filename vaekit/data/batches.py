@@ -1,9 +1,9 @@
-"""The way in to training: bytes become floats here, and nowhere else.
+"""Batches of images, and the order of an epoch: bytes become floats here and nowhere else.
 
     uint8 (N, H, W, C)  --gather by index-->  float32 (B, C, H, W) in [0, 1], exactly v / 255
 
-The images lie on the device when they fit there; otherwise they stay where they are, in memory or
-memory-mapped, and each batch is gathered from them, on CUDA while the one before is worked on.
+The images are on the device if they fit there. Otherwise they stay in memory or memory-mapped, and
+each batch is gathered from them; for CUDA that happens while the previous batch is computed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from vaekit import seeds
 from vaekit.data.imageset import ImageSet, Pixels
 from vaekit.data.prefetch import Prefetcher
 
-SHARE = 0.4
-"""The most of an accelerator's free memory that images may take; the rest is for the model."""
+MEMORY_SHARE = 0.4
+"""Images take up to this share of an accelerator's free memory; the rest is for the model."""
 
 
-def order(count: int, seed: int, epoch: int) -> Tensor:
+def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     """The order in which an epoch visits the images: a permutation keyed by (seed, epoch)."""
     return torch.randperm(count, generator=seeds.generator(seed, "order", epoch))
 
@@ -43,11 +43,11 @@ class Batches:
         self.device = torch.device(device)
         self._source = images.images if isinstance(images, ImageSet) else images
         self._resident = _resident(self._source, self.device)
-        far = self.device.type == "cuda" and self._resident is None
-        self._ahead = Prefetcher(self._gathered, self.device) if far else None
-        # Dividing by a number is turned into multiplying by its reciprocal on some devices, which
-        # is a bit off v / 255; dividing by a tensor is not.
-        self._top = torch.tensor(255.0, device=self.device)
+        is_remote = self.device.type == "cuda" and self._resident is None
+        self._prefetcher = Prefetcher(self._gather, self.device) if is_remote else None
+        # Some devices multiply by the reciprocal instead of dividing by a number, which is not
+        # exactly v / 255; they do divide by a tensor.
+        self._full_scale = torch.tensor(255.0, device=self.device)
 
     def __len__(self) -> int:
         return len(self._source)
@@ -55,41 +55,41 @@ class Batches:
     def gather(self, indices: Tensor) -> Tensor:
         """The images at `indices`: float32 (B, C, H, W) in [0, 1] on the device.
 
-        Colour comes out in memory format channels_last, which convolutions like best.
+        Colour images are in the memory format channels_last, which convolutions prefer.
         """
-        return self._gathered(indices) if self._ahead is None else self._ahead.take(indices)
+        return self._gather(indices) if self._prefetcher is None else self._prefetcher.take(indices)
 
     def expect(self, indices: Tensor) -> None:
-        """Say which images will be gathered next: where it is far to them, they set out now."""
-        if self._ahead is not None:
-            self._ahead.expect(indices)
+        """Start prefetching the images that will be gathered next, where that saves time."""
+        if self._prefetcher is not None:
+            self._prefetcher.expect(indices)
 
-    def _gathered(self, indices: Tensor) -> Tensor:
+    def _gather(self, indices: Tensor) -> Tensor:
         if self._resident is not None:
-            taken = self._resident.index_select(0, sent(indices, self.device))
+            taken = self._resident.index_select(0, to_device(indices, self.device))
         else:
-            taken = sent(torch.from_numpy(self._source[indices.cpu().numpy()]), self.device)
-        return _channels_first(taken).to(torch.float32).div_(self._top)
+            taken = to_device(torch.from_numpy(self._source[indices.cpu().numpy()]), self.device)
+        return _channels_first(taken).to(torch.float32).div_(self._full_scale)
 
     def in_order(
         self, batch_size: int, visit: Tensor | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """(indices, x) one batch after another, the last one smaller; `visit` is another order."""
+        """(indices, x) batch by batch, the last one smaller; in the order `visit` if given."""
         indices = torch.arange(len(self)) if visit is None else visit
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
             yield batch, self.gather(batch)
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device; to CUDA without waiting for the work that is under way there."""
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; a copy to CUDA does not wait for the work under way there."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def _channels_first(taken: Tensor) -> Tensor:
-    """(B, H, W, C) to (B, C, H, W) without moving a byte."""
+    """A view (B, C, H, W) of (B, H, W, C)."""
     batch, height, width, channels = taken.shape
     if channels == 1:
         return taken.reshape(batch, 1, height, width)
@@ -97,19 +97,19 @@ def _channels_first(taken: Tensor) -> Tensor:
 
 
 def _resident(images: Pixels, device: torch.device) -> Tensor | None:
-    """The whole set as a tensor on the device, or None where it had better stay where it is."""
+    """The whole set as a tensor on the device; None where it is gathered batch by batch."""
     mapped = isinstance(images, np.memmap) or not images.flags.writeable
     if device.type == "cpu":
         return None if mapped else torch.from_numpy(images)
-    if device.type == "cuda" and images.nbytes > SHARE * torch.cuda.mem_get_info(device)[0]:
+    if device.type == "cuda" and images.nbytes > MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
-    if device.type != "cuda" and mapped:  # memory that is shared with the system: leave it free
+    if device.type != "cuda" and mapped:  # its memory is the system's too: leave it free
         return None
     return _upload(images, device)
 
 
 def _upload(images: Pixels, device: torch.device) -> Tensor:
-    """Copy to the device in pieces, so that the host never holds a second copy of a large set."""
+    """Copy to the device in pieces: the host never holds a second copy of a large set."""
     target = torch.empty(images.shape, dtype=torch.uint8, device=device)
     rows = max(1, (1 << 26) // max(1, images[:1].nbytes))
     for start in range(0, len(images), rows):
@@ -118,33 +118,33 @@ def _upload(images: Pixels, device: torch.device) -> Tensor:
     return target
 
 
-def threshold(x: Tensor) -> Tensor:
-    """Black and white at one half: 1 where x > 0.5."""
+def binarize_by_threshold(x: Tensor) -> Tensor:
+    """1 where x > 0.5, else 0."""
     return (x > 0.5).to(x.dtype)
 
 
-def dynamic(x: Tensor, uniform: Tensor) -> Tensor:
+def binarize_dynamic(x: Tensor, uniform: Tensor) -> Tensor:
     """A fresh draw with P(1) = x, given uniform noise in [0, 1) of the same shape."""
     return (x > uniform).to(x.dtype)
 
 
-def static(x: Tensor, indices: Tensor) -> Tensor:
-    """A draw with P(1) = x that is the same for an image whenever and in whatever batch it comes.
+def binarize_static(x: Tensor, indices: Tensor) -> Tensor:
+    """A draw with P(1) = x that is always the same for an image, in any batch.
 
     The noise is keyed by the image's index alone, not by the training seed, so that every model
-    sees the same black-and-white data set. Noise comes in blocks of neighbouring indices, so this
+    sees the same black-and-white data set. It is drawn in blocks of neighbouring indices, so this
     is fast in order; to train in random order, draw the whole set once: `statically_binarized`.
     """
     width = x[0].numel() if len(x) else 0
     noise = _static_noise(indices.cpu(), width).view(x.shape)
-    return dynamic(x, noise.to(x.device))
+    return binarize_dynamic(x, noise.to(x.device))
 
 
 def statically_binarized(images: ImageSet) -> ImageSet:
-    """The set with every pixel drawn 0 or 255: what `static` gives, once for all images."""
+    """The set with every pixel drawn 0 or 255: `binarize_static` of all images, once."""
     batches, drawn = Batches(images), np.empty(images.images.shape, np.uint8)
     for indices, x in batches.in_order(16 * seeds.BLOCK):
-        white = static(x, indices).permute(0, 2, 3, 1).numpy()
+        white = binarize_static(x, indices).permute(0, 2, 3, 1).numpy()
         drawn[indices.numpy()] = white.astype(np.uint8) * np.uint8(255)
     return dataclasses.replace(images, images=drawn, known_fingerprint=None)
 

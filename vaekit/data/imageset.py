@@ -1,10 +1,10 @@
-"""What loading gives: images, and everything known about them."""
+"""ImageSet: the images of one split with labels, factors, names and a fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -35,15 +35,15 @@ class ImageSet:
     labels: Integers | None = None
     """(N,): the index of each image's class."""
     factors: Integers | None = None
-    """(N, F): the index of each factor's value, where the images were made from factors."""
+    """(N, F): the index of each factor's value, where the images have known factors."""
     classes: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
     names: Sequence[str] = ()
-    """One for each image: its path within the source, its archive member, or its index as text."""
+    """The name of each image: its path in the source, its archive member, or its index."""
     skipped: tuple[str, ...] = ()
-    """Bad images that were left out, each as `name: why`."""
-    known_fingerprint: str | None = field(default=None)
-    """The fingerprint, where the cache already holds it."""
+    """Bad images that were skipped, each as `name: why`."""
+    known_fingerprint: str | None = None
+    """The fingerprint, where the cache has it already."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,12 +59,12 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the content: shape, pixels and labels; not names, nor where they came from."""
+        """SHA-256 of the content: shape, pixels and labels, but neither names nor source."""
         return self.known_fingerprint or fingerprint(self.images, self.labels)
 
 
 def fingerprint(images: Pixels, labels: Integers | None) -> str:
-    """SHA-256 over the shape, the pixels and the labels, read in pieces of bounded size."""
+    """SHA-256 of the shape, the pixels and the labels, in bounded memory."""
     digest = hashlib.sha256(repr(images.shape).encode())
     rows = max(1, _PIECE // max(1, images[:1].nbytes))
     for start in range(0, len(images), rows):

@@ -1,7 +1,7 @@
-"""The next batch, sent to an accelerator while it works on this one.
+"""Copy the next batch to an accelerator while it computes the current one.
 
-A copy on the stream of the computation waits for all that was asked for before it. On a stream of
-its own it runs beside it, and only the step that needs the batch waits for the copy.
+A copy on the computation's stream waits for all work queued before it. On a stream of its own it
+runs in parallel, and only the step that needs the batch waits for it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 
 
 class Prefetcher:
-    """Fetches what will be asked for next.
+    """Fetches the next batch early.
 
-    >>> ahead = Prefetcher(lambda indices: indices * 10, torch.device("cpu"))
+    >>> prefetcher = Prefetcher(lambda indices: indices * 10, torch.device("cpu"))
     >>> later = torch.tensor([1, 2])
-    >>> ahead.expect(later)
-    >>> ahead.take(torch.tensor([3])), ahead.take(later), ahead.take(later)
+    >>> prefetcher.expect(later)
+    >>> prefetcher.take(torch.tensor([3])), prefetcher.take(later), prefetcher.take(later)
     (tensor([30]), tensor([10, 20]), tensor([10, 20]))
     """
 
@@ -30,17 +30,17 @@ class Prefetcher:
         self._expected: tuple[Tensor, Tensor] | None = None
 
     def expect(self, indices: Tensor) -> None:
-        """Begin to fetch these, and let go of what else was expected."""
+        """Start to fetch the batch at these indices, in place of any other."""
         with self._streams.stream(self._own):
             self._expected = indices, self._fetch(indices)
 
     def take(self, indices: Tensor) -> Tensor:
-        """The batch at these very indices: the one that was fetched, or another one now."""
+        """The batch at this very tensor of indices: prefetched, or fetched now."""
         if self._expected is None or self._expected[0] is not indices:
             return self._fetch(indices)
         x, self._expected = self._expected[1], None
         here = self._streams.current_stream()
         here.wait_stream(self._own)
-        if x.is_cuda:  # or its memory might be given away while this stream still reads it
+        if x.is_cuda:  # else its memory might be reused while this stream still reads it
             x.record_stream(here)
         return x

@@ -1,4 +1,4 @@
-"""Images that can be read one by one in any order, by any thread or process."""
+"""Sources whose images can be read in any order, by any thread or process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from functools import partial
 from vaekit.data.imageset import Integers
 from vaekit.data.source import Loader
 
-Spot = tuple[int | str, ...]
-"""Where an image lies, as the reader of its source takes it: plain values, so that another process
-can be sent them."""
+Location = tuple[int | str, ...]
+"""The arguments of `Read` for one image: plain values, so that they can be sent to a process."""
 Read = Callable[..., bytes]
-"""Gives the bytes at a spot."""
+"""Returns the bytes at a location."""
 Reader = Callable[[str], AbstractContextManager[Read]]
 """Opens the folder or archive at a path, for several threads at once."""
 
@@ -25,14 +24,14 @@ class RandomAccess:
 
     reader: Reader
     path: str
-    spots: Sequence[Spot]
+    locations: Sequence[Location]
 
     @contextmanager
     def __call__(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
         """Opens the folder or archive once for all threads."""
-        spots = self.spots
+        locations = self.locations
         with self.reader(self.path) as read:
             yield (
-                (place, partial(read, *spots[index]))
+                (place, partial(read, *locations[index]))
                 for place, index in enumerate(indices.tolist())
             )

@@ -1,8 +1,8 @@
 """Which images are train, val and test: pure functions from counts to indices.
 
-Where a source does not come divided, the cuts are keyed by a constant, not by the training seed:
-if they moved with the seed, a model trained with one seed would have seen the images that a model
-trained with another is tested on, and their numbers could not be compared.
+Where a source has no splits of its own, they are drawn with a constant key, not the training seed.
+Else a model trained with one seed would have seen the test images of another, and their numbers
+could not be compared.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from vaekit.data.imageset import Integers
 from vaekit.data.source import SPLITS
 
 Chosen = list[tuple[str, Integers]]
-"""Parts of a source, each with the indices taken from it, ascending."""
+"""Names of a source's parts, each with the indices taken from it, ascending."""
 
 
 def choose_split(sizes: Mapping[str, int], split: str, val_split: float) -> Chosen:
-    """The indices that make up one split, given how many images each part of the source has.
+    """The indices of one split, given the number of images in each part of the source.
 
     >>> [(part, len(indices)) for part, indices in choose_split({"train": 100}, "test", 0.1)]
     [('train', 10)]
@@ -55,13 +55,13 @@ def _fraction(count: int, fraction: float) -> int:
 
 
 def _cut(indices: Integers, count: int, use: str) -> tuple[Integers, Integers]:
-    """What remains, and the `count` that are cut off at random; both keep their order."""
+    """The rest, and `count` indices drawn at random; both in ascending order."""
     shuffled = seeds.numpy_generator(0, "split", use).permutation(len(indices))
     return indices[np.sort(shuffled[count:])], indices[np.sort(shuffled[:count])]
 
 
 def limit(chosen: Chosen, count: int | None, seed: int, split: str) -> Chosen:
-    """A seeded choice of `count` images, in their order; a larger count holds the smaller one's."""
+    """A seeded choice of `count` images, in order; a larger count contains a smaller one's."""
     total = sum(len(indices) for _, indices in chosen)
     if count is None or count >= total:
         return chosen

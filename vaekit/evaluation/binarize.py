@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from vaekit import seeds
-from vaekit.data.batches import dynamic, static, threshold
+from vaekit.data.batches import binarize_by_threshold, binarize_dynamic, binarize_static
 from vaekit.errors import UsageError
 
 
@@ -23,11 +23,11 @@ def binarize(x: Tensor, indices: Tensor, how: str | None, seed: int) -> Tensor:
     if how is None:
         return x
     if how == "threshold":
-        return threshold(x)
+        return binarize_by_threshold(x)
     if how == "static":
-        return static(x, indices)
+        return binarize_static(x, indices)
     if how != "dynamic":
         raise UsageError(f"--binarize {how}: dynamic, static or threshold")
     first = int(indices[0])
     noise = seeds.uniform_rows(first, first + len(x), x[0].numel(), seed, "observe")
-    return dynamic(x, noise.view(x.shape).to(x.device))
+    return binarize_dynamic(x, noise.view(x.shape).to(x.device))

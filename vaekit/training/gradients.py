@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vaekit import devices, registry, seeds, torch_internals
 from vaekit.config import RunConfig
-from vaekit.data.batches import Batches, dynamic, sent
+from vaekit.data.batches import Batches, binarize_dynamic, to_device
 from vaekit.evaluation.dataset_elbo import TERMS, Objective
 from vaekit.models.vae import VAE
 from vaekit.reporting import SILENT, Reporter
@@ -74,8 +74,8 @@ class Gradients:
             here = slice(start, start + size)
             x = self._images.gather(indices if size >= count else indices[here])
             if uniform is not None:
-                x = dynamic(x, sent(uniform[here], device))
-            yield x, sent(noise[here], device)
+                x = binarize_dynamic(x, to_device(uniform[here], device))
+            yield x, to_device(noise[here], device)
 
     def _binarization_noise(self, count: int, step: int) -> Tensor | None:
         """Uniform noise for `--binarize dynamic`; else None."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vaekit import devices, registry, torch_internals
 from vaekit.config import RunConfig
-from vaekit.data.batches import Batches, order
+from vaekit.data.batches import Batches, epoch_order
 from vaekit.errors import Diverged
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
@@ -105,7 +105,7 @@ class Trainer:
 
     def epoch_batches(self) -> Iterator[Tensor]:
         """The indices of each remaining batch of this epoch."""
-        visit = order(len(self.train), self.config.seed, self.progress.epoch)
+        visit = epoch_order(len(self.train), self.config.seed, self.progress.epoch)
         batches = _split(visit, self.config.batch_size)
         left = batches[self.progress.step - self.progress.epoch * len(batches) :]
         self.network.train()

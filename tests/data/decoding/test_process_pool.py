@@ -1,4 +1,7 @@
-"""Decoding in processes: the same sets, to the byte and the word, as threads make."""
+"""Processes decode to the same bytes and messages as threads.
+
+This also tests `data/decoding/worker.py` and `data/random_access.py`.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ def used(monkeypatch):
 
 @pytest.mark.parametrize("ending", ["", "zip", "tar"])
 @pytest.mark.parametrize("options", [{}, {"image_size": 7, "grayscale": True}])
-def test_processes_make_what_threads_make(tmp_path, folder, files, both, used, ending, options):
+def test_processes_decode_as_threads_do(tmp_path, folder, files, both, used, ending, options):
     path = packed(tmp_path / f"set.{ending}", files) if ending else folder
     first, second = both(path, **options)
     assert_equal(first, second)
@@ -109,7 +112,7 @@ def test_processes_make_what_threads_make(tmp_path, folder, files, both, used, e
     assert all(process.process.poll() is not None for process in used)
 
 
-def test_what_contradicts_the_first_image_is_seen_by_processes_too(folder, both, encode, heard):
+def test_processes_notice_an_image_unlike_the_first(folder, both, encode, heard):
     from PIL import Image
 
     (folder / "000.jpg").write_bytes(encode(Image.new("L", (12, 12)), "JPEG"))
@@ -127,7 +130,7 @@ def test_strict_names_the_first_bad_image(folder, both, monkeypatch):
             load_dataset(folder, "all", strict=True)
 
 
-def test_an_image_that_ends_its_process_is_named_and_costs_no_other(folder, both, monkeypatch):
+def test_an_image_that_crashes_its_process_loses_no_other(folder, both, monkeypatch):
     data = (folder / "077.jpg").read_bytes()
     monkeypatch.setattr(process_pool, "_START", DEADLY)
     whole, _ = both(folder)
@@ -138,13 +141,13 @@ def test_an_image_that_ends_its_process_is_named_and_costs_no_other(folder, both
     assert np.array_equal(second.images, np.delete(whole.images, 76, 0))
 
 
-def test_decoders_that_always_die_are_an_error_that_ends(folder, both, monkeypatch):
+def test_decoders_that_always_crash_are_an_error(folder, both, monkeypatch):
     monkeypatch.setattr(process_pool, "_START", PATCHED.format("os._exit(3)"))
     with pytest.raises(DataError, match=r"over 10 images ended the process .*\(ended with 3\)"):
         both(folder)
 
 
-def test_where_no_process_starts_threads_decode(folder, both, monkeypatch):
+def test_threads_decode_where_no_process_starts(folder, both, monkeypatch):
     for other in ("/nowhere/python", "/bin/true", "/bin/echo"):
         monkeypatch.setattr(sys, "executable", other)
         assert_equal(*both(folder, seed=len(other)))
@@ -156,7 +159,7 @@ def test_a_process_that_never_gets_ready_is_not_waited_for_long(folder, both, mo
     assert_equal(*both(folder))
 
 
-def test_as_many_processes_as_threads_are_allowed(folder, both, used, monkeypatch):
+def test_the_threads_option_bounds_processes_too(folder, both, used, monkeypatch):
     monkeypatch.setattr(thread_pool, "_cores", lambda: 8)
     with thread_pool.at_most(3):
         both(folder)
@@ -166,7 +169,7 @@ def test_as_many_processes_as_threads_are_allowed(folder, both, used, monkeypatc
     assert len(used) == 3
 
 
-def test_a_failure_here_ends_the_processes(folder, both, used, heard, monkeypatch):
+def test_a_failure_in_the_parent_ends_the_processes(folder, both, used, heard, monkeypatch):
     def stopped(amount=1):
         raise KeyboardInterrupt
 
@@ -178,7 +181,7 @@ def test_a_failure_here_ends_the_processes(folder, both, used, heard, monkeypatc
     assert all(process.process.poll() is not None for process in used)
 
 
-def test_a_zip_that_goes_away_is_an_error_that_names_it(tmp_path, files, both, monkeypatch):
+def test_a_zip_that_disappears_is_an_error_that_names_it(tmp_path, files, both, monkeypatch):
     path = packed(tmp_path / "set.zip", files)
     monkeypatch.setattr(
         "vaekit.data.decoding.decode_all._guessed_form", lambda *_: path.unlink() or guessed
@@ -223,7 +226,7 @@ def script(tmp_path, folder):
     return [sys.executable, str(path), str(folder), str(tmp_path / "cache")]
 
 
-def test_a_script_without_a_guard_runs_once(script):
+def test_a_script_without_a_main_guard_runs_once(script):
     done = subprocess.run(script, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["main", "197"]
 

@@ -1,4 +1,4 @@
-"""Work in threads whose results come in order."""
+"""Threads return results in the order of the items."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def four(monkeypatch):
 
 
 @pytest.mark.usefixtures("four")
-def test_results_keep_their_order_whoever_is_first():
+def test_results_keep_the_order_of_the_items():
     def work(number):
         time.sleep(0.002 * (number % 3))
         return number
@@ -31,7 +31,7 @@ def test_results_keep_their_order_whoever_is_first():
 
 
 @pytest.mark.usefixtures("four")
-def test_a_failure_comes_in_its_place_and_ends_the_work():
+def test_a_failure_ends_the_work_after_the_results_before_it():
     done = []
 
     def work(number):
@@ -63,7 +63,7 @@ def test_items_are_taken_only_a_few_ahead():
 
 
 @pytest.mark.usefixtures("four")
-def test_what_is_done_does_not_wait_for_an_item_that_is_late():
+def test_finished_results_do_not_wait_for_a_late_item():
     """A list that is still being made must not hold back what it has already named."""
     late, in_time = threading.Event(), []
 

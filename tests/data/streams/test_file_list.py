@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.data.ways import SHAPE, taken
+from tests.data.input_ways import SHAPE, taken
 from vaekit.data.streams.mixed_inputs import IMAGE_CHUNK, stream_images
 from vaekit.errors import DataError, UsageError
 
@@ -52,6 +52,6 @@ def test_a_pipe_in_a_list_does_not_hang(pets):
         (b"x" * 200_000, DataError, "a line of over 65,536 bytes"),
     ],
 )
-def test_what_is_no_list_of_names_is_refused(listing, error, message):
+def test_a_file_that_is_not_a_list_is_refused(listing, error, message):
     with pytest.raises(error, match=message):
         taken(files_from="-", stdin=io.BytesIO(listing))

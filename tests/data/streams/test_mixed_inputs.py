@@ -1,4 +1,7 @@
-"""Images on their way to a model: whatever they come from, they are those that training saw."""
+"""A model is given the pixels that training saw, whatever the images come from.
+
+This also tests `data/streams/image_stream.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.data.image_bytes import png_that_claims
-from tests.data.ways import (
+from tests.data.input_ways import (
     SHAPE,
     WAYS,
     as_arguments,
@@ -114,7 +117,7 @@ def test_fault_12_grey_and_colour_become_what_the_model_takes(give, picture, hea
     assert heard.notes == [few if channels == 3 else many]
 
 
-def test_another_size_is_converted_and_it_is_said_in_one_line(give, picture, heard):
+def test_other_sizes_are_converted_with_one_note(give, picture, heard):
     files = {"a.png": picture(1, (24, 24)), "b.png": picture(2, (12, 40)), "c.png": picture(3)}
     give(files, (12, 12, 1), reporter=heard)
     assert heard.notes == [
@@ -123,7 +126,7 @@ def test_another_size_is_converted_and_it_is_said_in_one_line(give, picture, hea
     ]
 
 
-def test_images_that_fit_are_not_spoken_of(give, picture, heard):
+def test_images_of_the_right_shape_cause_no_note(give, picture, heard):
     give({"a.png": picture(1), "b.png": picture(2)}, reporter=heard)
     assert heard.notes == heard.warnings == []
 
@@ -196,7 +199,7 @@ def test_many_images_come_in_order(give, picture):
     assert [int(name[-7:-4]) for name in got.names] == list(range(150))
 
 
-def test_a_label_below_zero_is_none_alone_and_among_others(tmp_path, picture):
+def test_a_label_below_zero_means_no_label(tmp_path, picture):
     np.savez(tmp_path / "x.npz", x=np.zeros((4, *SHAPE), np.uint8), y=np.array([-1, 2, -3, 0]))
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.png").write_bytes(picture(1))
@@ -207,7 +210,7 @@ def test_a_label_below_zero_is_none_alone_and_among_others(tmp_path, picture):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 256])
-def test_chunks_are_as_large_as_was_asked(tmp_path, chunk):
+def test_chunks_have_the_size_that_was_asked_for(tmp_path, chunk):
     """Files come in sixteens and arrays in thousands, whatever a model takes at once."""
     pixels = np.arange(40, dtype=np.uint8).repeat(16).reshape(40, 4, 4, 1)
     np.savez(tmp_path / "x.npz", x=pixels, y=np.arange(40) % 3)
@@ -291,20 +294,20 @@ def test_a_wrong_request_is_refused_before_anything_is_read(inputs, options, err
         stream_images(inputs, shape=SHAPE, **options)
 
 
-def test_a_closed_stdin_is_said(monkeypatch):
+def test_a_closed_stdin_is_an_error_that_says_so(monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(InputError, match="standard input: is closed"):
         stream_images(["-"], shape=SHAPE)
 
 
-def test_a_stream_is_gone_through_once(fill_folder, picture):
+def test_a_stream_that_is_iterated_twice_is_an_error(fill_folder, picture):
     with stream_images([str(fill_folder({"1.png": picture()}))], shape=SHAPE) as stream:
         list(stream)
         with pytest.raises(RuntimeError, match="once"):
             iter(stream)
 
 
-def test_a_chunk_is_cut_with_its_names_and_labels():
+def test_a_slice_of_a_chunk_keeps_its_names_and_labels():
     chunk = Chunk(np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1), tuple("abc"), np.arange(3))
     cut = chunk[1:]
     assert (len(cut), cut.names, cut.labels.tolist()) == (2, ("b", "c"), [1, 2])
@@ -338,7 +341,7 @@ def test_fault_53_leaving_early_ends_all_threads_and_closes_all_files(tmp_path, 
     assert open_files() == before
 
 
-def test_who_takes_only_some_is_still_told_what_was_done_to_them(fill_folder, picture, heard):
+def test_conversions_are_reported_when_only_some_images_are_taken(fill_folder, picture, heard):
     """`reconstruct photos/ -n 16` converts images too."""
     files = {f"{n:03}.png": picture(n, (24, 24)) for n in range(64)}
     root = fill_folder({**files, "005.png": b"", "100.png": picture(1, (24, 24))})

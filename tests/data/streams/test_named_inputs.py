@@ -1,4 +1,4 @@
-"""What is named, the names and labels its images get, and how many there are."""
+"""The names, labels and number of the images in what a user names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.data.ways import SHAPE, WAYS, gathered, taken, tarred, zipped
+from tests.data.input_ways import SHAPE, WAYS, gathered, taken, tarred, zipped
 from vaekit.data import load_dataset
 from vaekit.data.source import Request
 from vaekit.data.streams.mixed_inputs import stream_dataset, stream_images
@@ -16,7 +16,7 @@ from vaekit.errors import DataError
 
 
 @pytest.mark.parametrize("given", ["pictures", "pictures/", "./pictures"])
-def test_a_name_is_what_one_would_type(pets, given):
+def test_a_name_is_the_path_as_typed(pets, given):
     inside = ["cat/2.png", "cat/10.png", "dog/2.png", "dog/10.png"]
     assert taken(given).names == [os.path.join(given, name) for name in inside]  # noqa: PTH118
 
@@ -73,7 +73,7 @@ def test_inputs_of_all_kinds_come_in_the_order_given(tmp_path, pets, picture):
     assert got.words == [None, "7", "8", None, None, "cat", "cat", "dog", "dog"]
 
 
-def test_inputs_come_before_the_list(tmp_path, pets):
+def test_named_images_come_before_those_of_the_list(tmp_path, pets):
     (tmp_path / "list.txt").write_bytes(b"pictures/dog/2.png\r\n\npictures/cat/2.png\n")
     got = taken("pictures/dog/10.png", files_from="list.txt")
     assert got.names == ["pictures/dog/10.png", "pictures/dog/2.png", "pictures/cat/2.png"]
@@ -82,7 +82,7 @@ def test_inputs_come_before_the_list(tmp_path, pets):
 # Arrays and data sets.
 
 
-def test_an_array_gives_its_rows_and_counts_them(tmp_path):
+def test_an_array_gives_its_rows_and_their_number(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (150, *SHAPE), np.uint8)
     np.savez(tmp_path / "set.npz", x=x, y=np.arange(150) % 2, classes=["cat", "dog"])
     np.save(tmp_path / "x.npy", x / 255)
@@ -125,7 +125,7 @@ def test_fault_25_values_out_of_range_say_the_range(tmp_path):
         taken("-", stdin=io.BytesIO((tmp_path / "x.npy").read_bytes()))
 
 
-def test_a_data_set_comes_whole_with_its_count_and_classes():
+def test_a_data_set_is_streamed_whole_with_count_and_classes():
     with stream_dataset("digits", "test", (8, 8, 1), Request()) as stream:
         data = load_dataset("digits", "test")
         assert stream.count == stream.expected == len(data)
@@ -135,7 +135,7 @@ def test_a_data_set_comes_whole_with_its_count_and_classes():
     assert got.names == list(data.names)
 
 
-def test_a_data_set_of_another_shape_is_converted_and_it_is_said(heard):
+def test_a_data_set_of_another_shape_is_converted_with_a_note(heard):
     with stream_dataset("digits", "test", SHAPE, Request(limit=5, reporter=heard)) as stream:
         got = gathered(stream)
     assert got.images.shape == (5, *SHAPE)

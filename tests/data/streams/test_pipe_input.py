@@ -1,4 +1,4 @@
-"""Images through a pipe: told apart by their first bytes, read once, never held as a whole."""
+"""Images through a pipe: recognised by the first bytes, and read once in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tests.data.ways import SHAPE, Unseekable, gathered, taken, tarred, zipped
+from tests.data.input_ways import SHAPE, Unseekable, gathered, taken, tarred, zipped
 from vaekit.data.decoding import thread_pool
 from vaekit.data.streams import pipe_input
 from vaekit.data.streams.mixed_inputs import stream_images
@@ -40,7 +40,7 @@ def files(picture):
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
-def test_one_image_of_every_form_is_recognised(picture, form):
+def test_an_image_of_every_format_is_recognised(picture, form):
     data = picture(form=form)
     got = piped_in(data)
     assert got.names == ["-"]
@@ -54,7 +54,7 @@ def test_fault_1_a_truncated_image_is_an_error_that_says_so(picture):
         piped_in(picture(form="JPEG", size=(64, 64))[:700])
 
 
-def test_a_tar_comes_in_its_own_order_with_the_names_in_it(files):
+def test_a_tar_keeps_its_order_and_names(files):
     got = piped_in(tarred({f"./{name}": data for name, data in files.items()}))
     assert got.names == [*files]
     assert got.words == ["b", "b", "a"]
@@ -114,7 +114,7 @@ def test_a_damaged_header_is_not_taken_for_the_end(picture):
         piped_in(bytes(data))
 
 
-def test_damage_in_a_pipe_does_not_cost_what_comes_after_it(files, fill_folder, picture):
+def test_damage_in_a_pipe_does_not_lose_the_inputs_after_it(files, fill_folder, picture):
     root = fill_folder({"last.png": picture()})
     stdin, got = Unseekable(tarred(files)[:1500]), []
     stream = stream_images(["-", str(root)], shape=SHAPE, stdin=stdin)
@@ -190,7 +190,7 @@ def test_a_npy_cut_short_is_an_error_after_its_good_rows(monkeypatch):
     assert sum(len(chunk) for chunk in got) == 140
 
 
-def test_a_header_that_claims_the_world_allocates_nothing():
+def test_a_header_that_claims_a_huge_array_allocates_nothing():
     header = io.BytesIO()
     claim = {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, *SHAPE)}
     np.lib.format.write_array_header_1_0(header, claim)
@@ -215,12 +215,12 @@ def test_an_array_in_the_order_of_columns_says_what_to_do():
         (b"\x93NUMPY\x09\x00", "is not an array that can be read"),
     ],
 )
-def test_what_is_none_of_these_says_what_is_taken(data, message):
+def test_an_unknown_format_lists_what_is_taken(data, message):
     with pytest.raises(DataError, match=f"standard input: {message}"):
         piped_in(data)
 
 
-def test_a_stream_that_fails_is_named():
+def test_a_pipe_that_fails_is_named():
     class Failing(Unseekable):
         def read(self, size=-1):
             raise OSError(5, "Input/output error")
@@ -229,7 +229,7 @@ def test_a_stream_that_fails_is_named():
         taken("-", stdin=Failing(b""))
 
 
-def test_a_tar_is_used_before_it_has_ended_and_not_held(picture, monkeypatch):
+def test_a_tar_is_used_before_it_has_ended_in_bounded_memory(picture, monkeypatch):
     """`tar c photos | vaekit embed` of more than fits in memory."""
 
     monkeypatch.setattr(thread_pool, "workers", lambda: 2)

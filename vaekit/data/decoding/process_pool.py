@@ -25,7 +25,7 @@ from vaekit.data.decoding.decode_batch import BatchOutcome, TargetForm
 from vaekit.data.decoding.thread_pool import in_order, workers
 from vaekit.data.decoding.worker import READY
 from vaekit.data.imageset import Integers, Pixels
-from vaekit.data.random_access import RandomAccess, Spot
+from vaekit.data.random_access import Location, RandomAccess
 from vaekit.errors import DataError
 
 FEWEST_FOR_PROCESSES = 3000
@@ -47,7 +47,7 @@ _PIPE = 1 << 20
 _MOST_CRASHES = 10
 """More crashes than this have a cause other than the images."""
 
-_DecodeTask = tuple[int, Sequence[Spot]]
+_DecodeTask = tuple[int, Sequence[Location]]
 """The row of the first image, and the location of each."""
 
 
@@ -108,16 +108,16 @@ class ProcessPool:
         def work(task: _DecodeTask) -> list[BatchOutcome]:
             return self._outcomes_of(settings, task, images)
 
-        spots = [source.spots[index] for index in indices.tolist()]
-        with closing(in_order(work, self._tasks(spots, images[:1].nbytes))) as results:
+        locations = [source.locations[index] for index in indices.tolist()]
+        with closing(in_order(work, self._tasks(locations, images[:1].nbytes))) as results:
             for outcomes in results:
                 yield from outcomes
 
-    def _tasks(self, spots: Sequence[Spot], size: int) -> Iterator[_DecodeTask]:
+    def _tasks(self, locations: Sequence[Location], size: int) -> Iterator[_DecodeTask]:
         start, limit = 0, max(1, _TASK_BYTES // max(1, size))
-        while start < len(spots):
+        while start < len(locations):
             count = min(self._most, limit)
-            yield start, spots[start : start + count]
+            yield start, locations[start : start + count]
             start += count
 
     def _outcomes_of(
@@ -126,8 +126,8 @@ class ProcessPool:
         try:
             return [self._outcome_of(settings, task, images)]
         except _WorkerCrashed:  # one image at a time shows which of them did it
-            start, spots = task
-            single = [(start + number, [spot]) for number, spot in enumerate(spots)]
+            start, locations = task
+            single = [(start + number, [location]) for number, location in enumerate(locations)]
             return [self._outcome_of_one(settings, task, images) for task in single]
 
     def _outcome_of_one(
@@ -151,10 +151,12 @@ class ProcessPool:
         try:
             if process is None:
                 process = self._started()
-            start, spots = task
+            start, locations = task
             began = time.perf_counter()
-            outcome = process.decode({**settings, "spots": spots}, images[start:][: len(spots)])
-            pace = (time.perf_counter() - began) / len(spots)
+            outcome = process.decode(
+                {**settings, "locations": locations}, images[start:][: len(locations)]
+            )
+            pace = (time.perf_counter() - began) / len(locations)
             self._most = min(_MOST, max(_LEAST, int(_TASK_SECONDS / pace)))
         except BaseException:
             if process is not None:

@@ -1,7 +1,7 @@
-"""Work in threads, its results in the order it was given.
+"""Run work in threads, with results in the order of the items.
 
 Pillow releases the interpreter lock while it decodes and resizes, so large images use every core.
-Small images are bound by Python: `process_pool` decodes sets of thousands of them.
+Small images are bound by Python itself: `process_pool` decodes sets of thousands of them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 ALLOWED: ContextVar[int | None] = ContextVar("ALLOWED", default=None)
-"""How many threads the user allows (`--threads`); None is one for each core."""
+"""The number of threads that the user allows (`--threads`); None is one per core."""
 
 
 def in_order(work: Callable[[_T], _R], items: Iterable[_T]) -> Generator[_R, None, None]:
-    """Results in the order of the items, at most a few of which are taken ahead.
+    """Results in the order of the items, of which only a few are taken ahead.
 
-    What is done is given before the next item is waited for, so that a slow giver holds back
-    nothing. The first failure ends all work, and so does closing the iterator.
+    Finished results are yielded before the next item is waited for, so a slow producer delays
+    none. The first failure ends all work, and so does closing the iterator.
 
     >>> list(in_order(lambda n: n * n, range(4)))
     [0, 1, 4, 9]
@@ -47,7 +47,7 @@ def in_order(work: Callable[[_T], _R], items: Iterable[_T]) -> Generator[_R, Non
 
 @contextmanager
 def at_most(count: int | None) -> Iterator[None]:
-    """So many threads at most for a while; None is one for each core again."""
+    """Within the block, use up to `count` threads; None is one per core."""
     before = ALLOWED.set(count)
     try:
         yield
@@ -56,7 +56,7 @@ def at_most(count: int | None) -> Iterator[None]:
 
 
 def workers() -> int:
-    """How many threads decode: one for each core that may be used, unless fewer are allowed.
+    """The number of decoding threads: one per available core, unless fewer are allowed.
 
     >>> with at_most(1):
     ...     workers()

@@ -59,12 +59,12 @@ def _answers() -> IO[bytes]:
 def _answer(task: Mapping[str, Any], opened: Any, answers: IO[bytes]) -> None:
     height, width = task["form"]["size"]
     form = TargetForm(**{**task["form"], "size": (height, width)})
-    spots = task["spots"]
-    images = np.zeros((len(spots), height, width, form.channels), np.uint8)
+    locations = task["locations"]
+    images = np.zeros((len(locations), height, width, form.channels), np.uint8)
     try:
         read = opened(task["reader"], task["path"])
-        loaders = enumerate(partial(read, *spot) for spot in spots)
-        outcome = decode_batch(images, loaders, form, tried=len(spots), strict=task["strict"])
+        loaders = enumerate(partial(read, *location) for location in locations)
+        outcome = decode_batch(images, loaders, form, tried=len(locations), strict=task["strict"])
         answer = _as_json(outcome)
     except OSError as error:  # the archive as a whole cannot be opened
         answer = {"errno": error.errno, "strerror": error.strerror}

@@ -1,4 +1,4 @@
-"""Every way in which images can be given to a command, for the tests of all of them."""
+"""Every way to give images to a command, for tests that try them all."""
 
 from __future__ import annotations
 
