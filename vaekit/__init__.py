@@ -1,4 +1,4 @@
-"""vaekit: train variational autoencoders on any images, and use them, from the shell or Python.
+"""Train variational autoencoders on any images, and use them, from the shell or Python.
 
     import vaekit
     path = vaekit.train(dataset="digits", epochs=5)

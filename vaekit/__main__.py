@@ -1,4 +1,4 @@
-"""`python -m vaekit` is `vaekit`."""
+"""Runs the command: `python -m vaekit` is `vaekit`."""
 
 from vaekit.cli import main
 

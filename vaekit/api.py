@@ -1,4 +1,4 @@
-"""The commands as Python functions."""
+"""`vaekit.train`: the Python function behind `vaekit train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The types of numpy arrays, by what they hold."""
+"""Names for the types of numpy arrays."""
 
 from __future__ import annotations
 

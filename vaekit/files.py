@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, locks that die with their holder, the cache's place."""
+"""Writes files whole or not at all; file locks; the cache folder."""
 
 from __future__ import annotations
 

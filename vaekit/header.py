@@ -1,4 +1,4 @@
-"""The header of a model file: what it is, in JSON, read without torch.
+"""The header of a model file, read and checked without torch.
 
 A model file is one safetensors file: eight bytes with the header's length, a JSON header that
 places every tensor, then the tensors. `__metadata__` holds `format: pt` and one key, `vaekit`,

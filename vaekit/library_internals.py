@@ -1,4 +1,4 @@
-"""Parts of libraries that nobody promises to keep, each with a test that fails when it changes.
+"""Private parts of libraries that vaekit uses, each with a test that notices changes.
 
 Where a part is gone, what is here does without it: with more memory, or by asking another way.
 """

@@ -1,4 +1,4 @@
-"""A stream whose first bytes can be looked at before it is read."""
+"""A stream whose first bytes can be read ahead, to recognise its format."""
 
 from __future__ import annotations
 

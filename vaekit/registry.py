@@ -1,4 +1,4 @@
-"""Names to code: the one list of models, likelihoods, objectives and data sets.
+"""Names to code: the list of models, likelihoods, objectives and data sets.
 
 A new entry is its code and one line here; the contract tests walk these tables. Entries are
 strings, so that listing them imports nothing, and a name out of a file can only ever reach what

@@ -1,4 +1,4 @@
-"""Whether torch's threads spin or sleep while they wait, decided before torch is imported.
+"""Decides before torch is imported whether its threads spin or sleep while they wait.
 
 Between two operations a thread of OpenMP spins or sleeps. Spinning answers sooner, and makes small
 networks twice as fast where nothing else wants the cores; two processes that spin on the same cores

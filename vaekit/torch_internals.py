@@ -1,4 +1,4 @@
-"""Private functions of torch that vaekit calls: the one file to check after an upgrade of torch.
+"""Private functions of torch that vaekit calls: check this file when torch is upgraded.
 
 torch may change or drop any of these without notice. tests/test_torch_internals.py fails when it
 does; where the same numbers can be had by public functions, those take over.

@@ -1,4 +1,4 @@
-"""The model file: a network, all it needs to be rebuilt, and all it has to say of itself.
+"""The model file: saves a network with its description, and loads it with strict checks.
 
 Written deterministically (the same training gives the same bytes) and whole or not at all; read
 strictly: every tensor must be there with the shape that the header's own settings imply, and is

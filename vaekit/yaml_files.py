@@ -1,4 +1,4 @@
-"""YAML as vaekit reads and writes it: one flat mapping of plain values, building no objects."""
+"""Reads and writes YAML: one flat mapping of plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that use a model share: check the output, open the model, open the images."""
+"""What the commands that use a model share: check the output, open model and images."""
 
 from __future__ import annotations
 

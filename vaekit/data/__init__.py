@@ -1,4 +1,4 @@
-"""Load images: a name or a path becomes one uint8 array, with labels and factors.
+"""Images in: a name or a path becomes one uint8 array, with labels and factors.
 
 Importing this package is cheap: its public names are imported on first use.
 """

@@ -1,4 +1,4 @@
-"""Batches of images, and the order of an epoch: bytes become floats here and nowhere else.
+"""Batches for training: the order of each epoch; the only place where bytes become floats.
 
     uint8 (N, H, W, C)  --gather by index-->  float32 (B, C, H, W) in [0, 1], exactly v / 255
 

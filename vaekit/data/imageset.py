@@ -1,4 +1,4 @@
-"""ImageSet: the images of one split with labels, factors, names and a fingerprint."""
+"""`ImageSet`: what loading returns, with images, labels, class names, factors, fingerprint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load a data set: open its source once, choose a split, decode it, and report skipped images."""
+"""Load a data set: open its source, choose a split, decode it, report skipped images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copy the next batch to an accelerator while it computes the current one.
+"""Sends the next batch to an accelerator while it works on the current one.
 
 A copy on the computation's stream waits for all work queued before it. On a stream of its own it
 runs in parallel, and only the step that needs the batch waits for it.

@@ -1,4 +1,4 @@
-"""Sources whose images can be read in any order, by any thread or process."""
+"""Locations of images that any thread or process can read, in any order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract between a place where images are and the store that decodes them.
+"""The contract of a data source: the images of each split, listed and not yet decoded.
 
 Opening a source is cheap: it lists what is there and decodes nothing. A source has one part for
 each split it comes with; a source that comes undivided has the part `train` alone, and

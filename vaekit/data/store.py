@@ -1,4 +1,4 @@
-"""The store: images are decoded once, kept in the cache, and found there the next time.
+"""The cache of decoded images: decode once, find them again on the next run.
 
 An entry of the cache is a folder. Its name is a hash of where the images come from, which of them
 were chosen, and the shape they were converted to. It holds

@@ -1,4 +1,4 @@
-"""Several models on the same images: which is best at what, where numbers compare."""
+"""Several models on the same images: the best value of each metric, where they compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The disentanglement scores of a model: selects and splits the images, runs each score."""
+"""The disentanglement scores of a model: selects the images, runs each score."""
 
 from __future__ import annotations
 

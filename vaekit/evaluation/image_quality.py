@@ -1,4 +1,4 @@
-"""Error and similarity of reconstructions, image by image, in [0, 1] as pictures show them.
+"""SSIM, PSNR and squared error of each reconstruction, in [0, 1] as pictures show them.
 
 >>> black, white = torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16)
 >>> {name: round(value.item(), 4) for name, value in image_quality(black, white).items()}

@@ -1,4 +1,4 @@
-"""The health of the latents: what they carry, how far they are from the prior, what to try.
+"""The health of the latents: what they carry, how far they are from the prior, advice.
 
 All of it is about the aggregate posterior q(z) = 1/N Σ_i q(z|x_i). Its first two moments are exact:
 no draws are made.

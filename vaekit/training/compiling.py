@@ -1,4 +1,4 @@
-"""Compiles the objective where that pays, and falls back to eager mode where torch cannot.
+"""Compiles the objective where that pays, or falls back to eager mode.
 
 Compiling takes 10 to 50 seconds; docs/defaults.md has the gains. `--compile auto` compiles runs
 that are long enough to win that time back.

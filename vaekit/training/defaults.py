@@ -1,4 +1,4 @@
-"""Fills in the options that depend on the images, builds the network, and estimates its memory.
+"""Settles the options that depend on the images, and estimates the memory of a run.
 
 The defaults are measured choices (see `docs/defaults.md`). They are written into the run's config,
 so that it stays complete if a later vaekit has other defaults.

@@ -1,4 +1,4 @@
-"""Draws a run's pictures: samples, reconstructions, losses, latent space, interpolation.
+"""Draws a run's pictures: samples, reconstructions, losses, latents, interpolation.
 
 Every picture shows the same images and latents as the one before, so that they can be compared.
 Plots are imported where they are drawn, which saves half a second before the first step.

@@ -1,1 +1,1 @@
-"""The named data sets: where each comes from, and how its files become images and labels."""
+"""The named data sets: where each comes from, and how its files are read."""

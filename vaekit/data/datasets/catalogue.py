@@ -1,4 +1,4 @@
-"""The facts of each named data set, known without opening it: for `vaekit datasets`."""
+"""The facts of each named data set, for `vaekit datasets`."""
 
 from __future__ import annotations
 

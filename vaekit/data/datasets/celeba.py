@@ -1,4 +1,4 @@
-"""CelebA, aligned faces in three splits: the zip as it is, or the folder unpacked from it.
+"""CelebA, aligned faces in three splits, from the publisher's zip or the unpacked folder.
 
 <data-dir>/celeba/list_eval_partition.txt     a name and its split (0, 1, 2) on each line
 <data-dir>/celeba/img_align_celeba.zip        or the folder img_align_celeba/

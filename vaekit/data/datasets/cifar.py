@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, from their binary edition: plain bytes, no pickle.
+"""CIFAR-10 and CIFAR-100, from the binary edition or a verified Python edition.
 
 A record is one label (CIFAR-100: two) and 3072 bytes: red, green and blue planes of 32x32. A Python
 edition that is there already, in the folder that torchvision uses, is read instead. Its files are

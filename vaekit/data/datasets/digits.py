@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that come with scikit-learn: 8x8, ten classes, no download."""
+"""The 1,797 handwritten digits of scikit-learn: 8x8, ten classes, no download."""
 
 from __future__ import annotations
 

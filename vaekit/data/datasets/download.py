@@ -1,4 +1,4 @@
-"""Fetch a file once, whole and checked, or leave nothing behind."""
+"""Downloads a file whole and with its checksum verified, or leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dSprites, white shapes from known factors: the .npz as its publisher made it.
+"""dSprites, white shapes from known factors, from the publisher's .npz.
 
 torchvision does not have this data set, so its address and MD5 are here.
 """

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and KMNIST: idx files, in the folders that torchvision uses.
+"""MNIST, Fashion-MNIST and KMNIST, from idx files in torchvision's folders.
 
 <data-dir>/MNIST/raw/train-images-idx3-ubyte   and three more
 """

@@ -1,4 +1,4 @@
-"""Signed distances to the outlines of the four shapes: negative within, zero on the edge.
+"""Signed distances to the outlines of the four shapes: negative inside, 0 on the edge.
 
 Closed forms after Inigo Quilez, https://iquilezles.org/articles/distfunctions2d/. Each shape is
 its own mirror image in x = 0, and none is its own image after any part of a turn.

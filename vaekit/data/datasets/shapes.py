@@ -1,4 +1,4 @@
-"""Shapes with known factors, drawn when they are needed: no download, any size, always equal.
+"""Shapes drawn from six known factors: no download, any size, always the same pixels.
 
 Every image is one shape on a plain light ground. Six factors say what it looks like, and every
 combination is a different picture: 4 x 10 x 6 x 20 x 10 x 10 = 480,000.

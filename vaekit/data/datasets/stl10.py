@@ -1,4 +1,4 @@
-"""STL-10, the labelled photographs: the binary files, in the folder that torchvision uses.
+"""STL-10, labelled photographs, from binary files in torchvision's folder.
 
 <data-dir>/stl10_binary/train_X.bin: planes of 96x96 bytes, each stored column by column
 <data-dir>/stl10_binary/train_y.bin: one byte an image, labels from 1; and two files for test

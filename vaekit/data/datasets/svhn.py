@@ -1,4 +1,4 @@
-"""SVHN, house numbers in the street: two MATLAB files, where torchvision keeps them.
+"""SVHN, house numbers in the street, from two MATLAB files.
 
 <data-dir>/train_32x32.mat, test_32x32.mat: images (32, 32, 3, N), the digit 0 labelled 10
 """

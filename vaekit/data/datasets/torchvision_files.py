@@ -1,4 +1,4 @@
-"""Where the files of data sets are, and their MD5s, read from torchvision's own classes.
+"""Addresses and MD5s of the data sets' files, read from torchvision's own classes.
 
 torchvision keeps these up to date, but takes seconds to import. So each function imports it when
 a file has to be downloaded, or checked before it is unpacked; images on disk never need it.

@@ -1,4 +1,4 @@
-"""Count how many images were resized or recoloured, and sum it up in notes."""
+"""Counts images that were resized or recoloured, and sums them up in notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decode a batch of images into an array: the same steps in every thread and worker process."""
+"""Decode a batch of images: the same steps in every thread and worker process."""
 
 from __future__ import annotations
 

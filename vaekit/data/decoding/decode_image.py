@@ -1,4 +1,4 @@
-"""One encoded image to one uint8 array (H, W, C): every fault an image file can have ends here.
+"""Decode one image file to uint8 (H, W, C), and refuse files that are damaged or too large.
 
 What comes out is upright (EXIF), opaque (transparency is laid on white), 8 bits deep (16-bit grey
 is scaled, not clipped), and grey (C = 1) or RGB (C = 3). Resizing scales the image to cover the

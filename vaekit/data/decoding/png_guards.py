@@ -1,4 +1,4 @@
-"""Guards for PNG files: texts that unpack to gigabytes, and pixels that are claimed but missing."""
+"""Checks of PNG files before decoding: texts that unpack to gigabytes, missing pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that decode, for large sets of small images: there, threads wait for each other.
+"""Decodes large sets of small images in worker processes, where threads would be slow.
 
 The processes run `vaekit.data.decoding.worker`. They are not those of `multiprocessing`, which
 import the user's main module again. They get the locations of images, read them, and send back

@@ -1,4 +1,4 @@
-"""Bad images among good ones: a warning that names the skipped ones, an error for too many."""
+"""Skipped images: a warning that names them, or an error if there are too many."""
 
 from __future__ import annotations
 

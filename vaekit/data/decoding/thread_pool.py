@@ -1,4 +1,4 @@
-"""Run work in threads, with results in the order of the items.
+"""Runs work in threads and returns the results in the order of the inputs.
 
 Pillow releases the interpreter lock while it decodes and resizes, so large images use every core.
 Small images are bound by Python itself: `process_pool` decodes sets of thousands of them.

@@ -1,4 +1,4 @@
-"""A process that decodes: tasks come on stdin, one per line; answers and pixels go to stdout.
+"""The worker process: reads tasks on stdin, decodes, writes pixels to stdout.
 
 `vaekit.data.decoding.process_pool` starts it and is the other end. It ends when its stdin does, so
 it never outlives its parent, and it writes no files, so it leaves nothing behind.

@@ -1,1 +1,1 @@
-"""Places where images are: folders, zips, tars and arrays, listed and read in place."""
+"""Sources of images: folders, zips, tars and arrays, listed and read in place."""

@@ -1,4 +1,4 @@
-"""Checks for the members of every archive, on their names and sizes, and their error messages."""
+"""Checks of the names and sizes of archive members, and their error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in .npy and .npz files: `x`, and in .npz also `y`, `factors`, `classes`, `factor_names`.
+"""Images in .npy and .npz files, with labels and factors in .npz.
 
 Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3. Where both readings are possible,
 channels are last: (5, 3, 40, 3) is five images of 3x40 pixels. Values are bytes, other integers

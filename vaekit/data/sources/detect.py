@@ -1,4 +1,4 @@
-"""Detect what kind of source a path is: by its extension, otherwise by its first bytes."""
+"""Detects the kind of source at a path: by its extension, otherwise by its first bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of images: walked once, read file by file."""
+"""A folder of images: listed once, read file by file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the folders of a data set mean: splits, classes, or nothing. Shared by folders and archives.
+"""The meaning of folders inside a data set: splits, class labels, or nothing.
 
     photo.jpg                   flat: no labels
     cat/1.jpg  dog/1.jpg        a class for each folder

@@ -1,4 +1,4 @@
-"""Arrays in .npy form, in a file or in a member of an .npz, read without trusting their header.
+"""Reads .npy arrays, in files and in .npz members, without trusting their header.
 
 The type and shape in a header are compared with the size of the file before anything is
 allocated. An array of Python objects, which only a pickle can hold, is refused.

@@ -1,4 +1,4 @@
-"""A zip or tar of images, read in place: nothing is ever unpacked to the disk.
+"""Tars of images, read in place: nothing is unpacked to the disk.
 
 Every member's name is checked before anything is read. One that points outside the archive, by
 `..`, an absolute path or a link, means that the archive was not made in good faith or not with

@@ -1,4 +1,4 @@
-"""Zips: their table of contents, checked as a whole before anything is read, and their members.
+"""Zips of images: checks the whole table of contents, then reads members in place.
 
 `zipfile` reads the table. The members are read here: `zipfile` reads each with several locked
 seeks and reads, which makes threads wait for each other; one `pread` does for most.

@@ -1,1 +1,1 @@
-"""Images in the order a user names them: files, folders, archives, arrays, lists and stdin."""
+"""Images in the order a user names them: files, folders, archives, lists and stdin."""

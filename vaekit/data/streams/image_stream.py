@@ -1,4 +1,4 @@
-"""The stream of images itself: chunks in the model's shape, decoded ahead by threads."""
+"""The stream of images: chunks in the model's shape, decoded ahead by threads."""
 
 from __future__ import annotations
 

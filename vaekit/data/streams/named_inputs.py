@@ -1,4 +1,4 @@
-"""Open what a user names as images: files, folders, archives and arrays, in their order.
+"""Opens what a user names as images: files, folders, archives and arrays, in order.
 
     photo.jpg       itself
     photos/         every image in it at any depth, in natural order; train/ and test/ too

@@ -1,4 +1,4 @@
-"""Images that come through a pipe, in a format that the first bytes tell.
+"""Images from a pipe, whose format is recognised from the first bytes.
 
 A tar, compressed or not, and a .npy are read as they arrive, in bounded memory. A zip and an .npz
 have their table of contents at the end, so they are copied to a temporary file first.
