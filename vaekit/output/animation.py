@@ -19,11 +19,11 @@ from vaekit.output.pictures import Bytes, ImageStack, grid
 
 FPS = 12.0
 PALETTE_SIZE = 256
-SAMPLED_PIXELS = 250_000
-"""Pixels out of all frames that a palette begins from."""
+SAMPLED_PIXELS = 65_000
+"""Pixels out of all frames that a palette is made from."""
 
-BIN_BITS = 6
-ROUNDS = 6
+SETTLED = 100
+"""A palette is done when one pixel in so many changes its colour."""
 
 _SLOWEST, _FASTEST = 0.1, 50.0
 
@@ -110,71 +110,33 @@ def _images(pictures: Bytes) -> list[Image.Image]:
 
 
 def _paletted(pictures: Bytes) -> list[Image.Image]:
-    """Frames of one palette; no dots are strewn, for they would flicker."""
+    """Frames of one palette, without dithering, which would flicker."""
+    images = _images(pictures)
     if pictures.shape[-1] == 1:
-        return _images(pictures)  # Pillow gives these the 256 greys
-    codes = _codes(pictures)
+        return images  # Pillow gives these the 256 greys
+    codes = pictures.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     colours = np.unique(codes)
     if len(colours) <= PALETTE_SIZE:
-        return _indexed(np.searchsorted(colours, codes), _split(colours))
-    return _indexed(*_reduced(pictures))
+        return _indexed(np.searchsorted(colours, codes), colours)
+    palette = _palette(pictures)
+    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
 
 
-def _indexed(places: NDArray[np.intp], palette: NDArray[np.int32]) -> list[Image.Image]:
+def _indexed(places: NDArray[np.intp], colours: NDArray[np.int32]) -> list[Image.Image]:
+    """Frames of exactly these colours, by each pixel's place among them."""
+    palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
     images = [Image.fromarray(place) for place in places.astype(np.uint8)]
     for image in images:
         image.putpalette(palette.astype(np.uint8).tobytes())
     return images
 
 
-def _codes(colours: NDArray[Any], bits: int = 8) -> NDArray[np.int32]:
-    """A colour as one number, from the uppermost bits of each channel."""
-    wide = colours.astype(np.int32) >> (8 - bits)
-    return (wide[..., 0] << (2 * bits)) | (wide[..., 1] << bits) | wide[..., 2]
+def _palette(pictures: Bytes) -> Image.Image:
+    """The palette that serves a sample of all frames: a median cut, refined by k-means.
 
-
-def _split(codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Numbers of 8 bits a channel back to colours (N, 3)."""
-    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
-
-
-def _reduced(pictures: Bytes) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Each pixel's place in the palette that serves all frames best, and the palette.
-
-    Colours are first gathered in bins of 6 bits a channel; the palette begins as Pillow's median
-    cut, and is then moved to the means of what falls to each of its colours (Lloyd, 1982).
+    Pillow stops refining when no more than `kmeans` pixels change their colour in a round.
     """
-    codes = _codes(pictures, BIN_BITS)
-    _, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    sums = [np.bincount(index.ravel(), pictures[..., channel].ravel()) for channel in range(3)]
-    colours = np.stack(sums, axis=1) / counts[:, None]
-    palette = _median_cut(pictures)
-    for _ in range(ROUNDS):
-        palette = _moved(palette, colours, counts)
-    palette = np.rint(palette)
-    return _nearest(colours, palette)[index].reshape(codes.shape), palette.astype(np.int32)
-
-
-def _median_cut(pictures: Bytes) -> NDArray[np.float64]:
     pixels = pictures.reshape(-1, 3)
-    chosen = pixels[:: max(1, len(pixels) // SAMPLED_PIXELS)]
-    board = Image.fromarray(np.ascontiguousarray(chosen[None])).quantize(PALETTE_SIZE)
-    return np.array(board.getpalette(), np.float64).reshape(-1, 3)
-
-
-def _moved(
-    palette: NDArray[np.float64], colours: NDArray[np.float64], counts: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Each colour of the palette at the mean of those that it is the nearest to."""
-    place = _nearest(colours, palette)
-    weights = np.bincount(place, counts, len(palette))
-    sums = [np.bincount(place, counts * colours[:, c], len(palette)) for c in range(3)]
-    means = np.stack(sums, axis=1) / np.maximum(weights, 1)[:, None]
-    return np.where(weights[:, None] > 0, means, palette)
-
-
-def _nearest(colours: NDArray[np.float64], palette: NDArray[np.float64]) -> NDArray[np.intp]:
-    """For each colour the palette's nearest: the least |p|² − 2 c·p."""
-    lengths = (palette**2).sum(axis=1)
-    parts = np.array_split(colours, len(colours) // 16_384 + 1)
-    return np.concatenate([(lengths - 2 * part @ palette.T).argmin(axis=1) for part in parts])
+    sample = pixels[:: max(1, len(pixels) // SAMPLED_PIXELS)]
+    board = Image.fromarray(np.ascontiguousarray(sample[None]))
+    return board.quantize(PALETTE_SIZE, kmeans=max(1, len(sample) // SETTLED))
