@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,23 @@ def test_a_failure_leaves_no_file(tmp_path, form):
     with pytest.raises(KeyboardInterrupt):
         stop()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["npz", "parquet"])
+def test_half_a_file_down_a_pipe_never_opens_as_a_whole_one(piped, form):
+    def stop(target) -> None:
+        with open_record_writer(target, width=2) as out:
+            out.write(NAMES, Z)
+            raise KeyboardInterrupt
+
+    with piped(form) as (target, taken), pytest.raises(KeyboardInterrupt):
+        stop(target)
+    opens = zipfile.ZipFile if form == "npz" else pa.parquet.ParquetFile
+    with pytest.raises((zipfile.BadZipFile, pa.ArrowInvalid)):
+        opens(taken)
+    with piped(form) as (target, taken):
+        send(target)
+    opens(taken).close()
 
 
 def test_without_pyarrow_the_way_to_it_is_told(tmp_path, monkeypatch):

@@ -11,14 +11,14 @@ import contextlib
 import io
 import zipfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from vaekit.array_types import AnyArray
 from vaekit.errors import VaekitError
-from vaekit.output.byte_streams import open_output, pour, rewindable, waiting
+from vaekit.output.byte_streams import AbandonableOutput, open_output, pour, rewindable, waiting
 from vaekit.output.formats import Target
 
 
@@ -78,14 +78,10 @@ def open_array_writer(
 
 @contextlib.contextmanager
 def open_zip_writer(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """An archive in which nothing is packed, as numpy's own; it is not finished after a failure."""
-    archive = zipfile.ZipFile(file, "w", allowZip64=True)
-    try:
+    """An archive without compression, as numpy writes it; after a failure it gets no end."""
+    stream = AbandonableOutput(file)
+    with zipfile.ZipFile(cast("IO[bytes]", stream), "w", allowZip64=True) as archive, stream:
         yield archive
-    except BaseException:
-        archive.fp = None  # or else it would write its end, to a stream that may be broken
-        raise
-    archive.close()
 
 
 @contextlib.contextmanager

@@ -85,6 +85,34 @@ class PipeOutput(io.RawIOBase):
         return memoryview(content).nbytes
 
 
+class AbandonableOutput:
+    """A stream that drops whatever is written after a failure: `with` notices the failure.
+
+    Libraries write the end of a zip or a Parquet file whenever they close it. After a failure that
+    would make half a file look whole, or meet the broken pipe a second time.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream, self.abandoned = stream, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.abandoned = kind is not None
+
+    def write(self, content: Any) -> int:
+        """Write, unless the work has failed."""
+        return memoryview(content).nbytes if self.abandoned else self.stream.write(content)
+
+    def flush(self) -> None:
+        """Flush, unless the work has failed."""
+        if not self.abandoned:
+            self.stream.flush()
+
+
 def _stdout() -> Iterator[IO[bytes]]:
     if sys.stdout is None:
         raise VaekitError("stdout is closed: there is nowhere to write to")

@@ -10,7 +10,7 @@ import numpy as np
 
 from vaekit.array_types import Float32s
 from vaekit.errors import UsageError
-from vaekit.output.byte_streams import open_output
+from vaekit.output.byte_streams import AbandonableOutput, open_output
 from vaekit.output.formats import Target
 
 GROUP_BYTES = 8 << 20
@@ -34,18 +34,14 @@ def open_table(target: Target, *, numbered: bool, logvar: bool) -> Iterator[Tabl
     floats = pa.list_(pa.float32())
     fields = [("path", pa.string()), ("label", pa.int64() if numbered else pa.string())]
     fields += [("z", floats), *([("logvar", floats)] if logvar else [])]
+    schema = pa.schema(fields)
     with open_output(target) as file:
-        schema = pa.schema(fields)
+        stream = AbandonableOutput(file)
         # Latents hardly ever repeat: a dictionary of them would be larger than they are.
-        writer = pa.parquet.ParquetWriter(file, schema, use_dictionary=["label"])
-        table = Table(writer, schema)
-        try:
+        with pa.parquet.ParquetWriter(stream, schema, use_dictionary=["label"]) as writer, stream:
+            table = Table(writer, schema)
             yield table
             table.flush()
-        except BaseException:
-            writer.is_open = False  # or else it would write its end to a stream that is gone
-            raise
-        writer.close()
 
 
 class Table:
