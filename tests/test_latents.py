@@ -224,7 +224,7 @@ GOOD = npy(FEW)
         (GOOD[:-1], "truncated: it ends after 2 of 3 rows"),
         (npy(np.asfortranarray(FEW))[:-1], "truncated"),
         (GOOD[:60], "is not an array that can be read"),
-        (GOOD + GOOD, "goes on after its 3 rows"),
+        (GOOD + GOOD, "continues after its 3 rows"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (9, 10**15)}"), "not an array"),
         (
             header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (9, {10**15})}}"),
@@ -232,7 +232,7 @@ GOOD = npy(FEW)
         ),
         (
             header(f"{{'descr': '<f4', 'fortran_order': True, 'shape': ({10**15}, 9)}}"),
-            "is truncated: 0 bytes",
+            "is truncated: it has 0 bytes",
         ),
         (
             header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**15}, 9)}}"),
@@ -253,11 +253,11 @@ GOOD = npy(FEW)
         (table(z=[[1.0]])[:-20], "is not Parquet that can be read"),
         (b"path,label\na,b\n", "has no columns z0, z1, …, but path, label"),
         (b"z0,z2\n1,2\n", "has columns z0 to z2, but z1 is missing"),
-        (b"z0,z1,z0\n1,2,3\n", "but one is there twice"),
+        (b"z0,z1,z0\n1,2,3\n", "but one occurs twice"),
         (b"z0,z1\n1,2\n3\n", "line 3: has 1 fields, where the first line has 2"),
         (b'path,z0\n"a\nb",1\nc,x\n', "line 4: z0 is 'x', not a number"),
         (b"\n\n1,2\n1,\n", "line 4: column 2 is '', not a number"),
-        (b"z0\n1\n1e39\n", "row 2, z0 is inf, which is no finite 32-bit number"),
+        (b"z0\n1\n1e39\n", "row 2, z0 is inf, not a finite 32-bit number"),
         (b"z0\nnan\n", r"row 1, z0 is nan.*--allow-nonfinite"),
         (b'z0\n"1\n', r"line 2: is not CSV \(unexpected end of data\)"),
         (b'{"z":[1,2]}\n{"z":[1]}\n', "line 2: has 1 numbers, where the first has 2"),
@@ -270,7 +270,7 @@ GOOD = npy(FEW)
         (b'{"z":[1' + b"0" * 400 + b"]}\n", "too large for any float"),
         (b'{"z":[1' + b"0" * 5000 + b"]}\n", "a number is too long"),
         (b"[" * 100_000 + b"]" * 100_000, "lists lie too deep"),
-        (b'{"path":"a"}\n', "needs a list of numbers under 'z', and has 'path'"),
+        (b'{"path":"a"}\n', "needs a list of numbers under 'z', but has 'path'"),
         (b'{"z":[]}\n', "has no numbers"),
         (b"[]\n", "has no numbers"),
         (b'{"z":[1]} {"z":[2]}\n', "line 1: is not JSON"),
@@ -285,9 +285,9 @@ def test_bad_latents_say_where_and_what(content, message):
 
 def test_an_unbounded_record_ends(monkeypatch):
     monkeypatch.setattr("vaekit.latents.text.LONGEST_LINE", 1000)
-    with pytest.raises(DataError, match="line 1: is too long a record"):
+    with pytest.raises(DataError, match="line 1: record is too long"):
         chunks('{"z":[\n' + "1,\n" * 1000 + "1]}")
-    with pytest.raises(DataError, match="line 1: is too long a record"):
+    with pytest.raises(DataError, match="line 1: record is too long"):
         chunks('{"z":[' + "1," * 2000 + "1]}")
 
 

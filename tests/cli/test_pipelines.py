@@ -156,7 +156,7 @@ def test_substitutions_are_read_and_written_as_files(shell: Any, model: Model) -
     assert np.array_equal(np.load("x.npy"), expected)
     done = shell(f"{line} -o >(cat)")
     assert done.returncode == 2
-    assert b"is no folder, and has no ending: say --format" in done.stderr
+    assert b"is not a folder and has no extension: add --format" in done.stderr
 
 
 def test_stdout_that_is_appended_to_stays_a_whole_array(shell: Any) -> None:

@@ -132,8 +132,8 @@ def test_frames_are_labelled():
     ("pictures", "form", "options", "message"),
     [
         (GREY[:0], "gif", {}, "at least one frame"),
-        (GREY, "gif", {"fps": 0}, "frames a second"),
-        (GREY, "gif", {"fps": float("nan")}, "frames a second"),
+        (GREY, "gif", {"fps": 0}, "frames per second"),
+        (GREY, "gif", {"fps": float("nan")}, "frames per second"),
         (GREY, "mp4", {}, "gif, webp or apng, not mp4"),
         (GREY / 255, "gif", {}, "uint8"),
         (GREY[0], "gif", {}, "uint8"),
@@ -145,7 +145,7 @@ def test_what_cannot_move_is_refused(pictures, form, options, message):
 
 
 def test_paths_of_unequal_length_are_refused():
-    with pytest.raises(UsageError, match="paths of one length"):
+    with pytest.raises(UsageError, match="paths of equal length"):
         frames([GREY, GREY[:2]])
-    with pytest.raises(UsageError, match="paths of one length"):
+    with pytest.raises(UsageError, match="paths of equal length"):
         frames([])

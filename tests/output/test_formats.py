@@ -77,13 +77,13 @@ def test_a_png_moves_only_where_that_was_asked_for():
     ("output", "form", "message"),
     [
         ("a.tiff", None, r"\.png, \.jpg, \.jpeg, \.webp, \.npy, \.npz, a folder/.*\.tiff"),
-        ("a.csv", None, r"ending \.csv is none of them"),
+        ("a.csv", None, r"\.csv is not one of them"),
         ("a.png", "npy", "disagree"),
         ("faces/", "npz", "--format npz"),
-        ("-", "folder", "cannot go to stdout"),
-        ("a", "csv", "--format csv: this command gives png, jpeg"),
+        ("-", "folder", "stdout cannot be a folder"),
+        ("a", "csv", "--format csv: this command writes png, jpeg"),
         (None, "exe", "--format exe"),
-        ("", None, "names no file"),
+        ("", None, "give a file name"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(output, form, message):
@@ -94,7 +94,7 @@ def test_what_cannot_be_is_refused_with_what_can(output, form, message):
 def test_records_do_not_go_into_a_folder(tmp_path):
     with pytest.raises(UsageError, match=r"is a folder; this command writes \.npy, \.npz, \.csv"):
         choose_format(f"{tmp_path}/", None, RECORDS, "jsonl", "z.npy")
-    with pytest.raises(UsageError, match="it has no ending"):
+    with pytest.raises(UsageError, match="it has no extension"):
         choose_format("latents", None, RECORDS, "jsonl", "z.npy")
 
 

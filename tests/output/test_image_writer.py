@@ -175,14 +175,14 @@ def test_a_training_run_is_no_place_for_images(tmp_path):
 
 
 def test_too_many_images_for_a_picture_are_refused_before_they_are_made(tmp_path, monkeypatch):
-    message = r"20,000 images are too many.*at most 10,000.*-o NAME/.*-o NAME\.npy"
+    message = r"20,000 images are too many.*up to 10,000.*-o NAME/.*-o NAME\.npy"
     with (
         pytest.raises(UsageError, match=message),
         open_image_writer(Target(tmp_path / "a", "png"), (8, 8, 1), count=20_000),
     ):
         pass
     with (
-        pytest.raises(UsageError, match="at most 190 of this size"),
+        pytest.raises(UsageError, match="up to 190 of this size"),
         open_image_writer(Target(tmp_path / "a", "png"), (1024, 1024, 3), count=191),
     ):
         pass
@@ -194,7 +194,7 @@ def test_too_many_images_for_a_picture_are_refused_before_they_are_made(tmp_path
 
 def test_no_images_make_no_picture_but_a_valid_array(tmp_path):
     with (
-        pytest.raises(UsageError, match="no images to make a picture of"),
+        pytest.raises(UsageError, match="no images to draw"),
         open_image_writer(Target(tmp_path / "a.png", "png"), SHAPE),
     ):
         pass

@@ -168,7 +168,7 @@ def test_json_does_not_take_what_is_not_finite(tmp_path, bad):
 def test_latents_of_another_width_do_not_slip_in(tmp_path):
     with (
         open_record_writer(Target(tmp_path / "z", "csv"), width=3) as out,
-        pytest.raises(VaekitError, match=r"\(5, 2\), not \(5, 3\)"),
+        pytest.raises(VaekitError, match=r"\(5, 3\), not \(5, 2\)"),
     ):
         out.write(NAMES, Z)
 

@@ -73,7 +73,7 @@ def test_bytes_pass_through(make):
 def test_nan_is_named_by_image_not_painted():
     images = torch.zeros(4, 1, 2, 2)
     images[2, 0, 1, 1] = float("nan")
-    with pytest.raises(VaekitError, match=r"1 of 4 images .* number 2"):
+    with pytest.raises(VaekitError, match=r"1 of 4 images .* image 2: "):
         to_uint8(images)
 
 

@@ -11,7 +11,7 @@ from vaekit.errors import UsageError
 from vaekit.output.plot_style import figure_pixels
 from vaekit.output.plots import latent_figure
 from vaekit.output.scatter import CLASS_COLOURS
-from vaekit.output.thumbnails import FRAME, MOST_THUMBNAILS, SIDE, far_apart
+from vaekit.output.thumbnails import FRAME, MOST_THUMBNAILS, SIDE, without_overlap
 
 rng = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ def flat(count: int, size=(8, 8), channels=1) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 10, 1000, 20_000])
 def test_none_covers_another_and_none_is_left_out_without_need(count):
     places = rng.normal(scale=300, size=(count, 2))
-    chosen = places[far_apart(places, 40)]
+    chosen = places[without_overlap(places, 40)]
     near = np.abs(chosen[:, None] - chosen[None]).max(axis=-1) + 1e9 * np.eye(len(chosen))
     assert near.min() >= 40 or len(chosen) == 1
     nearest = [np.abs(chosen - place).max(axis=1).min() for place in places[:1000]]
@@ -93,5 +93,5 @@ def test_whatever_the_labels_are(labels):
 
 
 def test_a_thumbnail_for_each_point_is_needed():
-    with pytest.raises(UsageError, match="3 points need as many thumbnails, not 2"):
+    with pytest.raises(UsageError, match="3 points need 3 thumbnails, not 2"):
         latent_figure(np.eye(3)[:, :2], thumbnails=flat(2))

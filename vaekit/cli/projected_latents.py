@@ -55,7 +55,7 @@ class ProjectedLatents:
 
         if not self._z:
             raise DataError("there are no images to embed")
-        return projection.plane(torch.cat(self._z).numpy(), self.method, self.seed)
+        return projection.project_to_plane(torch.cat(self._z).numpy(), self.method, self.seed)
 
     def _scatter(
         self,

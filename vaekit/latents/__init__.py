@@ -1,6 +1,6 @@
-"""Latents on their way back in: every form that `vaekit embed` gives, and what others make of it.
+"""Read latents in every format that `vaekit embed` writes, and as other programs write them.
 
-`read_latents` is the reader to `vaekit.output.latent_records`, the writer.
+`read_latents` reads what `vaekit.output.latent_records` writes.
 """
 
 from vaekit.latents.reading import LatentStream, read_latents

@@ -1,4 +1,4 @@
-"""Latents out of .npy, .npz and Parquet. No header is trusted, and no pickle is ever loaded."""
+"""Read latents from .npy, .npz and Parquet; headers are checked and pickles refused."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from vaekit.errors import DataError
 from vaekit.output.parquet import pyarrow
 from vaekit.wording import one_line
 
-LatentChunks = tuple[int | None, Iterator[AnyArray]]
+CountAndRows = tuple[int | None, Iterator[AnyArray]]
+"""The number of latents, where the file states it, and the latents in arrays (n, D)."""
 
-BINARY_ROWS = 1024
-BINARY_PIECE = 1 << 20
+ROWS_PER_READ = 1024
+READ_BYTES = 1 << 20
 WIDEST_LATENTS = 1 << 20
-"""More numbers than this in one latent are a broken header."""
+"""A header with more numbers per latent than this is broken."""
 
 
-def read_npy(file: IO[bytes], where: str) -> LatentChunks:
-    """An array (N, D), some rows at a time; one in Fortran's order is read whole."""
+def read_npy(file: IO[bytes], where: str) -> CountAndRows:
+    """An array (N, D), a few rows at a time; one in Fortran order is read whole."""
     dtype, shape, fortran = read_header(file, where, through=_BROKEN)
     _check(dtype, shape, where)
     if fortran:
@@ -34,47 +35,49 @@ def read_npy(file: IO[bytes], where: str) -> LatentChunks:
     return shape[0], _rows(file, dtype, shape, where)
 
 
-def read_npz(file: IO[bytes], where: str) -> LatentChunks:
-    """The array `z`, or the only one there is."""
+def read_npz(file: IO[bytes], where: str) -> CountAndRows:
+    """The array `z`, or the only one in the file."""
     try:
         archive = zipfile.ZipFile(file)
         names = [name for name in archive.namelist() if name.endswith(".npy")]
         name = "z.npy" if "z.npy" in names else names[0] if len(names) == 1 else None
         if name is None:
-            held = ", ".join(one_line(name.removesuffix(".npy")) for name in names) or "none"
-            raise DataError(f"{where}: has no array z; its arrays: {held}")
-        count, rows = read_npy(archive.open(name), f"{where}: {name.removesuffix('.npy')}")
+            found = ", ".join(one_line(name.removesuffix(".npy")) for name in names) or "none"
+            raise DataError(f"{where}: has no array z; its arrays: {found}")
+        count, rows = read_npy(
+            archive.open(name), f"{where}: {one_line(name.removesuffix('.npy'))}"
+        )
     except (*_BROKEN, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{where}: is not an .npz that can be read ({error})") from None
-    return count, _unbroken(rows, where)
+        raise DataError(f"{where}: is not an .npz that can be read ({_brief(error)})") from None
+    return count, _report_damage(rows, where)
 
 
-def read_parquet(file: IO[bytes], where: str) -> LatentChunks:
+def read_parquet(file: IO[bytes], where: str) -> CountAndRows:
     """A column `z` of lists, or columns z0, z1 and so on."""
     pa = pyarrow()
     try:
         table = pa.parquet.ParquetFile(file)
         names = table.schema_arrow.names
-        columns = ["z"] if "z" in names else numbered(names, where)
+        columns = ["z"] if "z" in names else numbered_columns(names, where)
         return table.metadata.num_rows, _batches(table, columns, where)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{where}: is not Parquet that can be read ({_brief(error)})") from None
 
 
-def numbered(names: list[str], where: str) -> list[str]:
-    """The columns z0, z1, … among others, in the order of their numbers.
+def numbered_columns(names: list[str], where: str) -> list[str]:
+    """The columns z0, z1, … among others, sorted by number.
 
-    >>> numbered(["path", "z10", *(f"z{i}" for i in range(10))], "z.csv")[-1]
+    >>> numbered_columns(["path", "z10", *(f"z{i}" for i in range(10))], "z.csv")[-1]
     'z10'
     """
     found = {int(name[1:]): name for name in names if re.fullmatch(r"z\d{1,7}", name)}
     if not found:
-        there = ", ".join(one_line(name) for name in names[:8])
-        raise DataError(f"{where}: has no columns z0, z1, …, but {there}")
+        present = ", ".join(one_line(name) for name in names[:8])
+        raise DataError(f"{where}: has no columns z0, z1, …, but {present}")
     missing = next((number for number in range(max(found)) if number not in found), None)
     kept = set(found.values())
     if missing is not None or sum(name in kept for name in names) > len(found):
-        why = "one is there twice" if missing is None else f"z{missing} is missing"
+        why = "one occurs twice" if missing is None else f"z{missing} is missing"
         raise DataError(f"{where}: has columns z0 to z{max(found)}, but {why}")
     return [found[number] for number in sorted(found)]
 
@@ -83,28 +86,28 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
 def _brief(error: BaseException) -> str:
-    return " ".join(str(error).split())[:100]
+    return one_line(" ".join(str(error).split()))[:100]
 
 
 def _check(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
-    """Refuse what is no table of numbers."""
+    """Refuse an array that is not a table of numbers."""
     if dtype.kind not in "fiu":
         raise DataError(f"{where}: has the type {dtype}; latents are floats")
     if len(shape) != 2:
         why = "; a single latent needs a first axis: z[None]" if len(shape) == 1 else ""
         raise DataError(f"{where}: has the shape {shape}, but latents are (N, D){why}")
     if shape[0] < 0 or not 0 < shape[1] <= WIDEST_LATENTS:
-        raise DataError(f"{where}: claims the shape {shape}, which no latents have")
+        raise DataError(f"{where}: claims the shape {shape}, which latents cannot have")
 
 
 def _rows(
     file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str
 ) -> Iterator[AnyArray]:
     count, width = shape
-    step = max(1, min(BINARY_ROWS, BINARY_PIECE // width))
+    step = max(1, min(ROWS_PER_READ, READ_BYTES // width))
     for start in range(0, count, step):
         rows = min(step, count - start)
-        content = _filled(file, rows * width * dtype.itemsize)
+        content = _read_up_to(file, rows * width * dtype.itemsize)
         whole = len(content) // (width * dtype.itemsize)
         if whole < rows:
             raise _truncated(where, start + whole, count)
@@ -113,35 +116,35 @@ def _rows(
 
 
 def _fortran(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> AnyArray:
-    content = _filled(file, math.prod(shape) * dtype.itemsize)
+    content = _read_up_to(file, math.prod(shape) * dtype.itemsize)
     if len(content) < math.prod(shape) * dtype.itemsize:
-        raise DataError(f"{where}: is truncated: {len(content):,} bytes of values are there")
+        raise DataError(f"{where}: is truncated: it has {len(content):,} bytes of values")
     _check_end(file, where, shape[0])
     return np.frombuffer(content, dtype).reshape(shape, order="F")
 
 
-def _filled(file: IO[bytes], size: int) -> bytes:
-    """So many bytes, or as many as there are; nothing is set aside for what is only claimed."""
-    parts = bytearray()
-    while len(parts) < size:
-        more = file.read(min(BINARY_PIECE, size - len(parts)))
+def _read_up_to(file: IO[bytes], size: int) -> bytes:
+    """Up to `size` bytes; memory grows with what arrives, not with what a header claims."""
+    content = bytearray()
+    while len(content) < size:
+        more = file.read(min(READ_BYTES, size - len(content)))
         if not more:
             break
-        parts += more
-    return bytes(parts)
+        content += more
+    return bytes(content)
 
 
-def _truncated(where: str, there: int, count: int) -> DataError:
-    return DataError(f"{where}: is truncated: it ends after {there:,} of {count:,} rows")
+def _truncated(where: str, found: int, count: int) -> DataError:
+    return DataError(f"{where}: is truncated: it ends after {found:,} of {count:,} rows")
 
 
 def _check_end(file: IO[bytes], where: str, count: int) -> None:
     if file.read(1):
-        raise DataError(f"{where}: goes on after its {count:,} rows: give one array at a time")
+        raise DataError(f"{where}: continues after its {count:,} rows: give one array at a time")
 
 
-def _unbroken(rows: Iterator[AnyArray], where: str) -> Iterator[AnyArray]:
-    """Rows out of an archive, whose damage only shows as it is read."""
+def _report_damage(rows: Iterator[AnyArray], where: str) -> Iterator[AnyArray]:
+    """Rows of an archive member, whose damage shows only while it is read."""
     try:
         yield from rows
     except _BROKEN as error:
@@ -152,7 +155,7 @@ def _batches(table: Any, columns: list[str], where: str) -> Iterator[AnyArray]:
     pa = pyarrow()
     before, width = 0, None
     try:
-        for batch in table.iter_batches(BINARY_ROWS, columns=columns):
+        for batch in table.iter_batches(ROWS_PER_READ, columns=columns):
             rows = _lists(batch, where, before) if columns == ["z"] else _table(batch, where)
             width = width or rows.shape[1]
             if rows.shape[1] != width:
@@ -164,7 +167,7 @@ def _batches(table: Any, columns: list[str], where: str) -> Iterator[AnyArray]:
 
 
 def _lists(batch: Any, where: str, before: int) -> AnyArray:
-    """Lists of one length as rows."""
+    """A column of lists of one length, as rows."""
     pa = pyarrow()
     column = batch.column(0)
     kind = column.type

@@ -1,6 +1,6 @@
-"""From a file or a pipe to chunks of float32 (n, D), in bounded memory.
+"""Read latents from a file or a pipe as chunks of float32 (n, D), in bounded memory.
 
-The form is recognised by content, never by name:
+The format is recognised by content, never by name:
 
     npy      an array (N, D) of numbers
     npz      the array `z`, or the only one
@@ -8,7 +8,7 @@ The form is recognised by content, never by name:
     jsonl    {"z": [...]} or [...], one after another
     parquet  a column `z` of lists, or columns z0, z1, …
 
-What is not there, not a number, not finite or of another width is an error that says where.
+Values that are missing, not numbers, not finite or of another width are errors with their place.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from numpy.typing import NDArray
 from vaekit.array_types import Float32s
 from vaekit.errors import DataError
 from vaekit.latents import binary, text
+from vaekit.output.byte_streams import SPOOL_BYTES
 from vaekit.peekable import PeekableStream
 from vaekit.wording import one_line
 
-LatentReader = Callable[[IO[bytes], str], tuple[int | None, Iterator[NDArray[Any]]]]
+LatentReader = Callable[[IO[bytes], str], binary.CountAndRows]
 
 LATENT_CHUNK = 1024
-"""Rows that are given at a time; the last chunk may have fewer."""
+"""Rows of a chunk; the last one may have fewer."""
 
 LATENT_HEAD_BYTES = 4096
-LATENT_SPOOL = 8 << 20
 
 _MAGIC = {b"\x93NUMPY": "npy", b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"PAR1": "parquet"}
 _READERS: dict[str, LatentReader] = {
@@ -46,17 +46,17 @@ _READERS: dict[str, LatentReader] = {
     "csv": text.read_csv,
     "jsonl": text.read_jsonl,
 }
-_NEED_ALL = ("npz", "parquet")
-"""Forms whose table of contents stands at their end: what comes down a pipe is stored first."""
+_NEED_SEEKING = ("npz", "parquet")
+"""Formats whose table of contents is at the end: input from a pipe is spooled first."""
 
 
 class LatentStream:
-    """Latents in chunks, to be gone through once; closed at the end, or by `with`."""
+    """Latents in chunks, to iterate over once; closed at the end, or by `with`."""
 
     width: int
-    """D: how many numbers a latent has."""
+    """D: the number of values in a latent."""
     count: int | None
-    """N, where the form says so at its beginning."""
+    """N, where the format states it at its beginning."""
     form: str
     where: str
     """The file's name, for messages."""
@@ -90,7 +90,7 @@ class LatentStream:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._closing.close()
 
 
@@ -101,7 +101,7 @@ def read_latents(
     allow_nonfinite: bool = False,
     where: str | None = None,
 ) -> LatentStream:
-    """Open latents; `width` is what the model needs, and another one is refused at once.
+    """Open latents; a width other than `width`, which the model needs, is refused at once.
 
     Example:
         with read_latents(Path("z.csv"), width=16) as latents:
@@ -112,8 +112,8 @@ def read_latents(
     closing = contextlib.ExitStack()
     try:
         file, form = _opened(source, name, closing)
-        count, pieces = _READERS[form](file, name)
-        chunks = _chunks(pieces, name, allow_nonfinite)
+        count, arrays = _READERS[form](file, name)
+        chunks = _chunks(arrays, name, allow_nonfinite)
         stream = LatentStream(name, form, count, chunks, closing)
         _check_width(stream, width)
     except BaseException:
@@ -132,7 +132,7 @@ def _check_width(stream: LatentStream, needed: int | None) -> None:
 def _opened(
     source: Path | BinaryIO, where: str, stack: contextlib.ExitStack
 ) -> tuple[IO[bytes], str]:
-    """A stream that stands at the beginning, and the form of what is in it."""
+    """A stream at its beginning, and the format of its content."""
     if isinstance(source, Path):
         try:
             stream: IO[bytes] = stack.enter_context(source.open("rb"))
@@ -143,11 +143,11 @@ def _opened(
     peekable = PeekableStream(stream)
     head = peekable.peek(LATENT_HEAD_BYTES, lambda head: len(head.lstrip()) >= 8)
     form = _form(head, where)
-    if form in _NEED_ALL and isinstance(source, Path) and stream.seekable():
+    if form in _NEED_SEEKING and isinstance(source, Path) and stream.seekable():
         stream.seek(0)
         return stream, form
     whole = io.BufferedReader(peekable)
-    return (_stored(whole, stack) if form in _NEED_ALL else whole), form
+    return (_spooled(whole, stack) if form in _NEED_SEEKING else whole), form
 
 
 def _form(head: bytes, where: str) -> str:
@@ -156,44 +156,44 @@ def _form(head: bytes, where: str) -> str:
             return form
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
-        raise DataError(f"{where}: is empty: there are no latents in it")
+        raise DataError(f"{where}: is empty: it holds no latents")
     if b"\0" in text or not text[:1].isascii():
         raise DataError(f"{where}: is none of .npy, .npz, .csv, .jsonl, .parquet")
     return "jsonl" if text[:1] in b"{[" else "csv"
 
 
-def _stored(stream: IO[bytes], stack: contextlib.ExitStack) -> IO[bytes]:
-    """A copy of all that comes, in which one can go back; on the disk where it is much."""
-    file: IO[bytes] = stack.enter_context(tempfile.SpooledTemporaryFile(LATENT_SPOOL))  # noqa: SIM115
+def _spooled(stream: IO[bytes], stack: contextlib.ExitStack) -> IO[bytes]:
+    """A copy of the stream that can seek; on the disk if it is long."""
+    file: IO[bytes] = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))  # noqa: SIM115
     shutil.copyfileobj(stream, file)
     file.seek(0)
     return file
 
 
 def _chunks(
-    pieces: Iterator[NDArray[Any]], where: str, allow_nonfinite: bool
+    arrays: Iterator[NDArray[Any]], where: str, allow_nonfinite: bool
 ) -> Iterator[Float32s]:
-    """Pieces of any size in chunks of one size, as float32, looked through."""
+    """Arrays of any size as checked float32 chunks of one size."""
     held: list[Float32s] = []
-    waiting = before = 0
-    for piece in pieces:
-        rows = _floats(piece)
+    held_rows = before = 0
+    for array in arrays:
+        rows = _floats(array)
         if not allow_nonfinite:
             _refuse_nonfinite(rows, before, where)
         before += len(rows)
         held.append(rows)
-        waiting += len(rows)
-        if waiting >= LATENT_CHUNK:
+        held_rows += len(rows)
+        if held_rows >= LATENT_CHUNK:
             joined = np.concatenate(held)
-            whole = waiting - waiting % LATENT_CHUNK
+            whole = held_rows - held_rows % LATENT_CHUNK
             yield from np.split(joined[:whole], whole // LATENT_CHUNK)
-            held, waiting = [joined[whole:]], waiting - whole
-    if waiting:
+            held, held_rows = [joined[whole:]], held_rows - whole
+    if held_rows:
         yield np.concatenate(held)
 
 
 def _floats(values: NDArray[Any]) -> Float32s:
-    # What is too large for 32 bits becomes infinite, and is then refused as that.
+    # A value too large for 32 bits becomes infinite, and is refused for that.
     with np.errstate(over="ignore"):
         return values.astype(np.float32, copy=False)
 
@@ -203,6 +203,6 @@ def _refuse_nonfinite(rows: Float32s, before: int, where: str) -> None:
     if len(bad):
         row, column = bad[0].tolist()
         raise DataError(
-            f"{where}: row {before + row + 1}, z{column} is {rows[row, column]}, which is no finite"
-            " 32-bit number (--allow-nonfinite takes it)"
+            f"{where}: row {before + row + 1}, z{column} is {rows[row, column]}, not a finite"
+            " 32-bit number (--allow-nonfinite accepts it)"
         )

@@ -1,9 +1,10 @@
-"""Latents out of CSV and JSON lines, as they were written or as other programs left them."""
+"""Read latents from CSV and JSON lines, in the variants that other programs write too."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,32 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import DataError
-from vaekit.latents.binary import LatentChunks, numbered
+from vaekit.latents.binary import ROWS_PER_READ, CountAndRows, numbered_columns
 
-TEXT_ROWS = 1024
-TEXT_PIECE = 1 << 17
-"""Numbers that are gathered before they become an array: Python's own take four times the room."""
+MOST_NUMBERS = 1 << 17
+"""Numbers that are collected before they become an array: Python floats take 4 times the memory."""
 
 LONGEST_LINE = 16 << 20
-"""Characters of one record: more than any has, and less than would fill the memory."""
+"""Characters of one record, to bound memory."""
 
 WIDEST_LINE = 1 << 17
-"""Values in one record: read, each takes many times the two characters it may be written in."""
+"""Values in one record, to bound memory: a value of two characters takes many times that."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?')
-"""One that is never closed goes to the end, or it would be looked for from each of its quotes."""
+"""An unclosed string runs to the end; otherwise the search would start again at each quote."""
 
 _TOKEN = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]")
-_GATHERED = re.compile(r"\s*\[\s*[\[{]")
+_ARRAY_OF_RECORDS = re.compile(r"\s*\[\s*[\[{]")
 
 
-def read_csv(file: IO[bytes], where: str) -> LatentChunks:
-    """The columns z0, z1, … under a header, or without one all columns; tabs or spaces will do."""
+def read_csv(file: IO[bytes], where: str) -> CountAndRows:
+    """Columns z0, z1, … under a header, or all columns; separated by commas, tabs or spaces."""
     return None, _arrays(_csv_rows(file, where))
 
 
-def read_jsonl(file: IO[bytes], where: str) -> LatentChunks:
-    """`{"z": [...]}` or `[...]`, a line each; spread over lines, or in one array, will do too."""
+def read_jsonl(file: IO[bytes], where: str) -> CountAndRows:
+    """`{"z": [...]}` or `[...]` on a line each, spread over lines, or all in one array."""
     return None, _arrays(_json_rows(file, where))
 
 
@@ -46,7 +46,7 @@ def _arrays(rows: Iterable[list[float]]) -> Iterator[NDArray[np.float64]]:
     held: list[list[float]] = []
     for row in rows:
         held.append(row)
-        if len(held) == TEXT_ROWS or len(held) * len(row) >= TEXT_PIECE:
+        if len(held) == ROWS_PER_READ or len(held) * len(row) >= MOST_NUMBERS:
             yield np.array(held, np.float64)
             held = []
     if held:
@@ -54,7 +54,7 @@ def _arrays(rows: Iterable[list[float]]) -> Iterator[NDArray[np.float64]]:
 
 
 def _text(file: IO[bytes]) -> io.TextIOWrapper:
-    # Names may hold any bytes, and line ends; nothing of that matters here.
+    # Names may hold any bytes and line ends, which do not matter here.
     return io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
 
 
@@ -65,7 +65,7 @@ def _csv_rows(file: IO[bytes], where: str) -> Iterator[list[float]]:
     names = [f"column {number + 1}" for number in columns]
     if _is_header(first):
         stripped = [name.strip() for name in first]
-        names = numbered(stripped, where)
+        names = numbered_columns(stripped, where)
         places = {name: number for number, name in enumerate(stripped)}
         columns = [places[name] for name in names]
     elif first:
@@ -80,7 +80,7 @@ def _csv_rows(file: IO[bytes], where: str) -> Iterator[list[float]]:
 
 
 def _table(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each line that is not empty, and its number."""
+    """The number and the fields of each line that is not empty."""
     first = ""
     blank = 0
     rest = _csv_lines(lines, where)
@@ -89,7 +89,7 @@ def _table(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, list[str]
         if not first:
             return
         blank += 1
-    reader = csv.reader(_again(first, rest), strict=True, **_dialect(first))
+    reader = csv.reader(itertools.chain([first], rest), strict=True, **_dialect(first))
     try:
         for fields in reader:
             if fields:
@@ -104,17 +104,12 @@ def _csv_lines(lines: io.TextIOWrapper, where: str) -> Iterator[str]:
     while line := lines.readline(LONGEST_LINE):
         number += 1
         if len(line) == LONGEST_LINE or sum(map(line.count, ",\t ")) > 2 * WIDEST_LINE:
-            raise DataError(f"{where}: line {number}: is longer than any line of latents")
+            raise DataError(f"{where}: line {number}: is too long for a line of latents")
         yield line
 
 
-def _again(first: str, lines: Iterable[str]) -> Iterator[str]:
-    yield first
-    yield from lines
-
-
 def _dialect(first: str) -> dict[str, Any]:
-    r"""Commas, or else tabs, or else spaces, as `numpy.savetxt` writes.
+    r"""The separator: commas, else tabs, else spaces, as `numpy.savetxt` writes.
 
     >>> _dialect("0.5\t1.5")
     {'delimiter': '\t'}
@@ -158,10 +153,10 @@ def _json_rows(file: IO[bytes], where: str) -> Iterator[list[float]]:
 
 
 def _values(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, Any]]:
-    """One JSON value after another, each with the number of the line that it begins in.
+    """JSON values, each with the number of its first line.
 
-    A value mostly is a line. Where a program has spread it over several, as `jq` does without
-    `-c`, lines are joined until all brackets are closed.
+    A value is usually a line. One that is spread over several, as by `jq` without `-c`, is joined
+    until all brackets are closed.
     """
     number = 0
     while line := lines.readline(LONGEST_LINE):
@@ -180,7 +175,7 @@ def _values(lines: io.TextIOWrapper, where: str) -> Iterator[tuple[int, Any]]:
 
 
 def _until_closed(line: str, lines: io.TextIOWrapper, where: str) -> tuple[str, int]:
-    """What `line` opens, closed by the lines after it, as far as there are any; and how many."""
+    """`line` and the lines after it up to the bracket that closes it, and how many they are."""
     depth, count, joined = _depth(line), 0, io.StringIO()
     joined.write(line)
     while depth > 0 and (more := lines.readline(LONGEST_LINE)):
@@ -193,26 +188,26 @@ def _until_closed(line: str, lines: io.TextIOWrapper, where: str) -> tuple[str, 
 
 
 def _depth(line: str) -> int:
-    """How many more brackets a line opens than it closes; those in strings do not count."""
+    """The brackets outside of strings that a line opens, less those that it closes."""
     bare = _STRING.sub("", line)
     return sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
 
 
 def _parsed(text: str, where: str) -> Iterable[Any] | None:
-    """The value; its parts, if they are many that were gathered into one; None if it goes on."""
-    if _is_modest(text):
+    """The value of a text, or the records of a long array; None if the text is incomplete."""
+    if _has_few_values(text):
         return _loaded(text, where)
-    if not _GATHERED.match(text):
+    if not _ARRAY_OF_RECORDS.match(text):
         raise _too_long(where)
-    return _gathered(text, where) if _depth(text) <= 0 else None
+    return _records_of(text, where) if _depth(text) <= 0 else None
 
 
-def _is_modest(text: str) -> bool:
+def _has_few_values(text: str) -> bool:
     return sum(map(text.count, ",[{")) <= WIDEST_LINE
 
 
 def _too_long(where: str) -> DataError:
-    return DataError(f"{where}: is too long a record; write one a line (jq -c)")
+    return DataError(f"{where}: record is too long; write one per line (jq -c)")
 
 
 def _loaded(text: str, where: str) -> tuple[Any] | None:
@@ -227,14 +222,18 @@ def _loaded(text: str, where: str) -> tuple[Any] | None:
     raise DataError(f"{where}: is not JSON ({why})")
 
 
-def _gathered(text: str, where: str) -> Iterator[Any]:
-    """The parts of an array of records, one after another, so that they are never all held."""
+def _records_of(text: str, where: str) -> Iterator[Any]:
+    """The records of an array one after another, so that memory holds one at a time.
+
+    `JSONDecoder.raw_decode` is twice as fast, but builds a value before its size is known: one
+    record of 16 MB then takes 434 MB.
+    """
     end, between = 0, "["
     for start, stop in _spans(text):
         if text[end:start].strip() != between:
             break
         part = text[start:stop]
-        if not _is_modest(part):
+        if not _has_few_values(part):
             raise _too_long(where)
         yield from _loaded(part, where) or ()
         end, between = stop, ","
@@ -243,7 +242,7 @@ def _gathered(text: str, where: str) -> Iterator[Any]:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where each list or mapping in the outermost array begins and ends."""
+    """Where each list or object in the outermost array begins and ends."""
     depth = start = 0
     for token in _TOKEN.finditer(text):
         if token[0] in "[{":
@@ -258,7 +257,7 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _vectors(value: Any, where: str) -> Iterator[list[float]]:
-    """The latents in one value: one, or many where all were gathered into one array (`jq -s`)."""
+    """The latents in one value: one, or many where it is an array of records (`jq -s`)."""
     if isinstance(value, list) and value and isinstance(value[0], list | dict):
         for part in value:
             yield from _vectors(part, where)
@@ -266,7 +265,7 @@ def _vectors(value: Any, where: str) -> Iterator[list[float]]:
     vector = value.get("z") if isinstance(value, dict) else value
     if not isinstance(vector, list):
         found = ", ".join(map(repr, value)) if isinstance(value, dict) else repr(value)
-        raise DataError(f"{where}: needs a list of numbers under 'z', and has {found[:80]}")
+        raise DataError(f"{where}: needs a list of numbers under 'z', but has {found[:80]}")
     if not vector:
         raise DataError(f"{where}: has no numbers")
     yield [_number(part, f"{where}: z[{index}]") for index, part in enumerate(vector)]

@@ -1,7 +1,7 @@
-"""Pictures in motion: GIF, WebP and APNG of one loop, the same bytes every time.
+"""Encode animations: GIF, WebP and APNG, the same bytes every time.
 
-WebP and APNG hold every colour. A GIF holds 256: greys fit exactly, and so do few colours; from
-more of them one palette is made for all frames, so that nothing that stands still shimmers.
+WebP and APNG hold every colour. A GIF holds 256: greys and few colours are exact; for more, one
+palette serves all frames, so that still parts do not shimmer.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from vaekit.output.pictures import Bytes, ImageStack, grid
 FPS = 12.0
 PALETTE_SIZE = 256
 SAMPLED_PIXELS = 65_000
-"""Pixels out of all frames that a palette is made from."""
+"""Pixels from all frames that the palette is computed from."""
 
-SETTLED = 100
-"""A palette is done when one pixel in so many changes its colour."""
+SETTLED_SHARE = 100
+"""K-means stops when one sampled pixel in 100 still changes its colour."""
 
 _SLOWEST, _FASTEST = 0.1, 50.0
 
@@ -31,13 +31,13 @@ _SLOWEST, _FASTEST = 0.1, 50.0
 def frames(
     paths: Sequence[ImageStack], labels: Sequence[str] | None = None, *, columns: int | None = None
 ) -> Bytes:
-    """One frame a step: the stacks' first images side by side, then their second ones, and so on.
+    """One frame per step: frame t shows image t of every path, side by side.
 
     `labels` are written at the left of each image.
     """
     lengths = {len(path) for path in paths}
     if len(lengths) != 1 or 0 in lengths:
-        raise UsageError(f"an animation needs paths of one length, not {sorted(lengths)}")
+        raise UsageError(f"an animation needs paths of equal length, not {sorted(lengths)}")
     steps = range(lengths.pop())
     shown = [_joined([path[step : step + 1] for path in paths]) for step in steps]
     return np.stack([grid(images, labels=labels, columns=columns) for images in shown])
@@ -51,16 +51,16 @@ def encode_animation(
     loop: bool = True,
     there_and_back: bool = False,
 ) -> bytes:
-    """The bytes of frames (T, H, W, C) as `gif`, `webp` or `apng`, so many of them a second.
+    """Encode frames (T, H, W, C) as `gif`, `webp` or `apng` at `fps` frames per second.
 
-    `there_and_back` shows the frames in between once more in reverse, so that a loop has no jump.
+    `there_and_back` adds the inner frames in reverse order, so that a loop does not jump.
     """
     if pictures.ndim != 4 or pictures.dtype != np.uint8 or pictures.shape[-1] not in (1, 3):
         raise UsageError(f"frames are uint8 (T, H, W, C), not {pictures.dtype} {pictures.shape}")
     if not len(pictures) or not _SLOWEST <= fps <= _FASTEST:
         raise UsageError(
-            f"an animation has at least one frame and {_SLOWEST:g} to {_FASTEST:g} frames a second,"
-            f" not {len(pictures)} frames at {fps:g}"
+            f"an animation has at least one frame and {_SLOWEST:g} to {_FASTEST:g} frames per"
+            f" second, not {len(pictures)} frames at {fps:g}"
         )
     if there_and_back:
         pictures = np.concatenate([pictures, pictures[-2:0:-1]])
@@ -79,13 +79,13 @@ def _joined(images: Sequence[Any]) -> Any:
 
 
 def _gif(pictures: Bytes, fps: float, loop: bool) -> bytes:
-    # A GIF counts hundredths of a second, and programs take less than two of them for ten.
+    # A GIF counts in hundredths of a second; players read less than two as ten.
     pause = max(2, round(100 / fps)) * 10
     return _saved(_paletted(pictures), "GIF", duration=pause, optimize=False, **_looping(loop))
 
 
 def _looping(loop: bool) -> dict[str, int]:
-    """A GIF that plays once is one that does not speak of loops."""
+    """Without the loop extension, a player shows a GIF once."""
     return {"loop": 0} if loop else {}
 
 
@@ -110,10 +110,10 @@ def _images(pictures: Bytes) -> list[Image.Image]:
 
 
 def _paletted(pictures: Bytes) -> list[Image.Image]:
-    """Frames of one palette, without dithering, which would flicker."""
+    """Frames that share one palette, without dithering, which would flicker."""
     images = _images(pictures)
     if pictures.shape[-1] == 1:
-        return images  # Pillow gives these the 256 greys
+        return images  # Pillow uses the 256 greys
     codes = pictures.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     colours = np.unique(codes)
     if len(colours) <= PALETTE_SIZE:
@@ -123,7 +123,7 @@ def _paletted(pictures: Bytes) -> list[Image.Image]:
 
 
 def _indexed(places: NDArray[np.intp], colours: NDArray[np.int32]) -> list[Image.Image]:
-    """Frames of exactly these colours, by each pixel's place among them."""
+    """Frames of exactly these colours; `places` index them."""
     palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
     images = [Image.fromarray(place) for place in places.astype(np.uint8)]
     for image in images:
@@ -132,11 +132,8 @@ def _indexed(places: NDArray[np.intp], colours: NDArray[np.int32]) -> list[Image
 
 
 def _palette(pictures: Bytes) -> Image.Image:
-    """The palette that serves a sample of all frames: a median cut, refined by k-means.
-
-    Pillow stops refining when no more than `kmeans` pixels change their colour in a round.
-    """
+    """The palette of a sample of all frames: a median cut, refined by k-means."""
     pixels = pictures.reshape(-1, 3)
     sample = pixels[:: max(1, len(pixels) // SAMPLED_PIXELS)]
     board = Image.fromarray(np.ascontiguousarray(sample[None]))
-    return board.quantize(PALETTE_SIZE, kmeans=max(1, len(sample) // SETTLED))
+    return board.quantize(PALETTE_SIZE, kmeans=max(1, len(sample) // SETTLED_SHARE))

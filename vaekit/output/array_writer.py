@@ -1,8 +1,8 @@
-"""Rows of numbers to .npy and .npz, some at a time, in memory that does not grow with their number.
+"""Write .npy and .npz a few rows at a time, in memory that does not grow with their number.
 
-A .npy says in its first bytes how many rows follow. Where the number is known, the header goes
-out first, down a pipe too. Where it is not, a file's header is mended at the end, and the rows on
-their way to a pipe wait, on the disk once they are many.
+A .npy begins with its number of rows. Where the number is known, the header is written first, to a
+pipe too. Where it is not, the header of a file is corrected at the end; rows for a pipe are
+spooled first, on the disk if they are many.
 """
 
 from __future__ import annotations
@@ -18,33 +18,39 @@ from numpy.typing import DTypeLike
 
 from vaekit.array_types import AnyArray
 from vaekit.errors import VaekitError
-from vaekit.output.byte_streams import AbandonableOutput, open_output, pour, rewindable, waiting
+from vaekit.output.byte_streams import (
+    AbandonableOutput,
+    copy_spool,
+    is_regular_file,
+    open_output,
+    temporary_spool,
+)
 from vaekit.output.formats import Target
 
 
 class ArrayWriter:
-    """Takes arrays (n, *row) and writes their values one after another."""
+    """Writes arrays (n, *row) one after another."""
 
     def __init__(self, file: IO[bytes], row: tuple[int, ...], dtype: DTypeLike) -> None:
         self.file, self.row, self.dtype = file, row, np.dtype(dtype)
         self.count = 0
 
     def write(self, rows: AnyArray) -> None:
-        """Some more rows."""
+        """Append rows."""
         if rows.shape[1:] != self.row:
             raise VaekitError(f"rows have shape {rows.shape[1:]} among rows of shape {self.row}")
         self.file.write(np.ascontiguousarray(rows, self.dtype).tobytes())
         self.count += len(rows)
 
     def header(self, count: int) -> bytes:
-        """What a .npy of so many rows begins with; as long for any number of them."""
+        """The header of a .npy of `count` rows; its length is the same for every count."""
         buffer = io.BytesIO()
-        said = {
+        fields = {
             "descr": np.lib.format.dtype_to_descr(self.dtype),
             "fortran_order": False,
             "shape": (count, *self.row),
         }
-        np.lib.format.write_array_header_1_0(buffer, said)
+        np.lib.format.write_array_header_1_0(buffer, fields)
         return buffer.getvalue()
 
 
@@ -60,20 +66,22 @@ def open_array_writer(
     """Write one array of rows as .npy, or as .npz under `name`.
 
     Example:
-        with open_arrays(choose("z.npy", ...), (16,)) as out:
+        with open_array_writer(target, (16,)) as out:
             for z in latents:
                 out.write(z)
     """
     with open_output(target) as file:
         if target.form == "npy":
-            with npy_rows(file, target, row, count, dtype, mend=rewindable(target)) as rows:
+            with open_npy_rows(
+                file, target, row, count, dtype, seekable=is_regular_file(target)
+            ) as rows:
                 yield rows
         else:
             with (
                 open_zip_writer(file) as archive,
-                member(archive, target, name, row, count, dtype) as z,
+                open_npz_member(archive, target, name, row, count, dtype) as rows,
             ):
-                yield z
+                yield rows
 
 
 @contextlib.contextmanager
@@ -85,7 +93,7 @@ def open_zip_writer(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 
 
 @contextlib.contextmanager
-def member(
+def open_npz_member(
     archive: zipfile.ZipFile,
     target: Target,
     name: str,
@@ -93,43 +101,43 @@ def member(
     count: int | None,
     dtype: DTypeLike,
 ) -> Iterator[ArrayWriter]:
-    """One array of an .npz. A member cannot be mended: its checksum is taken as it is written."""
-    # ZipInfo's own date is fixed, so that equal arrays are equal bytes.
+    """One array of an .npz. Its header must be right at once: the checksum is taken in passing."""
+    # ZipInfo's default date is fixed, so that equal arrays give equal bytes.
     info = zipfile.ZipInfo(f"{name}.npy")
     with (
         archive.open(info, "w", force_zip64=True) as file,
-        npy_rows(file, target, row, count, dtype, mend=False) as rows,
+        open_npy_rows(file, target, row, count, dtype, seekable=False) as rows,
     ):
         yield rows
 
 
 @contextlib.contextmanager
-def npy_rows(
+def open_npy_rows(
     file: IO[bytes],
     target: Target,
     row: tuple[int, ...],
     count: int | None,
     dtype: DTypeLike,
     *,
-    mend: bool,
+    seekable: bool,
 ) -> Iterator[ArrayWriter]:
-    """A .npy on a stream; `mend` says whether its beginning can be written over at the end."""
-    if count is None and not mend:
-        with waiting(target) as held:
-            rows = ArrayWriter(held, row, dtype)
+    """A .npy on a stream; a seekable one gets its number of rows at the end."""
+    if count is None and not seekable:
+        with temporary_spool(target) as spool:
+            rows = ArrayWriter(spool, row, dtype)
             yield rows
             file.write(rows.header(rows.count))
-            pour(held, file)
+            copy_spool(spool, file)
         return
     rows = ArrayWriter(file, row, dtype)
     file.write(rows.header(count or 0))
     yield rows
     if rows.count != count:
-        _mend(file, rows, count, mend)
+        _correct_count(file, rows, count, seekable)
 
 
-def _mend(file: IO[bytes], rows: ArrayWriter, count: int | None, mend: bool) -> None:
-    if not mend:
+def _correct_count(file: IO[bytes], rows: ArrayWriter, count: int | None, seekable: bool) -> None:
+    if not seekable:
         raise VaekitError(f"{rows.count} rows were written where {count} were promised")
     file.seek(0)
     file.write(rows.header(rows.count))

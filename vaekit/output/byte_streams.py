@@ -1,4 +1,4 @@
-"""Bytes on their way out: to a file that appears whole or not at all, or down a pipe."""
+"""Output streams: a file that appears whole or not at all, a pipe, or a device."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from typing import IO, Any
 from vaekit.errors import UsageError, VaekitError
 from vaekit.files import replacing
 from vaekit.output.formats import Target
+from vaekit.wording import one_line
 
-OUTPUT_SPOOL = 8 << 20
-"""Bytes that wait in memory; more of them wait on the disk."""
+SPOOL_BYTES = 8 << 20
+"""Bytes that a temporary spool keeps in memory; what is longer goes to the disk."""
 
-WRITE_PIECE = 1 << 20
+COPY_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
 def open_output(target: Target) -> Iterator[IO[bytes]]:
-    """The stream to write to. What fails midway leaves no file, and an old one as it was."""
+    """The stream to write to. A failure midway leaves no new file, and an old one unchanged."""
     if target.path is None:
         yield from _stdout()
     elif target.path.exists() and not target.path.is_file():
@@ -34,54 +35,54 @@ def open_output(target: Target) -> Iterator[IO[bytes]]:
             yield file
 
 
-def rewindable(target: Target) -> bool:
-    """Whether the stream is a file of our own, so that its header can be mended at the end."""
+def is_regular_file(target: Target) -> bool:
+    """Whether the output is a file of ours, whose header can be corrected at the end."""
     return target.path is not None and (target.path.is_file() or not target.path.exists())
 
 
 def write_output(target: Target, content: bytes) -> None:
-    """All of it at once: a picture or an animation that is already encoded."""
+    """Write a picture or an animation that is already encoded."""
     with open_output(target) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def waiting(target: Target) -> Iterator[IO[bytes]]:
-    """A place for bytes that cannot go out yet; beside the target, where there is room for them."""
-    folder = str(target.path.resolve().parent) if target.path and rewindable(target) else None
-    with tempfile.SpooledTemporaryFile(OUTPUT_SPOOL, dir=folder) as file:
+def temporary_spool(target: Target) -> Iterator[IO[bytes]]:
+    """A file for bytes that must be written later; it lies beside the target, if that is a file."""
+    folder = str(target.path.resolve().parent) if target.path and is_regular_file(target) else None
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder) as file:
         yield file
 
 
-def pour(source: IO[bytes], into: IO[bytes]) -> None:
-    """Everything that waited, on its way."""
-    source.seek(0)
-    shutil.copyfileobj(source, into, WRITE_PIECE)
+def copy_spool(spool: IO[bytes], output: IO[bytes]) -> None:
+    """Copy everything in a spool to the output."""
+    spool.seek(0)
+    shutil.copyfileobj(spool, output, COPY_BYTES)
 
 
 class PipeOutput(io.RawIOBase):
-    """A stream that only goes forward, and says so.
+    """A stream that cannot seek and reports that.
 
-    Stdout may be a file opened to append (`>>`), in which nothing that was written can be mended,
-    though it looks as if it could. What is written is passed on at once, to whoever waits for it.
+    Stdout may be a file opened to append (`>>`): it claims to seek, but what was written to it
+    cannot be changed. Every write is flushed, so that the reader of a pipe gets it at once.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self.stream, self.place = stream, 0
+        self.stream, self.position = stream, 0
 
     def writable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def tell(self) -> int:
-        """How many bytes went through."""
-        return self.place
+        """The number of bytes written so far."""
+        return self.position
 
     def write(self, content: Any) -> int:
-        """All of it, always."""
+        """Write all of `content` and flush."""
         self.stream.write(content)
         self.stream.flush()
-        self.place += memoryview(content).nbytes
+        self.position += memoryview(content).nbytes
         return memoryview(content).nbytes
 
 
@@ -121,8 +122,8 @@ def _stdout() -> Iterator[IO[bytes]]:
 
 
 def _device(path: Path) -> Iterator[IO[bytes]]:
-    """A named pipe, /dev/null, a shell's >(command): nothing of that kind is ever replaced."""
+    """A named pipe, /dev/null or a shell's >(command): written to, never replaced."""
     if path.is_dir():
-        raise UsageError(f"-o {path}: is a folder, and this form is one file")
+        raise UsageError(f"-o {one_line(str(path))}: is a folder, but this format is one file")
     with path.open("wb") as file:
         yield PipeOutput(file)  # type: ignore[misc]

@@ -1,8 +1,8 @@
-"""Numbers as text that loses nothing: the shortest decimals that are read back as the same bits.
+"""32-bit floats as the shortest decimals that give the same bits back.
 
-Readers parse decimals into 64-bit floats and round those to 32 bits. Of all 2^32 patterns one, with
-either sign, does not stand being rounded twice: its shortest numeral lies so near the middle
-between two 32-bit floats that as a 64-bit float it is the middle. It gets one more digit.
+Readers parse decimals into 64-bit floats and round those to 32 bits. For one float, with either
+sign, rounding twice fails: its shortest decimal, as a 64-bit float, is the exact middle between two
+32-bit floats. It gets one more digit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MIDDLING = np.float32(7.03853069e-26)
+ROUNDED_TWICE = np.float32(7.03853069e-26)
 LONGER = "7.0385307e-26"
 
 
@@ -24,7 +24,7 @@ def shortest(rows: NDArray[Any]) -> list[list[str]]:
     """
     values = np.asarray(rows, np.float32)
     texts = values.astype(str)
-    texts[values == MIDDLING] = LONGER
-    texts[values == -MIDDLING] = f"-{LONGER}"
+    texts[values == ROUNDED_TWICE] = LONGER
+    texts[values == -ROUNDED_TWICE] = f"-{LONGER}"
     listed: list[list[str]] = texts.tolist()
     return listed

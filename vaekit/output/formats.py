@@ -1,6 +1,6 @@
-"""The one table of forms that things leave in, and the choice among them by `-o` and `--format`.
+"""The table of output formats, and the choice of one by `-o` and `--format`.
 
-Nothing heavy is imported here, numpy neither: the help of every command is made from this table.
+The help of every command is made from this table, so neither numpy nor torch is imported here.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from vaekit.errors import UsageError
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """One form: its name is what `--format` takes, its first ending is what files are given."""
+    """One format: `--format` takes its name; files get the first of its extensions."""
 
     name: str
     endings: tuple[str, ...]
     about: str
     text: bool = False
-    """Text may go to a terminal."""
+    """Only text may go to a terminal."""
 
 
 FORMS = {
     form.name: form
     for form in (
         OutputFormat("png", (".png",), "a picture"),
-        OutputFormat("jpeg", (".jpg", ".jpeg"), "a picture, a little lossy"),
+        OutputFormat("jpeg", (".jpg", ".jpeg"), "a picture, slightly lossy"),
         OutputFormat("webp", (".webp",), "a picture, or an animation"),
         OutputFormat("gif", (".gif",), "an animation of 256 colours"),
         OutputFormat("apng", (".apng", ".png"), "an animation in every colour"),
-        OutputFormat("folder", (), "single images with padded numbers"),
+        OutputFormat("folder", (), "one numbered file per image"),
         OutputFormat("npy", (".npy",), "an array"),
         OutputFormat("npz", (".npz",), "arrays by name"),
         OutputFormat("csv", (".csv",), "a table", text=True),
-        OutputFormat("jsonl", (".jsonl", ".ndjson"), "JSON, a line each", text=True),
+        OutputFormat("jsonl", (".jsonl", ".ndjson"), "one JSON object per line", text=True),
         OutputFormat("parquet", (".parquet",), "a table; needs pip install 'vaekit[parquet]'"),
     )
 }
@@ -50,13 +50,13 @@ FOLDER = "folder"
 
 @dataclass(frozen=True)
 class Target:
-    """Where something goes, and in which form."""
+    """Where output goes, and in which format."""
 
     path: Path | None
-    """None is stdout."""
+    """None means stdout."""
     form: str
     single: str = "png"
-    """The form of each image, where the target is a folder."""
+    """The format of each image, where the target is a folder."""
 
     def __str__(self) -> str:
         return "stdout" if self.path is None else str(self.path)
@@ -69,7 +69,7 @@ def choose_format(
     default_stdout: str,
     default_path: str,
 ) -> Target:
-    """What `-o OUTPUT --format FORMAT` means to a command that gives the forms `takes`.
+    """The target of `-o OUTPUT --format FORMAT`, for a command that writes the formats `takes`.
 
     >>> choose_format("grid.jpg", None, PICTURES, "png", "samples.png").form
     'jpeg'
@@ -82,7 +82,7 @@ def choose_format(
     if output == "-":
         return _stdout(asked or default_stdout)
     if output == "":
-        raise UsageError("-o '' names no file: give a name, or - for stdout")
+        raise UsageError("-o '': give a file name, or - for stdout")
     if output is None:
         return _default(default_path, asked, takes)
     if output.endswith(("/", os.sep)) or Path(output).is_dir():
@@ -91,7 +91,7 @@ def choose_format(
 
 
 def listed(takes: Iterable[str]) -> str:
-    """Forms for a message or a help text, by the endings of their files.
+    """The extensions of formats, for a message or a help text.
 
     >>> listed(("png", "jpeg", "folder"))
     '.png, .jpg, .jpeg, a folder/'
@@ -101,7 +101,7 @@ def listed(takes: Iterable[str]) -> str:
 
 
 def _named(name: str | None, takes: tuple[str, ...]) -> str | None:
-    """The form that `--format` asks for, by its name or by an ending of it."""
+    """The format that `--format` asks for, by its name or one of its extensions."""
     if name is None:
         return None
     wanted = name.lower().removeprefix(".")
@@ -111,12 +111,12 @@ def _named(name: str | None, takes: tuple[str, ...]) -> str | None:
     for form in takes:
         if f".{wanted}" in FORMS[form].endings:
             return form
-    raise UsageError(f"--format {name}: this command gives {', '.join(takes)}")
+    raise UsageError(f"--format {name}: this command writes {', '.join(takes)}")
 
 
 def _stdout(form: str) -> Target:
     if form == FOLDER:
-        raise UsageError("--format folder: a folder cannot go to stdout; name one with -o FOLDER/")
+        raise UsageError("--format folder: stdout cannot be a folder; use -o FOLDER/")
     if not FORMS[form].text and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError(
             f"-o -: {form} is binary and would garble the terminal; write to a file (-o FILE) or"
@@ -126,7 +126,7 @@ def _stdout(form: str) -> Target:
 
 
 def _default(path: str, asked: str | None, takes: tuple[str, ...]) -> Target:
-    """The command's own name for its output, with the ending of the form that was asked for."""
+    """The command's default file name, with the extension of the requested format."""
     if asked is None:
         return choose_format(path, None, takes, "", path)
     own = Path(path)
@@ -138,11 +138,13 @@ def _default(path: str, asked: str | None, takes: tuple[str, ...]) -> Target:
 
 
 def _folder(output: str, asked: str | None, takes: tuple[str, ...]) -> Target:
-    """A folder; `--format` may then say what its single images are."""
+    """A folder; `--format` may then be the format of each image in it."""
     if FOLDER not in takes:
         raise UsageError(f"-o {output}: is a folder; this command writes {listed(takes)}")
     if asked not in (None, FOLDER, *PICTURES):
-        raise UsageError(f"-o {output} is a folder of images, and --format {asked} is none of one")
+        raise UsageError(
+            f"-o {output}: is a folder of images, and --format {asked} is not an image format"
+        )
     return Target(Path(output), FOLDER, asked if asked in PICTURES else "png")
 
 
@@ -152,13 +154,13 @@ def _by_ending(output: str, asked: str | None, takes: tuple[str, ...]) -> str:
     if asked is not None:
         known = any(ending in form.endings for form in FORMS.values())
         if asked not in found and known:
-            raise UsageError(f"-o {output} and --format {asked} disagree: leave out one of them")
+            raise UsageError(f"-o {output} and --format {asked} disagree: drop one of them")
         return asked
     if found:
         return found[0]
     if not ending and FOLDER in takes:
-        if Path(output).exists():  # and is no folder: a file, or a pipe such as >(command)
-            raise UsageError(f"-o {output}: is no folder, and has no ending: say --format")
+        if Path(output).exists():  # not a folder: a file, or a pipe such as >(command)
+            raise UsageError(f"-o {output}: is not a folder and has no extension: add --format")
         return FOLDER
-    what = f"its ending {ending} is none of them" if ending else "it has no ending"
-    raise UsageError(f"-o {output}: this command writes {listed(takes)}, and {what}")
+    what = f"{ending} is not one of them" if ending else "it has no extension"
+    raise UsageError(f"-o {output}: this command writes {listed(takes)}; {what}")

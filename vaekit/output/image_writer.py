@@ -1,7 +1,7 @@
-"""Many images to one picture, to single files in a folder, or to an array.
+"""Write many images as one picture, as single files in a folder, or as an array.
 
-Images are float (N, C, H, W) in [0, 1] or uint8 (N, H, W, C). On the way to a picture they are
-clamped and rounded; in an array of floats they stay as the decoder gave them.
+Images are float (N, C, H, W) in [0, 1] or uint8 (N, H, W, C). Pictures clamp and round them; an
+array of floats keeps the decoder's values.
 """
 
 from __future__ import annotations
@@ -24,34 +24,35 @@ from vaekit.output.formats import FOLDER, FORMS, PICTURES, Target
 from vaekit.output.pictures import (
     Bytes,
     ImageStack,
-    as_numpy,
     encode_picture,
     grid,
     rows,
+    to_numpy,
     to_uint8,
 )
 from vaekit.reporting import SILENT, Reporter
+from vaekit.wording import one_line
 
 MOST_IN_GRID = 10_000
-"""Images that one picture may show."""
+"""The most images in one picture."""
 
 MOST_PICTURE_PIXELS = 200_000_000
-"""Pixels that one picture may have."""
+"""The most pixels in one picture."""
 
 LABELS = ("original", "reconstruction")
 DIGITS, UNKNOWN_DIGITS = 4, 6
 NUMBERED = re.compile(r"[0-9]{4,}(-.*)?\.(png|jpg|webp)", re.DOTALL)
-"""A name that this module could have given."""
+"""File names that this module gives."""
 
 LONGEST_STEM = 100
-"""Bytes of an image's own name that its file's name repeats."""
+"""Bytes of the original's name that are repeated in the name of a file."""
 
 
 class ImageWriter(Protocol):
-    """Takes images, some at a time.
+    """Writes images in batches.
 
-    `names` are where the images came from, and `originals` what they are reconstructions of:
-    forms that have room for these show them.
+    `names` are the sources of the images, `originals` what they reconstruct; formats that can show
+    these do.
     """
 
     def write(
@@ -61,7 +62,7 @@ class ImageWriter(Protocol):
         names: Sequence[str] | None = None,
         originals: ImageStack | None = None,
     ) -> None:
-        """Some more images."""
+        """Append images."""
 
 
 @contextlib.contextmanager
@@ -74,7 +75,7 @@ def open_image_writer(
     columns: int | None = None,
     reporter: Reporter = SILENT,
 ) -> Iterator[ImageWriter]:
-    """Write images of `shape` (H, W, C); `count` is how many there will be, where known.
+    """Write images of `shape` (H, W, C); `count` is their number, where known.
 
     Example:
         with open_image_writer(choose_format("faces/", ...), (64, 64, 3), count=100) as out:
@@ -90,7 +91,7 @@ def open_image_writer(
         assert target.path is not None
         folder = _Folder(target.path, target.single, count)
         yield folder
-        folder.tell_of_older(reporter)
+        folder.warn_of_older_images(reporter)
     else:
         dtype = np.uint8 if as_bytes else np.float32
         with open_array_writer(target, shape, count=count, dtype=dtype, name="x") as array:
@@ -98,7 +99,7 @@ def open_image_writer(
 
 
 class _Picture:
-    """Collects bytes until the end, for one grid; reconstructions stand under their originals."""
+    """Collects images for one grid, drawn at the end; reconstructions stand below originals."""
 
     def __init__(self, shape: tuple[int, int, int], count: int | None, columns: int | None) -> None:
         self.shape, self.columns, self.count = shape, columns, 0
@@ -113,7 +114,7 @@ class _Picture:
         names: Sequence[str] | None = None,
         originals: ImageStack | None = None,
     ) -> None:
-        """Some more images."""
+        """Append images."""
         self.count += len(images)
         refuse_many(self.count, self.shape)
         self.images.append(to_uint8(images))
@@ -121,9 +122,9 @@ class _Picture:
             self.originals.append(to_uint8(originals))
 
     def drawn(self) -> Bytes:
-        """All of them."""
+        """The picture of all images."""
         if not self.images:
-            raise UsageError("there are no images to make a picture of")
+            raise UsageError("there are no images to draw")
         images = np.concatenate(self.images)
         if not self.originals:
             return grid(images, columns=self.columns)
@@ -131,7 +132,7 @@ class _Picture:
 
 
 class _Folder:
-    """Single images, each whole or not there; what else is in the folder is left alone."""
+    """Single image files, each whole or absent; other files in the folder stay."""
 
     def __init__(self, folder: Path, form: str, count: int | None) -> None:
         refuse_run(folder)
@@ -149,7 +150,7 @@ class _Folder:
         names: Sequence[str] | None = None,
         originals: ImageStack | None = None,
     ) -> None:
-        """Some more images: `0007.png`, or with names `0007-cat.png`."""
+        """Write each image as `0007.png`, or with names as `0007-cat.png`."""
         for index, image in enumerate(to_uint8(images)):
             number = str(self.count).zfill(self.digits)
             stem = f"{number}-{_stem(names[index])}" if names else number
@@ -158,21 +159,21 @@ class _Folder:
             self.older.discard(path.name)
             self.count += 1
 
-    def tell_of_older(self, reporter: Reporter) -> None:
-        """Say so where an earlier, longer set is not all replaced: nothing of it is removed."""
+    def warn_of_older_images(self, reporter: Reporter) -> None:
+        """Warn of images from an earlier, longer set, which are never removed."""
         if not self.older:
             return
         names = sorted(self.older)
         which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
         images = "image" if len(names) == 1 else "images"
         reporter.warn(
-            f"{self.folder}: {len(names):,} numbered {images} from before still there beside the "
-            f"{self.count:,} new ones ({which}): remove them, or name another folder"
+            f"{one_line(str(self.folder))}: {len(names):,} older numbered {images} beside the "
+            f"{self.count:,} new ones ({one_line(which)}): remove them, or use another folder"
         )
 
 
 class _Array:
-    """Floats as they are, or bytes, with the channels last."""
+    """An array of floats or bytes, channels last."""
 
     def __init__(self, array: ArrayWriter, as_bytes: bool) -> None:
         self.array, self.as_bytes = array, as_bytes
@@ -184,43 +185,43 @@ class _Array:
         names: Sequence[str] | None = None,
         originals: ImageStack | None = None,
     ) -> None:
-        """Some more images."""
+        """Append images."""
         self.array.write(to_uint8(images) if self.as_bytes else channels_last(images))
 
 
 def channels_last(images: ImageStack) -> NDArray[Any]:
     """Images as float32 (N, H, W, C), not clamped; bytes become fractions of 255."""
-    array = as_numpy(images)
+    array = to_numpy(images)
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     return array.astype(np.float32, copy=False).transpose(0, 2, 3, 1)
 
 
 def refuse_many(count: int, shape: tuple[int, int, int]) -> None:
-    """More images than anyone could look at are no picture."""
+    """Refuse more images than one picture can show."""
     most = max(1, min(MOST_IN_GRID, MOST_PICTURE_PIXELS // (shape[0] * shape[1])))
     if count > most:
         raise UsageError(
-            f"{count:,} images are too many for one picture, which shows at most"
+            f"{count:,} images are too many for one picture, which shows up to"
             f" {most:,} of this size: write a folder (-o NAME/) or an array (-o NAME.npy)"
         )
 
 
 def refuse_run(folder: Path) -> None:
-    """A run's folder is not a place for anything else."""
+    """Refuse a folder that holds a training run."""
     if (folder / "config.yaml").exists() and (folder / "metrics.jsonl").exists():
-        raise UsageError(f"-o {folder}: holds a training run; name another folder")
+        raise UsageError(f"-o {one_line(str(folder))}: holds a training run; use another folder")
 
 
 def _stem(name: str) -> str:
-    """The last part of a name without its ending, fit to be part of a file's name anywhere."""
+    """The file name without its extension, safe as part of a file name on every system."""
     stem = Path(name.replace("\\", "/")).stem
     kept = "".join(c if c.isprintable() and c not in '<>:"|?*/' else "_" for c in stem)
     return kept.encode()[:LONGEST_STEM].decode(errors="ignore") or "_"
 
 
 def _place(path: Path, content: bytes) -> None:
-    """A whole file under its name. Thousands of these are not worth a wait for the disk each."""
+    """Write one file, whole or not at all, without waiting for the disk: there may be thousands."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         with errors_naming_file(path):

@@ -1,4 +1,4 @@
-"""Latents with the names and labels of their images, in every form that can hold them.
+"""Write latents with the names and labels of their images: .npy, .npz, CSV, JSON lines, Parquet.
 
     npy      the latents alone, (N, D)
     npz      z, path, label and, if asked for, logvar
@@ -6,9 +6,9 @@
     jsonl    {"path":…,"label":…,"z":[…][,"logvar":[…]]}
     parquet  path, label, z[, logvar]
 
-A label is a class's name where classes have names, and a number where they have not. Where an
-image has none, it is empty, null, or -1 among the numbers of an .npz. Text holds each number in
-the shortest form that gives the same bits back. No records at all make a valid, empty file.
+A label is the name of a class, or its number where classes have no names. An image without a label
+has an empty one, null, or -1 in the numbers of an .npz. Text holds each float in the shortest form
+that gives the same bits back. Zero records make a valid, empty file.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ from numpy.typing import NDArray
 
 from vaekit.array_types import Float32s
 from vaekit.errors import VaekitError
-from vaekit.output.array_writer import ArrayWriter, member, npy_rows, open_zip_writer
-from vaekit.output.byte_streams import open_output, pour, rewindable, waiting
+from vaekit.output.array_writer import (
+    ArrayWriter,
+    open_npy_rows,
+    open_npz_member,
+    open_zip_writer,
+)
+from vaekit.output.byte_streams import copy_spool, is_regular_file, open_output, temporary_spool
 from vaekit.output.float_text import shortest
 from vaekit.output.formats import Target
-from vaekit.output.pictures import as_numpy
+from vaekit.output.pictures import to_numpy
+from vaekit.wording import one_line
 
 Label = str | int | None
 
 RECORD_BLOCK = 1024
-"""Rows that are turned into text at a time."""
+"""Rows that are formatted as text at a time."""
 
 
 @dataclass(frozen=True)
 class RecordLayout:
-    """What every record has."""
+    """The fields that every record has."""
 
     width: int
     classes: Sequence[str] | None = None
@@ -48,32 +54,32 @@ class RecordLayout:
 
 @dataclass(frozen=True)
 class RecordBlock:
-    """Some records."""
+    """Records that are written together."""
 
     names: Sequence[str]
     numbers: NDArray[np.int64]
-    """The places of labels among the classes, below zero where none is known."""
+    """Indices into the classes; below zero where the label is unknown."""
     classes: Sequence[str] | None
     z: Float32s
     logvar: Float32s | None
 
     @property
     def labels(self) -> list[Label]:
-        """What a form that holds labels says of each."""
+        """Class names, or numbers where there are none."""
         return [_label(number, self.classes) for number in self.numbers.tolist()]
 
 
-class _Form(Protocol):
-    """What each form knows: how to write a block."""
+class _WriteBlock(Protocol):
+    """Writes one block in one format."""
 
     def __call__(self, block: RecordBlock) -> None: ...
 
 
 class RecordWriter:
-    """Takes records, some at a time."""
+    """Writes records in blocks."""
 
-    def __init__(self, layout: RecordLayout, form: _Form) -> None:
-        self._layout, self._form = layout, form
+    def __init__(self, layout: RecordLayout, write_block: _WriteBlock) -> None:
+        self._layout, self._write_block = layout, write_block
 
     def write(
         self,
@@ -83,22 +89,22 @@ class RecordWriter:
         labels: Sequence[int] | NDArray[Any] | None = None,
         logvar: Any = None,
     ) -> None:
-        """Some more records: names, latents (n, D), class indices (below zero: none known)."""
+        """Append names, latents (n, D) and class indices (below zero: unknown)."""
         numbers = np.full(len(names), -1) if labels is None else np.asarray(labels, np.int64)
         rows = self._checked(z, len(names))
         spread = self._checked(logvar, len(names)) if self._layout.logvar else None
         for start in range(0, len(names), RECORD_BLOCK):
             part = slice(start, start + RECORD_BLOCK)
             here = None if spread is None else spread[part]
-            self._form(
+            self._write_block(
                 RecordBlock(names[part], numbers[part], self._layout.classes, rows[part], here)
             )
 
     def _checked(self, values: Any, count: int) -> Float32s:
-        rows = as_numpy(values)
+        rows = to_numpy(values)
         if rows.shape != (count, self._layout.width):
             wanted = (count, self._layout.width)
-            raise VaekitError(f"{count} names came with values of shape {rows.shape}, not {wanted}")
+            raise VaekitError(f"{count} names need values of shape {wanted}, not {rows.shape}")
         return rows.astype(np.float32, copy=False)
 
 
@@ -111,15 +117,15 @@ def open_record_writer(
     logvar: bool = False,
     count: int | None = None,
 ) -> Iterator[RecordWriter]:
-    """Write records of `width` latents each; `count` is how many there will be, where known.
+    """Write records of `width` latents each; `count` is their number, where known.
 
     Example:
         with open_record_writer(target, width=16, classes=("cat", "dog")) as out:
             out.write(["a.png", "b.png"], z, labels=[0, 1])
     """
     layout = RecordLayout(width, classes, logvar, count)
-    with _OPENERS[target.form](target, layout) as form:
-        yield RecordWriter(layout, form)
+    with _OPENERS[target.form](target, layout) as write_block:
+        yield RecordWriter(layout, write_block)
 
 
 def _label(number: int, classes: Sequence[str] | None) -> Label:
@@ -129,17 +135,17 @@ def _label(number: int, classes: Sequence[str] | None) -> Label:
 
 
 @contextlib.contextmanager
-def _npy(target: Target, layout: RecordLayout) -> Iterator[_Form]:
-    row, mend = (layout.width,), rewindable(target)
+def _npy(target: Target, layout: RecordLayout) -> Iterator[_WriteBlock]:
+    row, seekable = (layout.width,), is_regular_file(target)
     with (
         open_output(target) as file,
-        npy_rows(file, target, row, layout.count, np.float32, mend=mend) as rows,
+        open_npy_rows(file, target, row, layout.count, np.float32, seekable=seekable) as rows,
     ):
         yield lambda block: rows.write(block.z)
 
 
 @contextlib.contextmanager
-def _csv(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+def _csv(target: Target, layout: RecordLayout) -> Iterator[_WriteBlock]:
     columns = ["path", "label", *(f"z{i}" for i in range(layout.width))]
     if layout.logvar:
         columns += [f"logvar{i}" for i in range(layout.width)]
@@ -154,14 +160,14 @@ def _csv_line(name: str, label: Label, *numbers: list[str]) -> str:
 
 
 def _field(text: str) -> str:
-    """Quoted where it must be."""
+    """The text, in quotes where CSV needs them."""
     if any(c in text for c in ',"\r\n') or text != text.strip():
         return '"' + text.replace('"', '""') + '"'
     return text
 
 
 @contextlib.contextmanager
-def _jsonl(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+def _jsonl(target: Target, layout: RecordLayout) -> Iterator[_WriteBlock]:
     written = 0
 
     def write(block: RecordBlock) -> None:
@@ -175,7 +181,7 @@ def _jsonl(target: Target, layout: RecordLayout) -> Iterator[_Form]:
 
 
 def _json_line(name: str, label: Label, *numbers: list[str]) -> str:
-    """A name that is not UTF-8 holds lone surrogates, which JSON escapes and gives back."""
+    """One record. Names that are not UTF-8 hold lone surrogates, which survive as JSON escapes."""
     arrays = (
         f'"{key}":[{",".join(row)}]' for key, row in zip(("z", "logvar"), numbers, strict=False)
     )
@@ -186,9 +192,10 @@ def _refuse_nonfinite(block: RecordBlock, before: int) -> None:
     values = block.z if block.logvar is None else np.concatenate([block.z, block.logvar], axis=1)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if bad.size:
+        name = one_line(block.names[bad[0]])
         raise VaekitError(
-            f"record {before + int(bad[0]) + 1} ({block.names[bad[0]]}) has numbers that are NaN or"
-            " infinite, which JSON cannot hold: write .npy, .npz, .csv or .parquet"
+            f"record {before + int(bad[0]) + 1} ({name}) has latents that are NaN or infinite,"
+            " which JSON cannot hold: write .npy, .npz, .csv or .parquet"
         )
 
 
@@ -199,18 +206,18 @@ def _write(file: IO[bytes], line: Callable[..., str], block: RecordBlock) -> Non
 
 
 @contextlib.contextmanager
-def _npz(target: Target, layout: RecordLayout) -> Iterator[_Form]:
-    """Members follow one another in an .npz: z goes out at once, the others wait for its end."""
+def _npz(target: Target, layout: RecordLayout) -> Iterator[_WriteBlock]:
+    """Members of an .npz follow one another: z is written at once, the others are spooled."""
     row = (layout.width,)
     with (
         open_output(target) as file,
         open_zip_writer(file) as archive,
         contextlib.ExitStack() as stack,
     ):
-        names = stack.enter_context(_Words.waiting(target))
-        words = stack.enter_context(_Words.waiting(target))
-        numbers = ArrayWriter(stack.enter_context(waiting(target)), (), np.int64)
-        spread = ArrayWriter(stack.enter_context(waiting(target)), row, np.float32)
+        names = stack.enter_context(_SpooledTexts.opened(target))
+        words = stack.enter_context(_SpooledTexts.opened(target))
+        numbers = ArrayWriter(stack.enter_context(temporary_spool(target)), (), np.int64)
+        spread = ArrayWriter(stack.enter_context(temporary_spool(target)), row, np.float32)
 
         def write(block: RecordBlock) -> None:
             z.write(block.z)
@@ -222,34 +229,34 @@ def _npz(target: Target, layout: RecordLayout) -> Iterator[_Form]:
             if block.logvar is not None:
                 spread.write(block.logvar)
 
-        with member(archive, target, "z", row, layout.count, np.float32) as z:
+        with open_npz_member(archive, target, "z", row, layout.count, np.float32) as z:
             yield write
-        names.leave(archive, target, "path")
+        names.copy_to(archive, target, "path")
         if layout.classes is None:
-            _leave(archive, target, "label", numbers)
+            _copy_to(archive, target, "label", numbers)
         else:
-            words.leave(archive, target, "label")
+            words.copy_to(archive, target, "label")
         if layout.logvar:
-            _leave(archive, target, "logvar", spread)
+            _copy_to(archive, target, "logvar", spread)
 
 
-def _leave(archive: Any, target: Target, name: str, rows: ArrayWriter) -> None:
-    """Rows that waited become a member."""
-    with member(archive, target, name, rows.row, rows.count, rows.dtype) as out:
-        pour(rows.file, out.file)
+def _copy_to(archive: Any, target: Target, name: str, rows: ArrayWriter) -> None:
+    """Make a member of spooled rows."""
+    with open_npz_member(archive, target, name, rows.row, rows.count, rows.dtype) as out:
+        copy_spool(rows.file, out.file)
         out.count = rows.count
 
 
-class _Words:
-    """Texts that wait until it is known how long the longest is, as an array of text must say."""
+class _SpooledTexts:
+    """Texts of an array, whose header needs the length of the longest one."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.count, self.longest = file, 0, 1
 
     @classmethod
     @contextlib.contextmanager
-    def waiting(cls, target: Target) -> Iterator[_Words]:
-        with waiting(target) as file:
+    def opened(cls, target: Target) -> Iterator[_SpooledTexts]:
+        with temporary_spool(target) as file:
             yield cls(file)
 
     def write(self, names: Sequence[str]) -> None:
@@ -257,24 +264,26 @@ class _Words:
         self.count += len(names)
         self.longest = max([self.longest, *map(len, names)])
 
-    def leave(self, archive: Any, target: Target, name: str) -> None:
+    def copy_to(self, archive: Any, target: Target, name: str) -> None:
         self.file.seek(0)
-        with member(archive, target, name, (), self.count, f"<U{self.longest}") as out:
+        with open_npz_member(archive, target, name, (), self.count, f"<U{self.longest}") as out:
             for start in range(0, self.count, RECORD_BLOCK):
                 lines = [self.file.readline() for _ in range(min(RECORD_BLOCK, self.count - start))]
                 out.write(np.array([json.loads(line) for line in lines], out.dtype))
 
 
 @contextlib.contextmanager
-def _parquet(target: Target, layout: RecordLayout) -> Iterator[_Form]:
+def _parquet(target: Target, layout: RecordLayout) -> Iterator[_WriteBlock]:
     from vaekit.output.parquet import open_table
 
-    numbered = layout.classes is None
-    with open_table(target, numbered=numbered, logvar=layout.logvar) as table:
+    class_names = layout.classes is not None
+    with open_table(target, class_names=class_names, logvar=layout.logvar) as table:
         yield lambda block: table.add(block.names, block.labels, block.z, block.logvar)
 
 
-_OPENERS: dict[str, Callable[[Target, RecordLayout], contextlib.AbstractContextManager[_Form]]] = {
+_OPENERS: dict[
+    str, Callable[[Target, RecordLayout], contextlib.AbstractContextManager[_WriteBlock]]
+] = {
     "npy": _npy,
     "npz": _npz,
     "csv": _csv,

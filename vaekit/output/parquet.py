@@ -1,4 +1,4 @@
-"""Records as Parquet. The only place besides the reader of latents that knows pyarrow."""
+"""Write records as Parquet; only this module and the reader of latents use pyarrow."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vaekit.output.byte_streams import AbandonableOutput, open_output
 from vaekit.output.formats import Target
 
 GROUP_BYTES = 8 << 20
-"""Values that wait in memory until they make a row group."""
+"""Bytes of latents in one row group."""
 
 
 def pyarrow() -> Any:
-    """The package that reads and writes Parquet, or the way to get it."""
+    """The package pyarrow, or an error that says how to install it."""
     try:
         import pyarrow.compute
         import pyarrow.parquet
@@ -28,16 +28,16 @@ def pyarrow() -> Any:
 
 
 @contextlib.contextmanager
-def open_table(target: Target, *, numbered: bool, logvar: bool) -> Iterator[Table]:
-    """A table with `path`, `label` (a number or a name), `z` and maybe `logvar`."""
+def open_table(target: Target, *, class_names: bool, logvar: bool) -> Iterator[Table]:
+    """A table with `path`, `label` (a class name or number), `z` and, if asked for, `logvar`."""
     pa = pyarrow()
     floats = pa.list_(pa.float32())
-    fields = [("path", pa.string()), ("label", pa.int64() if numbered else pa.string())]
+    fields = [("path", pa.string()), ("label", pa.string() if class_names else pa.int64())]
     fields += [("z", floats), *([("logvar", floats)] if logvar else [])]
     schema = pa.schema(fields)
     with open_output(target) as file:
         stream = AbandonableOutput(file)
-        # Latents hardly ever repeat: a dictionary of them would be larger than they are.
+        # Latents hardly ever repeat, so a dictionary would make the file larger.
         with pa.parquet.ParquetWriter(stream, schema, use_dictionary=["label"]) as writer, stream:
             table = Table(writer, schema)
             yield table
@@ -45,7 +45,7 @@ def open_table(target: Target, *, numbered: bool, logvar: bool) -> Iterator[Tabl
 
 
 class Table:
-    """Gathers records into row groups."""
+    """Collects records into row groups."""
 
     def __init__(self, writer: Any, schema: Any) -> None:
         self.writer, self.schema = writer, schema
@@ -55,7 +55,7 @@ class Table:
     def add(
         self, names: Sequence[str], labels: Sequence[Any], z: Float32s, logvar: Float32s | None
     ) -> None:
-        """Some more records."""
+        """Append records."""
         pa = pyarrow()
         columns = [
             pa.array([_readable(name) for name in names], pa.string()),
@@ -71,14 +71,14 @@ class Table:
             self.flush()
 
     def flush(self) -> None:
-        """One row group of what is held."""
+        """Write the collected records as one row group."""
         if self.held:
             self.writer.write_table(pyarrow().Table.from_batches(self.held))
         self.held, self.size = [], 0
 
 
 def _readable(name: str) -> str:
-    r"""Parquet's text is UTF-8: bytes that are not are shown, as `\xff`."""
+    r"""The name as UTF-8, which Parquet needs: other bytes become escapes such as `\xff`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -1,8 +1,8 @@
-"""Stacks of images to one picture, and a picture to a file: the way out for everything seen.
+"""Arrange images into one picture, and encode pictures: grids, rows, strips.
 
-A stack of images is float (N, C, H, W) in [0, 1], as a model gives it, or uint8 (N, H, W, C), as
-the data holds it; numpy arrays and torch tensors are both taken. A picture is uint8 (H, W, C), C
-being 1 or 3. `to_uint8` is the one place where floats become bytes.
+A stack of images is float (N, C, H, W) in [0, 1], as a model returns it, or uint8 (N, H, W, C), as
+a data set holds it, in numpy or torch. A picture is uint8 (H, W, C) with C = 1 or 3. Only
+`to_uint8` turns floats into bytes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vaekit.errors import UsageError, VaekitError
 from vaekit.files import write_bytes
+from vaekit.output.formats import FORMS, PICTURES
+from vaekit.wording import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -27,19 +29,19 @@ Bytes: TypeAlias = NDArray[np.uint8]
 ImageStack: TypeAlias = "NDArray[Any] | torch.Tensor"
 
 GAP = 2
-"""Pixels of white between images."""
+"""White pixels between images."""
 
 BLOCK_GAP = 6
-"""How many gaps part one block of rows from the next."""
+"""Gaps between one block of rows and the next."""
 
 LEGIBLE = 64
-"""Pixels the longer side of an image should have: smaller ones are enlarged by a whole factor."""
+"""Images whose longer side is below this are enlarged by a whole factor."""
 
 WHITE = 255
 INK = 60
 FONT_SIZE = 14
 
-_ENDINGS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_ENDINGS = {ending: name for name in PICTURES for ending in FORMS[name].endings}
 _SETTINGS: dict[str, dict[str, Any]] = {
     "png": {"compress_level": 6},
     "jpeg": {"quality": 95, "subsampling": 0},
@@ -49,15 +51,15 @@ _LONGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
 
 
 def to_uint8(images: ImageStack) -> Bytes:
-    """A stack as uint8 (N, H, W, C): floats are clamped to [0, 1] and 255 x is rounded.
+    """A stack as uint8 (N, H, W, C): floats are clamped to [0, 1], times 255, rounded half to even.
 
-    Half goes to even, and nothing is truncated, so bytes / 255 come back as the same bytes.
-    Infinities are clamped like any number; NaN is an error, for no colour would be honest.
+    bytes / 255 come back as the same bytes. Infinities are clamped; NaN is an error, since no
+    colour would be right.
 
     >>> to_uint8(np.array([-0.1, 0.0, 0.5, 1.0, 1.7], np.float32).reshape(1, 1, 1, 5)).ravel()
     array([  0,   0, 128, 255, 255], dtype=uint8)
     """
-    array = as_numpy(images)
+    array = to_numpy(images)
     if array.ndim != 4:
         raise UsageError(f"a stack of images has 4 dimensions, not shape {array.shape}")
     if array.dtype == np.uint8:
@@ -76,22 +78,22 @@ def grid(
     columns: int | None = None,
     gap: int = GAP,
 ) -> Bytes:
-    """One picture of all images, row by row, as near to square as leaves few cells empty.
+    """One picture of all images, row by row, nearly square with few empty cells.
 
-    Each image has its label at the left of it, where there are labels.
+    Labels, where given, stand at the left of each image.
 
     >>> grid(np.zeros((6, 8, 8, 1), np.uint8)).shape
     (130, 196, 1)
     """
     cells = _enlarged(to_uint8(images))
     count, height, width, _ = cells.shape
-    _refuse_nothing(count)
+    _require_some(count)
     if labels is not None:
         cells = _captioned(cells, labels)
         width = cells.shape[2]
     if columns is None:
         columns = _best_columns(count, width / height, wanted=1.0)
-    return _tiled(cells, _some(columns), gap)
+    return _tiled(cells, _at_least_one(columns), gap)
 
 
 def rows(
@@ -104,14 +106,14 @@ def rows(
     """Stacks to compare image by image: the first stack's row above the second's, in blocks.
 
     `rows([originals, reconstructions], ["original", "reconstruction"])` shows each image above
-    its reconstruction. Blocks wrap at `columns`; a wider gap parts them, and each repeats the
+    its reconstruction. Blocks wrap at `columns`, with a wider gap between them; each repeats the
     labels at its left.
     """
     cells = [_enlarged(stack) for stack in _matching(stacks)]
     count, height, width, _ = cells[0].shape
     if columns is None:
         columns = _best_columns(count, width / (height * len(cells)), wanted=1.5)
-    across = _some(columns)
+    across = _at_least_one(columns)
     blocks = [
         _block([stack[first : first + across] for stack in cells], labels, across, gap)
         for first in range(0, count, across)
@@ -127,8 +129,8 @@ def strip(
 ) -> Bytes:
     """Rows of steps, such as interpolations or traversals, one above another, in one block.
 
-    Takes one stack for one row, or several (a sequence of stacks, or an array with one more
-    dimension at the front) for as many rows.
+    Takes one stack for one row, or a sequence of stacks (or an array with one more dimension at
+    the front) for several.
     """
     stacks = [images] if _is_stack(images) else list(images)
     cells = [_enlarged(stack) for stack in _matching(stacks)]
@@ -136,7 +138,7 @@ def strip(
 
 
 def picture_format(path: str | Path) -> str:
-    """The form that a file name's ending asks for; an unknown one names those that are taken.
+    """The picture format of a file name's extension.
 
     >>> picture_format("samples.JPG")
     'jpeg'
@@ -144,36 +146,36 @@ def picture_format(path: str | Path) -> str:
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         known = ", ".join(_ENDINGS)
-        raise UsageError(f"{path}: a picture's name ends in one of {known}, not {ending!r}")
+        raise UsageError(f"{one_line(str(path))}: a picture is one of {known}, not {ending!r}")
     return _ENDINGS[ending]
 
 
 def save_picture(path: str | Path, picture: Bytes) -> None:
-    """Write a picture in the form of the path's ending, whole or not at all."""
+    """Write a picture in the format of the path's extension, whole or not at all."""
     write_bytes(Path(path), encode_picture(picture, picture_format(path)))
 
 
 def encode_picture(picture: Bytes, form: str = "png") -> bytes:
-    """The bytes of a picture as PNG or WebP (both lossless) or JPEG; they hold no time, no name."""
+    """Encode a picture as PNG or WebP (both lossless) or JPEG, without time or name in it."""
     form = picture_format(f"picture.{form}") if form not in _SETTINGS else form
     _checked(picture[None])
     longest = max(picture.shape[:2])
     if longest > _LONGEST_SIDE.get(form, longest):
         raise UsageError(
-            f"{form} holds at most {_LONGEST_SIDE[form]} pixels a side, and this picture has"
-            f" {longest}: write a .png, or fewer images"
+            f"{form} takes up to {_LONGEST_SIDE[form]} pixels a side, this picture has {longest}:"
+            " write a .png, or fewer images"
         )
     buffer = io.BytesIO()
     _to_pillow(picture).save(buffer, form, **_SETTINGS[form])
     return buffer.getvalue()
 
 
-def as_numpy(images: ImageStack) -> NDArray[Any]:
-    """The images as numpy; a tensor is told by its methods, so that torch stays unimported."""
+def to_numpy(images: ImageStack) -> NDArray[Any]:
+    """Images as numpy. Tensors are recognised by their methods, so torch is not imported."""
     if isinstance(images, np.ndarray):
         return images
     tensor = images.detach().cpu()
-    # numpy has no bfloat16, and bytes are worked out in float32 whatever the model ran in.
+    # numpy has no bfloat16, and bytes are computed in float32 whatever the model ran in.
     return np.asarray((tensor.float() if tensor.is_floating_point() else tensor).numpy())
 
 
@@ -194,41 +196,41 @@ def _refuse_nan(array: NDArray[Any]) -> None:
     bad = np.flatnonzero(np.isnan(array).any(axis=(1, 2, 3)))
     if bad.size:
         raise VaekitError(
-            f"{bad.size} of {len(array)} images hold pixels that are not a number (NaN), the first"
-            f" is number {bad[0]}: look at the images given, or train the model anew"
+            f"{bad.size} of {len(array)} images hold NaN pixels, the first is image {bad[0]}: check"
+            " the images given, or train the model again"
         )
 
 
-def _refuse_nothing(count: int) -> None:
+def _require_some(count: int) -> None:
     if count == 0:
-        raise UsageError("there are no images to make a picture of")
+        raise UsageError("there are no images to draw")
 
 
-def _some(columns: int) -> int:
+def _at_least_one(columns: int) -> int:
     if columns < 1:
-        raise UsageError(f"a picture has at least 1 column, not {columns}")
+        raise UsageError(f"a picture needs at least 1 column, not {columns}")
     return columns
 
 
 def _matching(stacks: Sequence[ImageStack]) -> list[Bytes]:
-    """The stacks as bytes, all of one shape and with something in them."""
-    _refuse_nothing(len(stacks))
+    """The stacks as bytes, checked to be of one shape and not empty."""
+    _require_some(len(stacks))
     arrays = [to_uint8(stack) for stack in stacks]
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
-        raise UsageError(f"rows of images must be of one shape (N, H, W, C), not {sorted(shapes)}")
-    _refuse_nothing(len(arrays[0]))
+        raise UsageError(f"rows of images need one shape (N, H, W, C), not {sorted(shapes)}")
+    _require_some(len(arrays[0]))
     return arrays
 
 
 def _enlarged(images: Bytes) -> Bytes:
-    """Small images repeated pixel by pixel until their longer side is legible."""
+    """Small images, enlarged by repeating pixels until the longer side is legible."""
     factor = max(1, math.ceil(LEGIBLE / max(images.shape[1:3])))
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def _best_columns(count: int, cell: float, *, wanted: float) -> int:
-    """How many columns bring the picture near the wanted width / height with few empty cells.
+    """The number of columns that gives about the wanted width / height with few empty cells.
 
     >>> [_best_columns(n, 1.0, wanted=1.0) for n in (1, 2, 3, 10, 16, 32, 64, 100)]
     [1, 2, 3, 5, 4, 8, 8, 10]
@@ -243,7 +245,7 @@ def _best_columns(count: int, cell: float, *, wanted: float) -> int:
 
 
 def _tiled(cells: Bytes, columns: int, gap: int) -> Bytes:
-    """Cells row by row on white; gaps are between cells only, not around them."""
+    """Cells row by row on white, with gaps between them but not around them."""
     count, height, width, channels = cells.shape
     down = math.ceil(count / columns)
     board = np.full((down * columns, height + gap, width + gap, channels), WHITE, np.uint8)
@@ -254,37 +256,37 @@ def _tiled(cells: Bytes, columns: int, gap: int) -> Bytes:
 
 
 def _stacked(pictures: Sequence[Bytes], gap: int) -> Bytes:
-    """Pictures of one width, one above another, with white between."""
+    """Pictures of one width, stacked vertically with white between them."""
     white = np.full((gap, *pictures[0].shape[1:]), WHITE, np.uint8)
     parts = [part for picture in pictures for part in (white, picture)]
     return np.concatenate(parts[1:])
 
 
 def _block(stacks: Sequence[Bytes], labels: Sequence[str] | None, columns: int, gap: int) -> Bytes:
-    """One row of cells a stack, with its label at the left where there are labels."""
+    """One row of cells per stack, with its label, if any, at the left."""
     picture = _stacked([_tiled(stack, columns, gap) for stack in stacks], gap)
     if labels is None:
         return picture
-    _refuse_other(len(labels), len(stacks))
+    _require_labels(len(labels), len(stacks))
     _, height, _, channels = stacks[0].shape
     return np.concatenate([_captions(labels, height, gap, channels), picture], axis=1)
 
 
 def _captioned(cells: Bytes, labels: Sequence[str]) -> Bytes:
-    """Images that have grown wider by their labels."""
-    _refuse_other(len(labels), len(cells))
+    """Images with their labels at the left."""
+    _require_labels(len(labels), len(cells))
     count, height, _, channels = cells.shape
     beside = _captions(labels, height, 0, channels).reshape(count, height, -1, channels)
     return np.concatenate([beside, cells], axis=2)
 
 
-def _refuse_other(labels: int, needed: int) -> None:
+def _require_labels(labels: int, needed: int) -> None:
     if labels != needed:
-        raise UsageError(f"{needed} images or rows of them need as many labels, not {labels}")
+        raise UsageError(f"{needed} images or rows need {needed} labels, not {labels}")
 
 
 def _captions(labels: Sequence[str], height: int, gap: int, channels: int) -> Bytes:
-    """A white column with one label a row, set to the right, at half the row's height."""
+    """A white column with one label per row, right-aligned, in the middle of the row."""
     font = ImageFont.load_default(min(FONT_SIZE, height))
     width = math.ceil(max(font.getlength(label) for label in labels)) + FONT_SIZE
     column = Image.new("L", (width, len(labels) * (height + gap) - gap), WHITE)

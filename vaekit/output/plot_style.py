@@ -1,4 +1,4 @@
-"""The one style of every plot, and a figure's way to a picture. No pyplot, no state left behind."""
+"""The style of every plot, and rendering a figure to pixels without pyplot."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ STYLE: dict[str, Any] = {
 
 
 def figure_pixels(figure: Figure) -> Bytes:
-    """The figure as a picture, uint8 (H, W, 3)."""
+    """The figure rendered as uint8 (H, W, 3)."""
     canvas = FigureCanvasAgg(figure)
     with styled(), warnings.catch_warnings():
-        # A class name in a script the font lacks is drawn as boxes; that is no one's fault.
+        # A class name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         canvas.draw()  # type: ignore[no-untyped-call]
         drawn = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
@@ -60,7 +60,7 @@ def figure_pixels(figure: Figure) -> Bytes:
 
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
-    """Our style over matplotlib's defaults, whatever the user's matplotlibrc says, and undone."""
+    """Apply our style for a while, over matplotlib's defaults rather than the user's settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
-"""Numbers to plots, in one style. No pyplot, no global state: a figure is made, read, dropped.
+"""Plot the losses of a run, and latents as a scatter, without pyplot or global state.
 
-`loss_figure` and `latent_figure` draw; `pixels` turns a figure into a picture, which leaves
-through `vaekit.output.pictures` like every other; `loss_curves` and `latent_scatter` do all three.
+`loss_figure` and `latent_figure` draw; `loss_curves` and `latent_scatter` also write the file.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def latent_scatter(
     axes: tuple[str, str] = ("", ""),
     thumbnails: ImageStack | None = None,
 ) -> None:
-    """Write latents in the plane, coloured by label, to the picture file at `path`."""
+    """Write a scatter of 2-D latents, coloured by label, to the picture file at `path`."""
     figure = latent_figure(
         points, labels=labels, classes=classes, title=title, axes=axes, thumbnails=thumbnails
     )
@@ -66,7 +65,7 @@ def loss_figure(
     """−ELBO and its two terms side by side, training and validation in each.
 
     `epochs` are records as in `metrics.jsonl`: `epoch`, `train_neg_elbo`, `val_neg_elbo` and so
-    on. A term, an epoch or all of validation may be missing; what is there is drawn.
+    on. Missing terms, epochs and validation are left out.
     """
     with styled():
         figure = Figure(figsize=(10.8, 3.4), layout="constrained")
@@ -90,17 +89,17 @@ def latent_figure(
     axes: tuple[str, str] = ("", ""),
     thumbnails: ImageStack | None = None,
 ) -> Figure:
-    """Points (N, 2) in the plane on one scale, coloured by label.
+    """Points (N, 2) on one scale, coloured by label.
 
-    Up to 20 classes are named in a legend and, where they stand apart, at their centres; more of
-    them, or labels that are fractions, are coloured on a scale. Without labels there is one
-    colour. `labels` are numbers of `classes`, or names, or quantities. With `thumbnails`, the
-    points' images, as many of these as fit without covering one another stand over their dots, in
-    frames of the dots' colours, and how many is said.
+    Up to 20 classes are named in a legend and, if the names do not overlap, at their centres; more
+    classes, or fractional labels, get a colour scale. Without labels there is one colour. `labels`
+    are indices of `classes`, names or quantities. `thumbnails` are the images of the points: those
+    that fit without overlap replace their dots, framed in the dots' colours, and the plot says how
+    many.
     """
     places = np.asarray(points, np.float64)
     if places.ndim != 2 or places.shape[1] != 2 or len(places) == 0:
-        raise UsageError(f"a scatter takes points of shape (N, 2), N > 0, not {places.shape}")
+        raise UsageError(f"a scatter needs points of shape (N, 2), N > 0, not {places.shape}")
     with styled():
         size = (7.2, 6.0) if thumbnails is None else (10.0, 8.4)
         figure = Figure(figsize=size, layout="constrained")
@@ -117,9 +116,9 @@ def latent_figure(
 
 def _add_thumbnails(figure: Figure, panel: Axes, places: Float64s, images: ImageStack) -> None:
     if len(images) != len(places):
-        raise UsageError(f"{len(places)} points need as many thumbnails, not {len(images)}")
+        raise UsageError(f"{len(places)} points need {len(places)} thumbnails, not {len(images)}")
     for name in list(panel.texts):
-        name.remove()  # the legend says it, and a name would cover images
+        name.remove()  # the legend has the names, which would cover images
     shown = draw_thumbnails(figure, panel, places, images)
     if shown < len(places):
         note = f"{shown:,} of {len(places):,} images shown, the rest are dots"
@@ -144,7 +143,7 @@ def _draw_term(axes: Axes, epochs: Sequence[Mapping[str, float]], term: str, nam
 
 
 def _set_epochs(axes: Axes, numbers: Sequence[float]) -> None:
-    """From the first epoch to the last with a little room, though never as much as an epoch."""
+    """Show the first epoch to the last, with a margin of less than one epoch."""
     if not numbers:
         return
     first, last = min(numbers), max(numbers)
@@ -153,7 +152,7 @@ def _set_epochs(axes: Axes, numbers: Sequence[float]) -> None:
 
 
 def _series(epochs: Sequence[Mapping[str, float]], key: str) -> tuple[Float64s, Float64s]:
-    """The epochs that have a finite number under `key`, and those numbers."""
+    """The epochs with a finite value of `key`, and the values."""
     found = [(record["epoch"], record[key]) for record in epochs if record.get(key) is not None]
     pairs = np.array(found, np.float64).reshape(-1, 2)
     finite = np.isfinite(pairs[:, 1])
@@ -161,7 +160,7 @@ def _series(epochs: Sequence[Mapping[str, float]], key: str) -> tuple[Float64s, 
 
 
 def _set_limits(axes: Axes, drawn: Sequence[Float64s]) -> None:
-    """Leave room around the curves; where an outlier was left out, say so beside the title."""
+    """Leave a margin around the curves; name outliers that are cut off beside the title."""
     low, high = readable_limits(drawn)
     room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     axes.set_ylim(low - room, high + room)
@@ -173,10 +172,10 @@ def _set_limits(axes: Axes, drawn: Sequence[Float64s]) -> None:
 
 
 def readable_limits(drawn: Sequence[Float64s]) -> tuple[float, float]:
-    """The range of y to show: all of it, unless a few outliers would press the rest flat.
+    """The range of y to show: all of it, unless a few outliers would flatten the rest.
 
-    What counts as the rest is each series without its first epoch, from the first to the ninth
-    tenth and a little beyond.
+    The rest is each series without its first epoch, between the first and the ninth decile and
+    1.5 times their distance beyond.
 
     >>> readable_limits([np.array([1000.0, 5.0, 4.0, 3.0, 2.5, 2.0])])[1]
     5.0

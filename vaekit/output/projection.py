@@ -1,4 +1,4 @@
-"""Latents to two dimensions, the same every time."""
+"""Project latents to 2-D by PCA or t-SNE, with the same result every time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vaekit.seeds import key
 
 Points = NDArray[np.float64]
 
-FEWEST_FOR_PERPLEXITY = 2000
-"""Fewer points than this are laid out by one thread."""
+FEWEST_FOR_THREADS = 2000
+"""Below this many points, t-SNE runs on one thread."""
 
 
-def plane(z: ArrayLike, method: str, seed: int = 0) -> tuple[Points, tuple[str, str]]:
-    """Z in two dimensions by `pca` or `tsne`, with what to write at the axes."""
+def project_to_plane(z: ArrayLike, method: str, seed: int = 0) -> tuple[Points, tuple[str, str]]:
+    """Points (N, 2) by `pca` or `tsne`, and the labels of the axes."""
     if method == "tsne":
         return tsne(z, seed), ("t-SNE 1", "t-SNE 2")
     points, shares = pca(z)
@@ -27,8 +27,8 @@ def pca(z: ArrayLike) -> tuple[Points, Points]:
     """The first two principal components of z, (N, 2), and the share of variance each explains.
 
     With centred z = U S Vᵀ the points are the first columns of U S, and a share is S² / Σ S².
-    A singular vector has no sign of its own: each is turned so that its largest entry is
-    positive. What is not there (a second dimension, any variance at all) is zero.
+    The sign of a singular vector is arbitrary: its largest entry is made positive.
+    Missing dimensions and constant data give zeros.
 
     >>> points, shares = pca([[0.0, 0.0], [3.0, 0.0], [6.0, 0.0]])
     >>> points[:, 0].round(6).tolist(), shares.tolist()
@@ -37,7 +37,7 @@ def pca(z: ArrayLike) -> tuple[Points, Points]:
     rows = _rows(z)
     centred = rows - rows.mean(axis=0) if len(rows) else rows
     points, shares = np.zeros((len(rows), 2)), np.zeros(2)
-    # A constant column's mean is off by a rounding error, which is no variance.
+    # The mean of a constant column has a rounding error, which is not variance.
     if len(rows) < 2 or np.abs(centred).max() <= 1e-12 * np.abs(rows).max():
         return points, shares
     left, scales, right = np.linalg.svd(centred, full_matrices=False)
@@ -49,10 +49,10 @@ def pca(z: ArrayLike) -> tuple[Points, Points]:
 
 
 def tsne(z: ArrayLike, seed: int = 0) -> Points:
-    """t-SNE of z in two dimensions (van der Maaten and Hinton, 2008), begun at its PCA.
+    """t-SNE of z in 2-D (van der Maaten and Hinton, 2008), initialised by PCA.
 
-    The perplexity is 30, and less where there are few points. Under five points, or where all
-    are one, there are no neighbourhoods to keep, and the PCA itself is given.
+    The perplexity is 30, or less for few points. For fewer than five points, or points that are
+    all equal, there are no neighbourhoods to keep and PCA is returned.
     """
     rows = _rows(z)
     points, shares = pca(rows)
@@ -67,16 +67,15 @@ def tsne(z: ArrayLike, seed: int = 0) -> Points:
         learning_rate="auto",
         random_state=key(seed, "tsne") % 2**32,
     )
-    # On few points the threads would wait for each other longer than they work: many times
-    # longer where other programs keep the cores busy.
-    with threadpool_limits(1 if len(rows) < FEWEST_FOR_PERPLEXITY else None):
+    # On few points threads wait for each other longer than they work, above all on busy cores.
+    with threadpool_limits(1 if len(rows) < FEWEST_FOR_THREADS else None):
         return np.asarray(method.fit_transform(rows.astype(np.float32)), np.float64)
 
 
 def _rows(z: ArrayLike) -> Points:
     rows = np.asarray(z, np.float64)
     if rows.ndim != 2 or rows.shape[1] == 0:
-        raise UsageError(f"latents are rows of numbers, (N, D), not of shape {rows.shape}")
+        raise UsageError(f"latents have shape (N, D), not {rows.shape}")
     if not np.isfinite(rows).all():
-        raise UsageError("latents to project must be finite: there are NaN or infinite ones")
+        raise UsageError("cannot project latents that are NaN or infinite")
     return rows

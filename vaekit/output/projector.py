@@ -1,11 +1,11 @@
-"""A folder for TensorBoard's projector: vectors, what they are, and a sheet of thumbnails.
+"""Write a folder for TensorBoard's projector: latents, names, labels and thumbnails.
 
-    tensors.tsv           one latent a line, tabs between its numbers
+    tensors.tsv           one latent per line, tab-separated
     metadata.tsv          name and label, with a header
     sprite.png            the images in the same order, row by row in a square
     projector_config.pbtxt
 
-`tensorboard --logdir FOLDER` shows it. Written by hand: TensorBoard itself is not needed.
+`tensorboard --logdir FOLDER` shows it; writing it does not need TensorBoard.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from vaekit.errors import VaekitError
 from vaekit.files import replacing, write_bytes, write_text
 from vaekit.output.float_text import shortest
 from vaekit.output.image_writer import refuse_run
-from vaekit.output.pictures import WHITE, Bytes, ImageStack, as_numpy, encode_picture, to_uint8
+from vaekit.output.pictures import WHITE, Bytes, ImageStack, encode_picture, to_numpy, to_uint8
+from vaekit.wording import one_line
 
 SHEET = 8192
-"""Pixels a side that a sprite may have: what browsers take as one texture."""
+"""The longest side of a sprite in pixels: the largest texture that browsers take."""
 
 THUMBNAIL = 64
-"""Pixels a side of a thumbnail while there are few."""
+"""The side of a thumbnail in pixels, while there are few."""
 
-LEAST = 4
-"""Thumbnails smaller than this show nothing: there is no sprite then."""
+SMALLEST_THUMBNAIL = 4
+"""Smaller thumbnails show nothing, so the sprite is left out."""
 
 TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
 
 
 @contextlib.contextmanager
 def open_projector(folder: Path) -> Iterator[ProjectorWriter]:
-    """Write a projector's folder; its config, by which it is found, comes last.
+    """Write a projector's folder; the config, by which TensorBoard finds it, comes last.
 
     Example:
         with open_projector(Path("projector")) as out:
@@ -62,7 +63,7 @@ def open_projector(folder: Path) -> Iterator[ProjectorWriter]:
 
 
 class ProjectorWriter:
-    """Takes latents with what is known of them, some at a time."""
+    """Writes latents with their names, labels and thumbnails in batches."""
 
     def __init__(self, tensors: IO[bytes], metadata: IO[bytes]) -> None:
         self.tensors, self.metadata = tensors, metadata
@@ -76,12 +77,14 @@ class ProjectorWriter:
         labels: Sequence[str | int | None] | None = None,
         images: ImageStack | None = None,
     ) -> None:
-        """Some more; labels are as they shall be read, None where there is none."""
-        rows = as_numpy(z)
+        """Append latents; labels are the texts to show, None where unknown."""
+        rows = to_numpy(z)
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if bad.size:
             name = names[int(bad[0])]
-            raise VaekitError(f"{name}: its latents are NaN or infinite, which cannot be shown")
+            raise VaekitError(
+                f"{one_line(name)}: its latents are NaN or infinite, which cannot be shown"
+            )
         lines = ("\t".join(row) for row in shortest(rows))
         self.tensors.write("".join(f"{line}\n" for line in lines).encode())
         shown = [None] * len(names) if labels is None else labels
@@ -94,7 +97,7 @@ class ProjectorWriter:
 
 
 class _Sheet:
-    """Thumbnails that are made smaller as they grow many, so that all fit one square."""
+    """A square of thumbnails, which shrink as their number grows."""
 
     def __init__(self) -> None:
         self.side = THUMBNAIL
@@ -102,16 +105,16 @@ class _Sheet:
         self.count = 0
 
     def add(self, images: Bytes) -> None:
-        """Some more thumbnails; the side is halved, again and again, when they no longer fit."""
+        """Append thumbnails, and halve the side of all as often as needed to fit them."""
         self.count += len(images)
         while self.side and _across(self.count) * self.side > SHEET:
-            self.side = self.side // 2 if self.side // 2 >= LEAST else 0
+            self.side = self.side // 2 if self.side // 2 >= SMALLEST_THUMBNAIL else 0
             self.parts = [_thumbnails(part, self.side) for part in self.parts if self.side]
         if self.side:
             self.parts.append(_thumbnails(images, self.side))
 
     def picture(self) -> Bytes | None:
-        """The square, row by row; None where there is nothing to show."""
+        """The square, row by row; None where there are no thumbnails."""
         if not self.parts:
             return None
         across, side = _across(self.count), self.side
@@ -127,7 +130,7 @@ def _across(count: int) -> int:
 
 
 def _thumbnails(images: Bytes, side: int) -> Bytes:
-    """Images in squares: scaled to fit, in the middle, on white."""
+    """Images scaled to fit a square, centred on white."""
     height, width, channels = images.shape[1:]
     factor = side / max(height, width)
     tall, wide = max(1, round(height * factor)), max(1, round(width * factor))
@@ -146,13 +149,13 @@ def _text(label: str | int | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text on one line without tabs, in UTF-8, whatever it held."""
+    """Text on one line without tabs, in UTF-8."""
     plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else f"{c!r}"[1:-1] for c in plain)
 
 
 def _config(side: int) -> str:
-    """What the projector looks for."""
+    """The file that the projector reads first."""
     sprite = f"""\
   sprite {{
     image_path: "{SPRITE}"

@@ -1,4 +1,4 @@
-"""Points in the plane, coloured by what is known of them."""
+"""Draw 2-D points, coloured by class, by value, or in one colour."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ CLASS_COLOURS = (
     *("#332288", "#feac3a", "#44aa99", "#cc6677", "#88ccee"),
     *("#aa4499", "#999933", "#882255", "#ddcc77", "#117733"),
 )
-"""Paul Tol's muted scheme and an amber, to be told apart with any colour vision: under simulated
-protanopia, deuteranopia and tritanopia no two are nearer than 15 in CIELAB."""
+"""Paul Tol's muted scheme and an amber. Under simulated protanopia, deuteranopia and tritanopia any
+two differ by 15 or more in CIELAB."""
 
 MARKERS = ("o", "^")
 NO_NAME = "unlabelled"
 UNLABELLED = "#d0d0d0"
 NAMED_CLASSES = len(MARKERS) * len(CLASS_COLOURS)
-"""More classes than colours times markers are shown on a scale instead of by name."""
+"""More classes than this are shown on a colour scale instead of by name."""
 
 
 def draw_points(
@@ -45,9 +45,9 @@ def draw_points(
     labels: Sequence[Any] | NDArray[Any] | None,
     classes: Sequence[str] | None,
 ) -> None:
-    """Points by class name, on a scale, or in one colour: whatever the labels allow.
+    """Draw points by class, on a colour scale, or in one colour, as the labels allow.
 
-    They are drawn in a shuffled order, so that no class covers another for coming last.
+    The order is shuffled, so that the last class does not cover the others.
     """
     order = numpy_generator("scatter").permutation(len(points))
     shown = order[np.isfinite(points[order]).all(axis=1)]
@@ -58,7 +58,9 @@ def draw_points(
         return
     values = np.asarray(labels)
     if values.shape != (len(points),):
-        raise UsageError(f"{len(points)} points need as many labels, not shape {values.shape}")
+        raise UsageError(
+            f"{len(points)} points need {len(points)} labels, not shape {values.shape}"
+        )
     if values.dtype.kind == "f" and not np.array_equal(values, values.round()):
         _draw_scale(axes, _dots(axes, points[shown], len(shown), c=values[shown]), "label")
         return
@@ -66,7 +68,7 @@ def draw_points(
 
 
 def _dots(axes: Axes, points: Float64s, total: int, **how: Any) -> PathCollection:
-    """Dots the smaller and the lighter the more of them there are in `total`."""
+    """Dots that get smaller and more transparent as `total` grows."""
     size = float(np.clip(500 / math.sqrt(total), 3, 50))
     alpha = float(np.clip(1.5 * total**-0.12, 0.4, 0.9))
     return axes.scatter(points[:, 0], points[:, 1], s=size, alpha=alpha, linewidths=0, **how)
@@ -92,12 +94,13 @@ def _draw_classes(
 def _draw_named(
     axes: Axes, points: Float64s, index: Numbers, slots: Numbers, names: Sequence[str]
 ) -> None:
-    """One colour and marker a class, and a legend outside."""
+    """One colour and marker per class, and a legend outside."""
     colours = to_rgba_array((*CLASS_COLOURS, *CLASS_COLOURS, UNLABELLED))[slots]
     markers = [MARKERS[max(slot, 0) // len(CLASS_COLOURS)] for slot in slots]
     for marker in MARKERS:
-        of_it = np.array([own == marker for own in markers])[index]
-        _dots(axes, points[of_it], len(points), c=colours[index[of_it]], marker=marker)
+        with_marker = np.array([own == marker for own in markers])[index]
+        colour = colours[index[with_marker]]
+        _dots(axes, points[with_marker], len(points), c=colour, marker=marker)
     handles = [
         Line2D([], [], linestyle="", color=colour, marker=marker, markersize=7, label=name)
         for colour, marker, name in zip(colours, markers, names, strict=True)
@@ -106,14 +109,14 @@ def _draw_named(
 
 
 def _draw_names(axes: Axes, points: Float64s, index: Numbers, names: Sequence[str]) -> None:
-    """The classes' names at their centres, unless they would stand on one another."""
+    """Class names at the centres of the classes, unless they would overlap."""
     centres = {
         name: np.median(points[index == i], axis=0)
         for i, name in enumerate(names)
         if name != NO_NAME
     }
     span = float(np.ptp(points, axis=0).max()) or 1.0
-    if any(_touch(a, b, centres, span) for a, b in itertools.combinations(centres, 2)):
+    if any(_overlap(a, b, centres, span) for a, b in itertools.combinations(centres, 2)):
         return
     halo = [withStroke(linewidth=3, foreground="white")]
     for name, (x, y) in centres.items():
@@ -121,21 +124,21 @@ def _draw_names(axes: Axes, points: Float64s, index: Numbers, names: Sequence[st
         axes.text(x, y, name, ha="center", va="center", **look)
 
 
-def _touch(a: str, b: str, centres: Mapping[str, Float64s], span: float) -> bool:
-    """Whether two names would touch; a letter is about a fiftieth of the plot wide."""
+def _overlap(a: str, b: str, centres: Mapping[str, Float64s], span: float) -> bool:
+    """Whether two names overlap; a letter is about 1/50 of the plot wide."""
     across, down = np.abs(centres[a] - centres[b]) / span
     return bool(across < 0.01 * (len(a) + len(b)) + 0.01 and down < 0.04)
 
 
 def _slots(values: NDArray[Any]) -> Numbers:
-    """The colour of each class: its number, so that a class keeps it whatever else is shown."""
+    """The colour index of each class: its number, so that it keeps its colour in every plot."""
     if values.dtype.kind in "iuf" and values.min() >= -1 and values.max() < NAMED_CLASSES:
         return values.astype(np.intp)
     return np.arange(len(values))
 
 
 def _name(value: Any, classes: Sequence[str] | None) -> str:
-    """A class's name, or its number where it has none; labels below zero mean none was given."""
+    """The name of a class, or its number if it has none; labels below zero are unknown."""
     if isinstance(value, str):
         name = value
     elif value < 0:

@@ -1,4 +1,4 @@
-"""Images in place of dots: as many as can be told apart, framed in the colours of their classes."""
+"""Draw images in place of dots, without overlap, framed in the colours of their classes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from vaekit.output.pictures import Bytes, ImageStack, to_uint8
 from vaekit.seeds import numpy_generator
 
 SIDE = 34
-"""Pixels of a thumbnail's longer side in the plot."""
+"""The longer side of a thumbnail, in pixels of the plot."""
 
 FRAME = 2
-"""Pixels of frame around it."""
+"""The width of its frame in pixels."""
 
 MOST_THUMBNAILS = 500
-"""Thumbnails that are drawn; where there is no room for them, fewer."""
+"""The most thumbnails in a plot."""
 
 
 def draw_thumbnails(figure: Figure, axes: Axes, points: Float64s, images: ImageStack) -> int:
-    """Draw thumbnails over those of the dots where none covers another; gives how many there are.
+    """Draw thumbnails that do not overlap over their dots; returns their number.
 
-    Points are tried in a shuffled order, the same every time, so that what is shown is a fair
-    choice of what is there.
+    Points are tried in a fixed shuffled order, so that the choice is fair.
     """
-    figure.draw_without_rendering()  # only now places are known
-    chosen = far_apart(axes.transData.transform(points), SIDE + 2 * FRAME)[:MOST_THUMBNAILS]
+    figure.draw_without_rendering()  # before this, the positions of the dots are unknown
+    chosen = without_overlap(axes.transData.transform(points), SIDE + 2 * FRAME)[:MOST_THUMBNAILS]
     pixels, colours = to_uint8(images), _colours(axes)
     for index in chosen:
         x, y = points[index].tolist()
@@ -37,10 +36,10 @@ def draw_thumbnails(figure: Figure, axes: Axes, points: Float64s, images: ImageS
     return len(chosen)
 
 
-def far_apart(places: Float64s, side: float) -> list[int]:
-    """Which places, tried in a shuffled order, lie at least `side` from all chosen before.
+def without_overlap(places: Float64s, side: float) -> list[int]:
+    """Indices of places, tried in a shuffled order, at least `side` from all chosen before.
 
-    >>> sorted(far_apart(np.array([[0.0, 0], [1, 0], [50, 0], [50, 90]]), 10))[1:]
+    >>> sorted(without_overlap(np.array([[0.0, 0], [1, 0], [50, 0], [50, 90]]), 10))[1:]
     [2, 3]
     """
     taken: dict[tuple[int, int], Float64s] = {}
@@ -49,7 +48,7 @@ def far_apart(places: Float64s, side: float) -> list[int]:
         place = places[index]
         if not np.isfinite(place).all():
             continue
-        # A cell of this size holds at most one; whatever is too near lies in one of nine cells.
+        # A cell of this size holds at most one; all that are too near lie in nine cells.
         column, row = (int(part // side) for part in place)
         near = [(column + i, row + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
         if all(np.abs(taken[cell] - place).max() >= side for cell in near if cell in taken):
@@ -59,7 +58,7 @@ def far_apart(places: Float64s, side: float) -> list[int]:
 
 
 def _small(image: Bytes) -> Bytes:
-    """An image at the size it is drawn in, as RGB."""
+    """An image at its size in the plot, as RGB."""
     height, width, channels = image.shape
     factor = SIDE / max(height, width)
     size = max(1, round(width * factor)), max(1, round(height * factor))
@@ -86,5 +85,5 @@ def _draw(axes: Axes, place: tuple[float, float], image: Bytes, colour: Float64s
     framed[FRAME:-FRAME, FRAME:-FRAME] = image / 255
     picture = OffsetImage(framed, zoom=1.0, dpi_cor=False, interpolation="nearest")
     box = AnnotationBbox(picture, place, frameon=False, pad=0)
-    box.set_in_layout(False)  # places were worked out for the layout as it is
+    box.set_in_layout(False)  # positions were computed for the layout as it is
     axes.add_artist(box)

@@ -88,7 +88,7 @@ class RunPictures:
         indices = self._choice(self._scatter_images, MOST_POINTS[self.config.project])
         x = inference.as_floats(np.asarray(self._scatter_images.images[indices]))
         z = inference.encode(network, x).mean.numpy()
-        points, axes = projection.plane(z, self.config.project, self.config.seed)
+        points, axes = projection.project_to_plane(z, self.config.project, self.config.seed)
         labels = (
             None if self._scatter_images.labels is None else self._scatter_images.labels[indices]
         )

@@ -203,12 +203,12 @@ def test_the_first_images_of_many_have_the_draws_that_they_have_alone(
 def test_two_dimensions_as_a_table_and_as_a_scatter(
     cli: Any, tiny_model: Path, model: Model, method: str
 ) -> None:
-    from vaekit.output.projection import plane
+    from vaekit.output.projection import project_to_plane
 
     data = package.load_dataset("digits", "test", limit=60)
     given = [*DIGITS, "--limit", "60", "--project", method]
     assert cli("embed", tiny_model, *given, "-o", "z.csv").stdout == "z.csv\n"
-    expected, _ = plane(model.embed(data.images).numpy(), method, 0)
+    expected, _ = project_to_plane(model.embed(data.images).numpy(), method, 0)
     assert list(table()[0]) == ["path", "label", "z0", "z1"]
     assert np.array_equal(numbers(table(), width=2), expected.astype(np.float32))
     assert [row["label"] for row in table()] == [str(label) for label in data.labels]
@@ -294,7 +294,7 @@ def test_work_on_a_terminal_shows_a_bar_that_goes_away(terminal: Any, tiny_model
      (["photos", "--thumbnails"], "--thumbnails needs a picture"),
      (["photos", "--stats", "--project", "pca"], "--stats does not go with a 2-D projection"),
      (["photos", "--stats", "-o", "x.png"], "--stats does not go with a 2-D projection"),
-     (["photos", "-o", "out/"], "is a folder"), (["photos", "-o", "x"], "it has no ending"),
+     (["photos", "-o", "out/"], "is a folder"), (["photos", "-o", "x"], "it has no extension"),
      (["photos", "--limit", "3"], "--limit needs --dataset"),
      (["photos", "-o", "-", "--json"], "exclude each other"), (["-0"], "-0"),
      (["photos", "--projectr", "x"], "--projector"), (["--datset", "digits"], "--dataset"),

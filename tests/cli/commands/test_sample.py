@@ -110,10 +110,10 @@ def test_what_an_earlier_longer_set_leaves_in_a_folder_is_said(cli: Any, tiny_mo
     Path("out/holiday.png").write_text("mine")
     assert said("-n", "6") == ""
     assert said("-n", "4") == (
-        "warning: out: 2 numbered images from before still there beside the 4 new ones "
-        "(0004.png to 0005.png): remove them, or name another folder\n"
+        "warning: out: 2 older numbered images beside the 4 new ones "
+        "(0004.png to 0005.png): remove them, or use another folder\n"
     )
-    assert "1 numbered image from before" in said("-n", "5")
+    assert "1 older numbered image" in said("-n", "5")
     assert said("-n", "1", "-q") == ""
     assert len([*Path("out").iterdir()]) == 7, "nothing is removed"
 
@@ -191,13 +191,13 @@ def test_temperature_scales_the_latents(cli: Any, tiny_model: Path, model: Model
      (["--temperature", "inf"], "--temperature inf: must be a finite number"),
      (["--seed", "-1"], "--seed"), (["--batch-size", "0"], "--batch-size"),
      (["--threads", "0"], "--threads"), (["--formt", "npy"], "--format"),
-     (["--format", "gif"], "--format gif: this command gives png, jpeg, webp, folder, npy, npz"),
-     (["-o", "x.gif"], "its ending .gif is none of them"),
-     (["-o", "x.pt"], "its ending .pt is none of them"),
-     (["-o", ""], "-o '' names no file"),
+     (["--format", "gif"], "--format gif: this command writes png, jpeg, webp, folder, npy, npz"),
+     (["-o", "x.gif"], ".gif is not one of them"),
+     (["-o", "x.pt"], ".pt is not one of them"),
+     (["-o", ""], "-o '': give a file name"),
      (["-o", "x.png", "--format", "npy"], "disagree"),
      (["-o", "-", "--json"], "--json and -o - exclude each other"),
-     (["-o", "-", "--format", "folder"], "a folder cannot go to stdout"),
+     (["-o", "-", "--format", "folder"], "stdout cannot be a folder"),
      (["-n", "10001"], "10,001 images are too many for one picture"),
      (["--device", "gpu"], "gpu"), (["extra"], "extra")],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
