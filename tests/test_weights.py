@@ -242,6 +242,13 @@ def test_a_missing_an_extra_and_a_misshaped_tensor_are_named(tiny_model: Path) -
     assert refusal().endswith("tensor output.bias has shape [65], the model needs [64]")
 
 
+@pytest.mark.parametrize("kind", [torch.int32, torch.bool, torch.int64])
+def test_weights_of_another_type_are_refused_and_named(tiny_model: Path, kind: torch.dtype) -> None:
+    rewritten(tiny_model, lambda s: s.update({"output.bias": s["output.bias"].to(kind)}))
+    name = str(kind).removeprefix("torch.")
+    assert refusal().endswith(f"tensor output.bias is {name}, the model needs float32")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_refused_unless_asked_for(
     tiny_model: Path, value: float

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vaekit import devices, weights
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.gaussian import Normal, concatenate_normals
 from vaekit.header import ModelHeader
 from vaekit.models.vae import VAE, evaluating
@@ -40,7 +40,7 @@ def load(
     file, network = weights.load_weights(
         path, devices.choose_device(device), allow_nonfinite=allow_nonfinite
     )
-    return Model(network, file.header, Path(path))
+    return Model(network, file.header, Path(path), allow_nonfinite=allow_nonfinite)
 
 
 class Model:
@@ -50,10 +50,18 @@ class Model:
     of p(x|z), not clamped.
     """
 
-    def __init__(self, network: VAE, header: ModelHeader, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        network: VAE,
+        header: ModelHeader,
+        path: Path | None = None,
+        *,
+        allow_nonfinite: bool = False,
+    ) -> None:
         self.network = network.eval()
         self.header = header
         self.path = path
+        self.allow_nonfinite = allow_nonfinite
 
     def __repr__(self) -> str:
         height, width, channels = self.network.image
@@ -111,7 +119,9 @@ class Model:
     def posterior(self, images: ImageBatch) -> Normal:
         """Means and log-variances of q(z|x)."""
         found = [encode(self.network, self._batch(part)) for part in self._pieces(images)]
-        return concatenate_normals(found)
+        posterior = concatenate_normals(found)
+        self.check_finite("latents", posterior.mean, posterior.logvar)
+        return posterior
 
     def decode(self, z: np.ndarray[Any, Any] | Tensor) -> Tensor:
         """The images of latents."""
@@ -120,7 +130,20 @@ class Model:
             raise DataError(
                 f"latents have shape {list(z.shape)}, this model needs (N, {self.latent_dim})"
             )
-        return decode(self.network, z)
+        images = decode(self.network, z)
+        self.check_finite("images", images)
+        return images
+
+    def check_finite(self, what: str, *outputs: Tensor) -> None:
+        """Refuse outputs with NaN or infinity, which finite weights can give too."""
+        if self.allow_nonfinite:
+            return
+        for values in outputs:
+            if values.numel() and not bool(torch.isfinite(torch.stack(values.aminmax())).all()):
+                raise ModelFileError(
+                    f"{self.path or 'the model'}: its {what} hold NaN or infinity; "
+                    "--allow-nonfinite accepts them"
+                )
 
     def reconstruct(self, images: ImageBatch, *, sample: bool = False, seed: int = 0) -> Tensor:
         """Images through the latents and back."""

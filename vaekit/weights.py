@@ -80,6 +80,7 @@ def load_weights(
     network = _skeleton(file)
     _compare_shapes(file, network)
     state = read_tensors(file.path)
+    _compare_types(file, network, state)
     if not allow_nonfinite:
         _refuse_nonfinite(file, state)
     # Assigned, not copied: `to_empty` would import half a second's worth of torch first.
@@ -142,6 +143,14 @@ def _compare_shapes(file: ModelFile, network: VAE) -> None:
                 f"{file.path}: tensor {name} has shape {list(file.tensors[name].shape)}, "
                 f"the model needs {list(expected[name])}"
             )
+
+
+def _compare_types(file: ModelFile, network: VAE, state: Mapping[str, Tensor]) -> None:
+    for name, tensor in sorted(network.state_dict().items()):
+        found, needed = state[name].dtype, tensor.dtype
+        if found != needed and not (found.is_floating_point and needed.is_floating_point):
+            one, other = (str(kind).removeprefix("torch.") for kind in (found, needed))
+            raise ModelFileError(f"{file.path}: tensor {name} is {one}, the model needs {other}")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -284,6 +284,7 @@ STRANGE: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "33 missing": (lambda p: weights(p, lambda t: t.pop(first(t))), "missing"),
     "33 extra": (lambda p: weights(p, lambda t: t.update(extra=torch.zeros(1))), "extra"),
     "33 misshaped": (lambda p: weights(p, cut), "shape"),
+    "72 type": (lambda p: weights(p, lambda t: t.update({first(t): t[first(t)].int()})), "int32"),
     "34 nan": (lambda p: weights(p, lambda t: t[first(t)].fill_(float("nan"))), "nonfinite"),
     "35 pickle": (lambda path: pickle.dumps({"a": 1}) + b" " * 99, "pickle"),
 }
@@ -318,6 +319,45 @@ def test_allow_nonfinite_accepts_nan_weights(cli: Any, tiny_model: Path) -> None
     Path("m.safetensors").write_bytes(STRANGE["34 nan"][0](tiny_model))
     assert cli("sample", "m.safetensors", "--allow-nonfinite", "-n", "2", "-o", "x.npy").code == 0
     assert np.load("x.npy").shape == (2, 8, 8, 1)
+
+
+def overflow(tensors: dict[str, torch.Tensor]) -> None:
+    """Finite weights, whose products are infinite and whose sums are NaN."""
+    generator = torch.Generator().manual_seed(0)
+    for tensor in tensors.values():
+        tensor.copy_(3e38 * torch.randn(tensor.shape, generator=generator).sign())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["sample", "-n", "2"],
+        ["reconstruct", "x.npy"],
+        ["embed", "x.npy"],
+        ["decode", "z.npy"],
+        ["interpolate"],
+        ["traverse"],
+        ["score", "x.npy"],
+        ["evaluate"],
+    ],
+    ids=lambda line: line[0],
+)
+def test_finite_weights_that_give_infinity_are_an_error_unless_allowed(
+    cli: Any, tiny_model: Path, line: list[str]
+) -> None:
+    """Or NaN would go into plots and tables that look like results."""
+    Path("m.safetensors").write_bytes(weights(tiny_model, overflow))
+    np.save("x.npy", np.full((2, 8, 8, 1), 99, np.uint8))
+    np.save("z.npy", np.ones((2, 4), np.float32))
+    command, *given = line
+    end = {"evaluate": ["--json"], "score": ["-o", "s.csv"]}.get(command, ["-o", "out.npy"])
+    done = cli(command, "m.safetensors", *given, *end, "-q")
+    assert (done.code, done.stderr.count("\n")) == (3, 1), done
+    assert "m.safetensors" in done.stderr
+    assert "NaN or infinity" in done.stderr
+    assert "--allow-nonfinite" in done.stderr
+    assert not Path("out.npy").exists()
+    assert cli(command, "m.safetensors", *given, *end, "-q", "--allow-nonfinite").code == 0
 
 
 @pytest.mark.parametrize("command", USING)

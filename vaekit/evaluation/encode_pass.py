@@ -76,8 +76,11 @@ def _encode_chunk(
     terms = chunk_terms(Encoded(network, q), objective, padded, start, subject.seed)
     grey = q if subject.binarization is None else network.encode(pad_rows(shown, network.chunk))
     reconstructions = network.mean(pad_rows(grey.mean[:count], network.chunk))[:count].cpu()
+    terms = {name: values[:count] for name, values in terms.items()}
+    subject.model.check_finite("ELBO terms", *terms.values())
+    subject.model.check_finite("reconstructions", reconstructions)
     return (
-        {name: values[:count] for name, values in terms.items()},
+        terms,
         q[:count].to("cpu"),
         image_quality(shown.cpu(), reconstructions),
     )

@@ -32,6 +32,7 @@ def scores(
     x = binarize(floats, indices, model.header.likelihood.binarize, seed)
     objective = registry.resolve("objective", "elbo")
     terms = image_terms(model.network, objective, x, start=start, seed=seed)
+    model.check_finite("ELBO terms", *(terms[name] for name in TERMS))
     found = {name: _numbers(terms[name]) for name in TERMS}
     if samples is not None:
         found["nll"] = _numbers(-log_likelihood(model.network, x, samples, seed=seed, start=start))
