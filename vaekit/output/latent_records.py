@@ -1,4 +1,4 @@
-"""Write latents with the names and labels of their images: .npy, .npz, CSV, JSON lines, Parquet.
+"""Write latents with the names and labels of their images, in every format of `embed`.
 
     npy      the latents alone, (N, D)
     npz      z, path, label and, if asked for, logvar
