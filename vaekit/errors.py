@@ -8,12 +8,15 @@
     │   ├── ImageError      3    one image: skipped among good ones, fatal alone
     │   └── ModelFileError  3    a model file
     ├── Diverged            4    training met a number that is not finite
+    ├── Disconnected        129  SIGHUP
     ├── Interrupted         130  Ctrl-C
     └── Terminated          143  SIGTERM
 
 `vaekit.cli` alone catches them and prints the message as one line. A message says what is wrong,
 in which file or flag, and what to do.
 """
+
+import signal
 
 
 class VaekitError(Exception):
@@ -56,6 +59,12 @@ class Diverged(VaekitError):
     exit_code = 4
 
 
+class Disconnected(VaekitError):
+    """The terminal was closed (SIGHUP)."""
+
+    exit_code = 129
+
+
 class Interrupted(VaekitError):
     """The user pressed Ctrl-C."""
 
@@ -66,3 +75,15 @@ class Terminated(VaekitError):
     """The process received SIGTERM."""
 
     exit_code = 143
+
+
+STOP_ERRORS: dict[int, type[VaekitError]] = {
+    getattr(signal, name): error
+    for name, error in (
+        ("SIGINT", Interrupted),
+        ("SIGTERM", Terminated),
+        ("SIGHUP", Disconnected),
+    )
+    if hasattr(signal, name)
+}
+"""The error, and so the exit code, of each signal that asks a process to stop."""

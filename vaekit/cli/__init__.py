@@ -1,4 +1,4 @@
-"""The command line: the only place that knows Typer, Rich, exit codes and streams."""
+"""The command line: the only place that uses Typer and Rich, and where every error ends."""
 
 from __future__ import annotations
 
@@ -9,47 +9,50 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from vaekit.cli.lasting_stderr import install_lasting_stderr, null_device
+from vaekit.cli.signal_handlers import SIGNALS
 from vaekit.errors import Interrupted, VaekitError
-
-INTERNAL = 1
 
 
 def main() -> None:
-    """The entry point: run a command, and leave with its exit code."""
+    """The entry point: run a command and exit with its code."""
     from vaekit import thread_waiting
 
     thread_waiting.decide(sys.argv[1:], os.environ)
-    _mend_streams()
-    sys.exit(run(sys.argv[1:]))
-
-
-def _mend_streams() -> None:
-    """Python gives None for a stream that was closed, and cannot print every file name."""
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (as long as the process)
+    SIGNALS.install()
+    install_lasting_stderr()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="surrogateescape")
+        sys.stdout.reconfigure(errors="surrogateescape")  # for file names that are not UTF-8
+    try:
+        code = run(sys.argv[1:])
+        SIGNALS.command_ended(code)
+    except KeyboardInterrupt:  # between the end of `run` and this line
+        code = (SIGNALS.error or Interrupted()).exit_code
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; whatever goes wrong becomes one line on stderr and an exit code."""
+    """Run a command; any error becomes one line on stderr and an exit code."""
     try:
         if sys.stdout is None:
             raise VaekitError("stdout is closed: there is nowhere to print to")
         code = _dispatch(arguments)
+        if SIGNALS.error is not None:  # Typer turned the interrupt into an exit code of its own
+            return _fail(SIGNALS.error, arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence(sys.stdout)
         return 0
-    except SystemExit as leaving:  # how Click and Rich leave: completion is done, or a pipe closed
+    except SystemExit as leaving:  # Click after completion, or Rich when a pipe closed
         if isinstance(leaving.__context__, BrokenPipeError):
             _silence(sys.stdout)
             return 0
         return leaving.code if isinstance(leaving.code, int) else 0
     except KeyboardInterrupt:
-        return _fail(Interrupted("interrupted"), arguments)
+        return _fail(SIGNALS.error or Interrupted("interrupted"), arguments)
     except Exception as error:  # noqa: BLE001 (the one place where everything ends)
-        return _fail(error, arguments)
+        # A signal during an import may arrive as an ImportError.
+        return _fail(SIGNALS.error or error, arguments)
     return code
 
 
@@ -64,38 +67,37 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 def _fail(error: BaseException, arguments: Sequence[str]) -> int:
-    """Say what went wrong in one line; gives the exit code."""
+    """Print the error in one line and return the exit code."""
     from vaekit.wording import one_line
 
     debug = "--debug" in arguments or os.environ.get("VAEKIT_DEBUG", "") not in ("", "0", "false")
     if debug:
         traceback.print_exception(error)
-    code, message = _verdict(error)
+    code, message = _code_and_message(error)
     if message:
-        with contextlib.suppress(OSError):
-            print(f"vaekit: {one_line(message)}", file=sys.stderr)
+        print(f"vaekit: {one_line(message)}", file=sys.stderr)
     if isinstance(error, OSError) and error.filename is None:
-        _silence(sys.stdout)  # stdout itself failed: what it still holds cannot be written
+        _silence(sys.stdout)  # stdout itself failed: its buffer cannot be written at exit
     return code
 
 
-def _verdict(error: BaseException) -> tuple[int, str]:
-    """The exit code, and what to say."""
+def _code_and_message(error: BaseException) -> tuple[int, str]:
+    """The exit code and the message."""
     if isinstance(error, VaekitError):
         return error.exit_code, str(error)
-    if hasattr(error, "format_message"):  # the parser's own: a flag or a command it does not know
-        return 2, f"{_usage(error)} (see --help)"
-    if type(error).__name__ == "Abort":
+    if hasattr(error, "format_message"):  # Click's own: an unknown flag or command
+        return 2, f"{_usage_message(error)} (see --help)"
+    if type(error).__name__ == "Abort":  # Click's own, at the end of input to a prompt
         return Interrupted.exit_code, "interrupted"
     if isinstance(error, OSError):
-        return 1, _system(error)
+        return 1, _system_message(error)
     if isinstance(error, MemoryError):
         return 1, "out of memory"
-    return INTERNAL, f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+    return 1, f"internal error: {type(error).__name__}: {error} (--debug shows where)"
 
 
-def _system(error: OSError) -> str:
-    """What the system refused, on which file, and what to do where that is known."""
+def _system_message(error: OSError) -> str:
+    """The system's reason with the file, and the remedy where one is known."""
     from vaekit.files import NO_ROOM
 
     if not error.filename:
@@ -104,12 +106,12 @@ def _system(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}{remedy}"
 
 
-def _usage(error: BaseException) -> str:
+def _usage_message(error: BaseException) -> str:
     message = str(error.format_message())  # type: ignore[attr-defined]
     return message.rstrip(".") if message else "nothing to do"
 
 
 def _silence(stream: object) -> None:
-    """Let nothing more be written to a stream that is gone, at exit above all."""
+    """Let the flush at exit write to /dev/null, since the stream is gone."""
     with contextlib.suppress(OSError, AttributeError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[attr-defined]
+        null_device(stream.fileno())  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM set a flag, which the loop reads after each step."""
+"""Ctrl-C, SIGTERM and SIGHUP set a flag, which the loop reads after each step."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from vaekit.errors import Interrupted, Terminated, VaekitError
-
-WATCHED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from vaekit.errors import STOP_ERRORS, Interrupted, VaekitError
 
 
 class StopRequest:
-    """Records the first SIGINT or SIGTERM; a second SIGINT exits at once.
+    """Records the first signal; a second SIGINT exits at once.
 
     The handler only sets a flag, since it may run between any two instructions. Outside the main
-    thread Python allows no handlers, so signals keep their usual effect.
+    thread Python allows no handlers, so signals keep their usual effect. One that `nohup` made
+    the process ignore stays ignored.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,9 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = {
-                number: signal.signal(number, self._record) for number in WATCHED_SIGNALS
+                number: signal.signal(number, self._record)
+                for number in STOP_ERRORS
+                if signal.getsignal(number) != signal.SIG_IGN
             }
         return self
 
@@ -52,4 +53,4 @@ class StopRequest:
 
     def error(self, message: str) -> VaekitError:
         """The exception to raise, which carries the exit code."""
-        return Terminated(message) if self._signal == signal.SIGTERM else Interrupted(message)
+        return STOP_ERRORS[self._signal or signal.SIGINT](message)

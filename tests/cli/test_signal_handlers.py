@@ -1,0 +1,163 @@
+"""A signal ends a command with its own exit code, in one line, and leaves no temporary file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+
+SIGNALS = (
+    {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129} if os.name == "posix" else {}
+)
+PATIENCE = 60.0
+"""Seconds after which a test gives up on a process."""
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[Sequence[str]], subprocess.Popen[str]]]:
+    """Starts commands, of which none outlives the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(pattern: str, process: subprocess.Popen[str]) -> None:
+    """Wait until a file appears that shows that the command is at work."""
+    end = time.monotonic() + PATIENCE
+    while not [path for path in Path().rglob(pattern) if path.stat().st_size]:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, f"no {pattern} appeared"
+        time.sleep(0.01)
+
+
+def temporary_files() -> list[Path]:
+    return [*Path().rglob(".*.part"), *Path().rglob("*.part")]
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [*(("sample", number) for number in SIGNALS), ("embed", signal.SIGTERM),
+     ("decode", signal.SIGTERM)],
+    ids=str,
+)  # fmt: skip
+def test_a_signal_leaves_no_temporary_file(
+    started: Callable[..., subprocess.Popen[str]], placed: Path, command: str, number: int
+) -> None:
+    """SIGTERM and SIGHUP left hundreds of megabytes behind."""
+    np.save("many.npy", np.zeros((300_000, 8, 8, 1), np.uint8))
+    np.save("z.npy", np.zeros((1_000_000, 4), np.float32))
+    given = {
+        "sample": ["-n", "5000000"],
+        "embed": ["many.npy", "-o", "big.csv"],
+        "decode": ["z.npy"],
+    }
+    process = started(
+        ["-m", "vaekit", command, placed.name, "-o", "big.npy", "--threads", "1", *given[command]]
+    )
+    wait_for(".big.*.part", process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (SIGNALS[signal.Signals(number)], "")
+    assert len(err.splitlines()) <= 2, err
+    assert "Traceback" not in err
+    assert temporary_files() == []
+    assert not [*Path().glob("big.*")]
+
+
+def test_a_signal_while_the_cache_is_filled_leaves_nothing_in_it(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    Path("photos").mkdir()
+    image = Image.effect_noise((400, 400), 90)
+    for place in range(400):
+        image.save(f"photos/{place}.png")
+    process = started(["-m", "vaekit", "train", "--dataset", "photos", "--image-size", "64"])
+    wait_for(".cache/vaekit/**/*", process)
+    process.terminate()
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert "Traceback" not in err
+    left = [path for path in Path(".cache").rglob("*") if path.is_file() and path.stat().st_size]
+    assert left == []
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.002, 0.05])
+def test_a_second_ctrl_c_prints_no_traceback(
+    started: Callable[..., subprocess.Popen[str]], placed: Path, pause: float
+) -> None:
+    process = started(["-m", "vaekit", "sample", placed.name, "-n", "5000000", "-o", "big.npy"])
+    wait_for(".big.*.part", process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    # Python restores the default handler in the very last moment of its shutdown.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_after_the_work_is_done_changes_nothing(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """Python's own shutdown printed a traceback from atexit."""
+    code = (
+        "import atexit, os, signal, sys\nfrom vaekit.cli import main\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])\n"
+        "sys.argv[1:] = ['recipes', '--json']\nmain()\n"
+    )
+    process = started(["-c", code])
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("{")
+
+
+def test_a_signal_that_a_finaliser_swallows_is_sent_again(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """Python drops what is raised in `__del__`: the command would go on as if nothing was."""
+    code = (
+        "import os, signal, sys, time\nfrom vaekit.cli import main\n"
+        "import vaekit.cli.commands.models as command\n"
+        "class Dying:\n def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)\n"
+        "def forever(*_):\n Dying()\n time.sleep(50)\n"
+        "command.print_table = forever\n"
+        "sys.argv[1:] = ['models']\nmain()\n"
+    )
+    process = started(["-c", code])
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert "Traceback" not in err
+
+
+def test_nohup_keeps_its_promise(
+    started: Callable[..., subprocess.Popen[str]], placed: Path
+) -> None:
+    code = (
+        "import signal, sys\nfrom vaekit.cli import main\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\nmain()\n"
+    )
+    process = started(["-c", code, "sample", placed.name, "-n", "20000", "-o", "big.npy"])
+    wait_for("*big.npy*", process)
+    process.send_signal(signal.SIGHUP)
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (0, "big.npy\n")

@@ -1,0 +1,71 @@
+"""SIGINT, SIGTERM and SIGHUP unwind a command, so that it removes its temporary files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from vaekit.errors import STOP_ERRORS, Interrupted, Terminated, VaekitError
+
+RESEND_SECONDS = 0.01
+
+
+class SignalHandlers:
+    """The first signal raises KeyboardInterrupt in the main thread; a second Ctrl-C exits at once.
+
+    Once the command has ended, any signal exits at once with the command's own exit code: nothing
+    is left to clean up, and Python's shutdown would print a traceback.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._exit_code: int | None = None
+
+    def install(self) -> None:
+        """Catch the signals, except those that `nohup` or a shell made the process ignore."""
+        for number in STOP_ERRORS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._handle)
+        sys.unraisablehook = self._resend
+
+    def command_ended(self, exit_code: int) -> None:
+        """From now on a signal exits with this code."""
+        self._exit_code = exit_code
+
+    @property
+    def error(self) -> VaekitError | None:
+        """The error that stands for the signal received, if any."""
+        return None if self.received is None else stop_error(self.received)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._exit_code is not None:
+            os._exit(self._exit_code)
+        if self.received is None:
+            self.received = number
+            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            os._exit(STOP_ERRORS[self.received].exit_code)
+
+    def _resend(self, event: Any) -> None:
+        """Python drops an exception raised in a finaliser or a callback: send the signal again."""
+        if self.received is None or not isinstance(event.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(event)
+            return
+        number, self.received = self.received, None
+        timer = threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
+
+def stop_error(number: int) -> VaekitError:
+    """The error that a signal ends a command with."""
+    words = {Interrupted: "interrupted", Terminated: "terminated"}
+    error = STOP_ERRORS[number]
+    return error(words.get(error, "the terminal was closed"))
+
+
+SIGNALS = SignalHandlers()
