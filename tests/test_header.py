@@ -21,7 +21,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vaekit.errors import ModelFileError
-from vaekit.header import FORMAT_VERSION, LONGEST_HEADER, ModelFile, read_model_file, sha256
+from vaekit.header import (
+    FORMAT_VERSION,
+    LONGEST_HEADER,
+    ModelFile,
+    is_model_file,
+    read_model_file,
+    sha256,
+)
 
 FILE = Path("strange.safetensors")
 
@@ -338,11 +345,25 @@ def test_a_mutated_header_is_refused_or_read_and_nothing_else(
 def test_what_cannot_be_opened_is_named() -> None:
     assert refusal().endswith("no such file or directory")
     FILE.mkdir()
-    assert refusal().endswith("is a directory")
+    assert "is a folder without a model.safetensors" in refusal()
 
 
-def test_a_folder_of_a_run_is_told_where_its_model_is(tiny_run: Path) -> None:
-    with pytest.raises(
-        ModelFileError, match=r"is a folder; the model in it is .*model\.safetensors"
-    ):
-        read_model_file(tiny_run)
+def test_a_runs_folder_stands_for_its_model_in_it_or_beside_it(tiny_run: Path) -> None:
+    inside = tiny_run / "model.safetensors"
+    assert read_model_file(tiny_run).path == inside
+    Path("mine").mkdir()
+    Path("mine.safetensors").write_bytes(inside.read_bytes())
+    assert read_model_file("mine").path == Path("mine.safetensors")
+    assert read_model_file("mine").header == read_model_file(inside).header
+
+
+@pytest.mark.parametrize(
+    ("content", "is_model"),
+    [(b"", False), (b"{}", False), (b"\x93NUMPY\x01\x00v", False), (b'{"path": "a"}', False),
+     (b"\x02\0\0\0\0\0\0\0{}", True), (b"\x89PNG\r\n\x1a\n{", False)],
+)  # fmt: skip
+def test_a_model_file_is_recognised_by_its_first_bytes(content: bytes, is_model: bool) -> None:
+    FILE.write_bytes(content)
+    assert is_model_file(FILE) is is_model
+    assert not is_model_file(FILE.with_name("missing"))
+    assert not is_model_file(Path())

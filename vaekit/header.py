@@ -24,6 +24,9 @@ from vaekit import registry
 from vaekit.errors import ModelFileError
 
 FORMAT_VERSION = 1
+MODEL_NAME = "model.safetensors"
+"""The model's name in a run's folder."""
+
 LONGEST_HEADER = 16 * 1024 * 1024
 """Bytes of the largest header that is read: a vaekit header has some tens of thousands."""
 
@@ -136,10 +139,36 @@ class ModelFile:
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
-    """Read and check the header of a model file, without torch and without the tensors."""
-    layout = read_layout(path)
+    """Read and check the header of a model file, without torch and without the tensors.
+
+    A run's folder stands for its model.
+    """
+    layout = read_layout(model_path(path))
     header = _model_header(layout.path, layout.metadata)
     return ModelFile(layout.path, header, layout.tensors, layout.size)
+
+
+def model_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a model file; for a run's folder, the model in it or beside it."""
+    path = Path(path)
+    if path.is_dir():
+        for found in (path / MODEL_NAME, path.with_name(f"{path.name}.safetensors")):
+            if found.is_file():
+                return found
+    return path
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether a file begins like a safetensors file, of vaekit or of another program."""
+    if not path.is_file():  # opening a pipe would wait for its writer
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError:
+        return False
+    length = int.from_bytes(start[:8], "little")
+    return start[8:] == b"{" and length <= LONGEST_HEADER
 
 
 def read_layout(path: str | os.PathLike[str]) -> TensorLayout:
@@ -161,10 +190,9 @@ def read_layout(path: str | os.PathLike[str]) -> TensorLayout:
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:
-    """The system's words; of a run's folder, where the model in it is."""
-    inside = path / "model.safetensors"
-    if path.is_dir() and inside.is_file():
-        return f"is a folder; the model in it is {inside}"
+    """The system's words; of a folder, that it holds no model."""
+    if path.is_dir():
+        return f"is a folder without a {MODEL_NAME}, which a run writes when it ends"
     return (error.strerror or "cannot be read").lower()
 
 

@@ -31,7 +31,7 @@ IMAGES_AT_ONCE = 1024
 def load(
     path: str | os.PathLike[str], device: str = "auto", *, allow_nonfinite: bool = False
 ) -> Model:
-    """Open a model file: the network, ready to use, and the file's header.
+    """Open a model file, or a run's folder: the network, ready to use, and the file's header.
 
     Example:
         model = vaekit.load("model.safetensors")
@@ -40,7 +40,7 @@ def load(
     file, network = weights.load_weights(
         path, devices.choose_device(device), allow_nonfinite=allow_nonfinite
     )
-    return Model(network, file.header, Path(path), allow_nonfinite=allow_nonfinite)
+    return Model(network, file.header, file.path, allow_nonfinite=allow_nonfinite)
 
 
 class Model:

@@ -374,6 +374,43 @@ def test_an_output_never_replaces_the_model_it_is_made_with(
     assert placed.read_bytes() == before
 
 
+@pytest.mark.parametrize("command", [*USING, "score"])
+def test_another_model_is_replaced_only_with_force(cli: Any, placed: Path, command: str) -> None:
+    """`-o` with a slip of the hand cost the model of another run."""
+    other = Path("other.safetensors")
+    other.write_bytes(placed.read_bytes())
+    form = "csv" if command == "score" else "npy"
+    done = cli(command, placed, "-o", other, "--format", form)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == "vaekit: -o other.safetensors: is a model file; --force replaces it\n"
+    assert other.read_bytes() == placed.read_bytes()
+
+
+def test_force_replaces_a_model_and_other_files_need_no_force(cli: Any, placed: Path) -> None:
+    Path("other.npy").write_bytes(placed.read_bytes())
+    for _ in range(2):
+        done = cli("sample", placed, "-n", "2", "-o", "other.npy", "--force")
+        assert (done.code, np.load("other.npy").shape) == (0, (2, 8, 8, 1))
+    assert cli("sample", placed, "-n", "3", "-o", "other.npy").code == 0
+    assert np.load("other.npy").shape == (3, 8, 8, 1)
+
+
+def test_a_runs_folder_stands_for_its_model_in_every_command(cli: Any, tiny_run: Path) -> None:
+    model = tiny_run / "model.safetensors"
+    outputs = []
+    for given in (tiny_run, model):
+        assert cli("embed", given, "-o", "z.npy", "-q").code == 0
+        outputs.append(Path("z.npy").read_bytes())
+        outputs.append(cli("info", given).stdout)
+    assert outputs[:2] == outputs[2:]
+    done = cli("sample", tiny_run, "-o", model, "--format", "png", "--force")
+    assert (done.code, done.stderr.count("is the model itself")) == (2, 1)
+    Path("empty").mkdir()
+    done = cli("sample", "empty")
+    assert (done.code, done.stdout) == (3, "")
+    assert "empty: is a folder without a model.safetensors" in done.stderr
+
+
 def test_an_image_may_be_replaced_by_its_own_reconstruction(cli: Any, tiny_model: Path) -> None:
     upright().save("a.png")
     assert cli("reconstruct", tiny_model, "a.png", "-o", "a.png", "-q").code == 0

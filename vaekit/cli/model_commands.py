@@ -14,7 +14,7 @@ from vaekit import registry
 from vaekit.cli.console import Terminal
 from vaekit.cli.options import ImageOptions, OutputOptions, UseOptions
 from vaekit.errors import ImageError, UsageError
-from vaekit.header import read_model_file
+from vaekit.header import is_model_file, model_path, read_model_file
 from vaekit.output.formats import Target, choose_format
 
 if TYPE_CHECKING:
@@ -38,9 +38,17 @@ def choose_target(
     target = choose_format(where.output, where.form, takes, on_stdout, default)
     if use.as_json and target.path is None:
         raise UsageError("--json and -o - exclude each other: both write to stdout")
-    if target.path is not None and _same_file(target.path, model):
-        raise UsageError(f"-o {target.path}: is the model itself, which would be lost")
+    if target.path is not None:
+        _refuse_replacing_model(target.path, model_path(model), force=where.force)
     return target
+
+
+def _refuse_replacing_model(path: Path, model: Path, *, force: bool) -> None:
+    """A model may have taken hours to train; any other file is replaced as asked."""
+    if _same_file(path, model):
+        raise UsageError(f"-o {path}: is the model itself, which would be lost")
+    if not force and is_model_file(path):
+        raise UsageError(f"-o {path}: is a model file; --force replaces it")
 
 
 def _same_file(one: Path, other: Path) -> bool:

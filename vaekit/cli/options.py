@@ -40,7 +40,7 @@ def _recipes() -> list[str]:
 
 
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="a model file", show_default=False)
+    Path, typer.Argument(metavar="MODEL", help="a model file or a run's folder", show_default=False)
 ]
 ImageArguments = Annotated[
     list[str] | None,
@@ -132,6 +132,7 @@ Format = Annotated[
     str | None,
     value_option("--format", metavar="FORMAT", help="format, if the extension does not set it"),
 ]
+Force = Annotated[bool, switch_option("--force", help="replace even a model file")]
 AsBytes = Annotated[bool, switch_option("--uint8", help="write arrays as uint8, not float32")]
 DrawSample = Annotated[
     bool, switch_option("--sample", help="draw from the posterior; default: its mean")
@@ -241,6 +242,7 @@ class OutputOptions:
 
     output: Output = None
     form: Format = None
+    force: Force = False
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:

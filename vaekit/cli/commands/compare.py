@@ -31,7 +31,7 @@ Record = dict[str, Any]
 @with_option_groups
 def command(
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL...", help="two model files or more")
+        list[Path], typer.Argument(metavar="MODEL...", help="two or more model files or runs")
     ],
     by: DatasetOptions,
     what: MetricOptions,

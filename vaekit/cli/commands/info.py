@@ -14,7 +14,7 @@ from vaekit.header import ModelFile, read_model_file, sha256
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a model file")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a model file or a run's folder")],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
