@@ -91,7 +91,7 @@ def test_the_header_is_that_of_the_interface(tiny_model: Path) -> None:
     assert entries["__metadata__"]["format"] == "pt"
     assert values.keys() == {
         "format_version", "vaekit_version", "model", "likelihood", "objective", "classes",
-        "latents", "training",
+        "latents", "training", "digest",
     }  # fmt: skip
     assert {
         "dataset",
@@ -214,6 +214,8 @@ def test_a_format_version_that_is_no_number_is_refused(tiny_model: Path, version
         (("latents",), {"mean": []}),
         (("training",), []),
         (("objective",), "elbo"),
+        (("digest",), "sha256:0"),
+        (("digest",), "crc32:" + "0" * 32 + "\n"),
         (("surprise",), 1),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -12,12 +13,15 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -33,7 +37,7 @@ from vaekit.weights import (
     load_weights,
     save,
     specification,
-    to_bytes,
+    write_tensors,
 )
 
 CPU = torch.device("cpu")
@@ -58,11 +62,11 @@ def rewritten(
     state: Callable[[dict[str, Any]], Any] = lambda state: None,
     values: Callable[[dict[str, Any]], Any] = lambda values: None,
 ) -> Path:
-    """A copy of a model file whose tensors or whose header someone changed."""
+    """A copy whose tensors or header were changed by someone who removed the digest."""
     tensors, header = load_file(path), read_model_file(path).header.model_dump(mode="json")
     state(tensors)
     values(header)
-    FILE.write_bytes(to_bytes({"vaekit": header}, tensors))
+    write_tensors(FILE, {"vaekit": {**header, "digest": None}}, tensors)
     return FILE
 
 
@@ -118,7 +122,9 @@ def test_five_processes_write_the_same_bytes(tiny_model: Path) -> None:
         "import sys, hashlib, torch\nfrom vaekit import weights\n"
         f"file, network = weights.load_weights({str(tiny_model)!r}, torch.device('cpu'))\n"
         "values = {'vaekit': file.header.model_dump(mode='json'), 'b': 1, 'a': 2, 'c': 3}\n"
-        "print(hashlib.sha256(weights.to_bytes(values, network.state_dict())).hexdigest())\n"
+        "from pathlib import Path\n"
+        "weights.write_tensors(Path('five'), values, network.state_dict())\n"
+        "print(hashlib.sha256(Path('five').read_bytes()).hexdigest())\n"
     )
     digests = {
         subprocess.run(
@@ -136,12 +142,14 @@ def test_five_processes_write_the_same_bytes(tiny_model: Path) -> None:
 def test_the_order_in_which_tensors_were_made_does_not_matter(tiny_model: Path) -> None:
     tensors = load_file(tiny_model)
     backwards = dict(reversed(tensors.items()))
-    assert to_bytes({"a": 1, "b": 2}, tensors) == to_bytes({"b": 2, "a": 1}, backwards)
+    write_tensors(FILE, {"a": 1, "b": 2}, tensors)
+    write_tensors(Path("other"), {"b": 2, "a": 1}, backwards)
+    assert FILE.read_bytes() == Path("other").read_bytes()
 
 
 def test_views_and_shared_tensors_are_written_as_what_they_show() -> None:
     base = torch.arange(12.0).reshape(3, 4)
-    FILE.write_bytes(to_bytes({}, {"turned": base.T, "row": base[1], "all": base}))
+    write_tensors(FILE, {}, {"turned": base.T, "row": base[1], "all": base})
     tensors = load_file(FILE)
     assert torch.equal(tensors["turned"], base.T)
     assert torch.equal(tensors["row"], base[1])
@@ -150,7 +158,7 @@ def test_views_and_shared_tensors_are_written_as_what_they_show() -> None:
 def test_a_number_that_is_not_finite_never_gets_into_a_header() -> None:
     """JSON has no NaN: the file could be written, and never be read again."""
     with pytest.raises(ValueError, match="not JSON compliant"):
-        to_bytes({"vaekit": {"loss": float("nan")}}, {})
+        write_tensors(FILE, {"vaekit": {"loss": float("nan")}}, {})
 
 
 # Rows 31 to 34: a header that lies.
@@ -237,7 +245,7 @@ def test_a_missing_an_extra_and_a_misshaped_tensor_are_named(tiny_model: Path) -
     rewritten(tiny_model, lambda state: state.pop("output.bias"))
     assert refusal().endswith("tensor output.bias is missing")
     rewritten(tiny_model, lambda state: state.update(intruder=torch.zeros(2)))
-    assert refusal().endswith("tensor intruder belongs to no part of the model")
+    assert refusal().endswith("tensor intruder is not part of the model")
     rewritten(tiny_model, lambda state: state.update({"output.bias": torch.zeros(65)}))
     assert refusal().endswith("tensor output.bias has shape [65], the model needs [64]")
 
@@ -265,6 +273,68 @@ def test_tensors_of_another_precision_are_taken_as_the_networks_own(tiny_model: 
     rewritten(tiny_model, lambda state: state.update({k: v.double() for k, v in state.items()}))
     network = load_weights(FILE, CPU)[1]
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+# Row 71: a bit that flipped on a disk or on the way.
+
+
+def flipped(path: Path, bit: int) -> Path:
+    """A copy with one bit of its tensors changed."""
+    file, content = read_model_file(path), bytearray(path.read_bytes())
+    begin = file.size - max(place.stop for place in file.tensors.values())
+    content[begin + bit // 8] ^= 1 << bit % 8
+    FILE.write_bytes(content)
+    return FILE
+
+
+@settings(max_examples=40, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(data=st.data())
+def test_any_flipped_bit_of_a_tensor_is_found(tiny_model: Path, data: st.DataObject) -> None:
+    tensors = read_model_file(tiny_model).tensors.values()
+    bits = 8 * max(place.stop for place in tensors)
+    flipped(tiny_model, data.draw(st.integers(0, bits - 1)))
+    assert "is damaged" in refusal()
+    load_weights(tiny_model, CPU)
+
+
+@pytest.mark.parametrize("bit", [0, -1])
+def test_the_first_and_the_last_bit_are_part_of_the_digest(tiny_model: Path, bit: int) -> None:
+    tensors = read_model_file(tiny_model).tensors.values()
+    flipped(tiny_model, bit % (8 * max(place.stop for place in tensors)))
+    assert "is damaged" in refusal()
+
+
+def test_tensors_that_changed_places_are_found(tiny_model: Path) -> None:
+    """Equal shapes and types: only the digest tells them apart."""
+    header = read_model_file(tiny_model).header.model_dump(mode="json")
+    tensors = load_file(tiny_model)
+    one, other = "posterior.mean.bias", "posterior.logvar.bias"
+    tensors[one], tensors[other] = tensors[other], tensors[one]
+    write_tensors(FILE, {"vaekit": header}, tensors)
+    assert "is damaged" in refusal()
+
+
+def test_a_model_that_is_changed_and_saved_gets_its_own_digest(tiny_model: Path) -> None:
+    file, network = load_weights(tiny_model, CPU)
+    state = {name: tensor + 1 for name, tensor in network.state_dict().items()}
+    save(FILE, file.header, state)
+    assert read_model_file(FILE).header.digest != file.header.digest
+    load_weights(FILE, CPU)
+
+
+def test_a_file_without_a_digest_still_loads(tiny_model: Path) -> None:
+    rewritten(tiny_model)
+    assert load_weights(FILE, CPU)[0].header.digest is None
+
+
+def test_the_digest_is_that_of_the_documentation(tiny_model: Path) -> None:
+    lines = []
+    for name, tensor in sorted(load_file(tiny_model).items()):
+        crc = zlib.crc32(tensor.numpy().tobytes())
+        lines.append(f'"{name}" F32 {list(tensor.shape)} {crc:08x}\n')
+    digest = hashlib.blake2b("".join(lines).encode(), digest_size=16).hexdigest()
+    assert read_model_file(tiny_model).header.digest == f"crc32:{digest}"
 
 
 # Rows 36, 37 and 42: the file on the disk.

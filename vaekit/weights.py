@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,48 +22,61 @@ from torch import Tensor
 
 from vaekit import files
 from vaekit.errors import ModelFileError, UsageError
-from vaekit.header import LikelihoodSpec, ModelFile, ModelHeader, ModelSpec, read_model_file
+from vaekit.header import (
+    LikelihoodSpec,
+    ModelFile,
+    ModelHeader,
+    ModelSpec,
+    as_place,
+    read_model_file,
+    tensor_digest,
+    verify_digest,
+)
 from vaekit.likelihoods import Likelihood, build_likelihood
 from vaekit.models.vae import VAE, build
 
 
 def save(path: Path, header: ModelHeader, state: Mapping[str, Tensor]) -> None:
-    """Write a model file: sorted header, tensors as safetensors lays them out."""
-    write_tensors(path, {"vaekit": header.model_dump(mode="json")}, state)
+    """Write a model file, with a digest of its tensors in the header."""
+    entries, content = _laid_out(state)
+    places = {name: as_place(entry) for name, entry in entries.items()}
+    digest = tensor_digest(places, lambda place: zlib.crc32(content[place.start : place.stop]))
+    complete = header.model_copy(update={"digest": digest})
+    _write(path, {"vaekit": complete.model_dump(mode="json")}, entries, content)
 
 
 def write_tensors(path: Path, metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Write what `to_bytes` gives, whole or not at all, and never have it all in one piece."""
-    with files.replacing(path) as file:
-        for part in _parts(metadata, state):
-            file.write(part)
+    """Write a safetensors file with its header in sorted order, whole or not at all."""
+    _write(path, metadata, *_laid_out(state))
 
 
-def to_bytes(metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file with its header in sorted order."""
-    return b"".join(_parts(metadata, state))
-
-
-def _parts(metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[bytes, memoryview]:
-    """The header and the tensors, which may be large: nothing is copied to join them.
-
-    The library writes `__metadata__` in an order of its own, another each time; so it lays out
-    the tensors, and the header is written anew.
-    """
-    blob = safetensors.torch.save(_apart(state))
+def _laid_out(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], memoryview]:
+    """The header's entry of each tensor, and the bytes of all, as safetensors lays them out."""
+    blob = safetensors.torch.save(_unshared(state))
     length = int(struct.unpack("<Q", blob[:8])[0])
-    entries = json.loads(blob[8 : 8 + length])
+    return json.loads(blob[8 : 8 + length]), memoryview(blob)[8 + length :]
+
+
+def _write(
+    path: Path, metadata: Mapping[str, Any], entries: dict[str, Any], content: memoryview
+) -> None:
+    """Write the header and the tensors, without a copy that joins them.
+
+    safetensors itself writes `__metadata__` in another order each time.
+    """
     texts = {
         name: json.dumps(value, sort_keys=True, allow_nan=False) for name, value in metadata.items()
     }
-    entries["__metadata__"] = {"format": "pt", **texts}
-    text = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the format keeps tensors aligned to eight bytes
-    return struct.pack("<Q", len(text)) + text, memoryview(blob)[8 + length :]
+    header = {**entries, "__metadata__": {"format": "pt", **texts}}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns tensors to eight bytes
+    with files.replacing(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.write(content)
 
 
-def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors on the CPU of which no two share memory, which the library refuses."""
+def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU without shared memory, which safetensors refuses."""
     plain, taken = {}, set[int]()
     for name, tensor in state.items():
         here = tensor.detach().cpu().contiguous()
@@ -80,18 +94,19 @@ def load_weights(
     network = _skeleton(file)
     _compare_shapes(file, network)
     state = read_tensors(file.path)
+    verify_digest(file)
     _compare_types(file, network, state)
     if not allow_nonfinite:
         _refuse_nonfinite(file, state)
-    # Assigned, not copied: `to_empty` would import half a second's worth of torch first.
+    # Assigned, not copied: `to_empty` would first import more of torch, which takes 0.5 s.
     placed = {name: state[name].to(device, t.dtype) for name, t in network.state_dict().items()}
     network.load_state_dict(placed, strict=True, assign=True)
-    network = network.to(memory_format=torch.channels_last)  # as in training: convolutions like it
+    network = network.to(memory_format=torch.channels_last)  # as in training: faster convolutions
     return file, network.eval().requires_grad_(False)
 
 
 def specification(network: VAE, name: str) -> ModelSpec:
-    """What the header says of a network."""
+    """The header's description of a network."""
     values = {"name": name, "latent_dim": network.latent_dim, "image": list(network.image)}
     return ModelSpec.model_validate({**values, **network.settings})
 
@@ -102,7 +117,7 @@ def likelihood_of(spec: LikelihoodSpec) -> Likelihood:
 
 
 def _skeleton(file: ModelFile) -> VAE:
-    """The network that the header describes, shapes only: nothing is allocated yet."""
+    """The network that the header describes, as shapes without memory."""
     spec, header = file.header.model, file.header
     if least_layers(spec.settings) > len(file.tensors):
         raise ModelFileError(f"{file.path}: the header asks for more layers than there are tensors")
@@ -122,9 +137,9 @@ def _skeleton(file: ModelFile) -> VAE:
 
 
 def least_layers(settings: Mapping[str, Any]) -> int:
-    """How many layers settings ask for at least; each has tensors, even where they are empty.
+    """The least number of layers with these settings, each of which has tensors.
 
-    Building a layer takes time and memory even without its numbers, so this is asked first.
+    Even layers without memory take time to build, so this is compared with the file first.
     """
     widths = [len(value) for value in settings.values() if isinstance(value, list)]
     depth = settings.get("depth")
@@ -137,7 +152,7 @@ def _compare_shapes(file: ModelFile, network: VAE) -> None:
         if name not in file.tensors:
             raise ModelFileError(f"{file.path}: tensor {name} is missing")
         if name not in expected:
-            raise ModelFileError(f"{file.path}: tensor {name} belongs to no part of the model")
+            raise ModelFileError(f"{file.path}: tensor {name} is not part of the model")
         if file.tensors[name].shape != expected[name]:
             raise ModelFileError(
                 f"{file.path}: tensor {name} has shape {list(file.tensors[name].shape)}, "
@@ -154,7 +169,7 @@ def _compare_types(file: ModelFile, network: VAE, state: Mapping[str, Tensor]) -
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file whose layout was found sound."""
+    """All tensors of a safetensors file whose layout was checked."""
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
@@ -166,5 +181,5 @@ def _refuse_nonfinite(file: ModelFile, state: Mapping[str, Tensor]) -> None:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelFileError(
                 f"{file.path}: tensor {name} holds NaN or infinity; "
-                "--allow-nonfinite loads it all the same"
+                "--allow-nonfinite loads it anyway"
             )

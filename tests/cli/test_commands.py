@@ -19,7 +19,7 @@ from vaekit.cli.app import COMMANDS, load_command
 from vaekit.config import recipe_names, resolve_config
 from vaekit.header import read_model_file, sha256
 from vaekit.registry import DATASETS, MODELS
-from vaekit.weights import to_bytes
+from vaekit.weights import write_tensors
 
 # info
 
@@ -48,6 +48,32 @@ def test_info_in_json_is_one_object_with_the_whole_header(cli: Any, tiny_model: 
     assert record["bytes"] == tiny_model.stat().st_size
     header = read_model_file(tiny_model).header.model_dump(mode="json")
     assert {name: record[name] for name in header} == header
+
+
+def test_info_verifies_a_whole_file_and_refuses_a_damaged_one(
+    cli: Any, vaekit: Any, tiny_model: Path
+) -> None:
+    assert "(--verify compares it)" in cli("info", tiny_model).stdout
+    assert "(verified)" in cli("info", "--verify", tiny_model).stdout
+    assert json.loads(cli("info", "--verify", "--json", tiny_model).stdout)["verified"] is True
+    content = bytearray(tiny_model.read_bytes())
+    content[-1] ^= 1
+    Path("m.safetensors").write_bytes(content)
+    done = vaekit("info", "--verify", "m.safetensors", environ={"PYTHONPROFILEIMPORTTIME": "1"})
+    (line,) = [text for text in done.stderr.splitlines() if not text.startswith("import time")]
+    assert (done.code, done.stdout) == (3, "")
+    assert line.startswith("vaekit: m.safetensors: is damaged")
+    assert "torch" not in done.stderr, "info imports no torch"
+    assert cli("info", "m.safetensors").code == 0, "the header is whole"
+
+
+def test_info_says_that_a_file_has_no_digest(cli: Any, tiny_model: Path) -> None:
+    values = read_model_file(tiny_model).header.model_dump(mode="json", exclude={"digest"})
+    write_tensors(Path("m.safetensors"), {"vaekit": values}, load_file(tiny_model))
+    assert "no digest" in cli("info", "m.safetensors").stdout
+    done = cli("info", "--verify", "m.safetensors")
+    assert (done.code, done.stdout) == (3, "")
+    assert "has no digest" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
@@ -92,7 +118,7 @@ def test_info_shows_a_strangers_header_without_obeying_it(
     cli: Any, tiny_model: Path, change: dict[str, Any]
 ) -> None:
     header = {**read_model_file(tiny_model).header.model_dump(mode="json"), **change}
-    Path("strange").write_bytes(to_bytes({"vaekit": header}, load_file(tiny_model)))
+    write_tensors(Path("strange"), {"vaekit": header}, load_file(tiny_model))
     done = cli("info", "strange")
     assert (done.code, done.stderr) == (0, "")
     assert not {"\x1b", "\x07", "\r"} & set(done.stdout)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import TINY
 from vaekit.header import read_model_file, sha256
-from vaekit.weights import to_bytes
+from vaekit.weights import write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_latent_dim_with_statistics_to_match_is_refused_against_the_tensors(
     values = read_model_file(tiny_model).header.model_dump(mode="json")
     values["model"]["latent_dim"] = count
     values["latents"] = {name: [1.0] * count for name in ("mean", "std", "kl")}
-    Path("m.safetensors").write_bytes(to_bytes({"vaekit": values}, load_file(tiny_model)))
+    write_tensors(Path("m.safetensors"), {"vaekit": values}, load_file(tiny_model))
     made: list[int] = []
     fill = torch.nn.Linear.reset_parameters
 

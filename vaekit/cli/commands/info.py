@@ -10,20 +10,44 @@ import typer
 
 from vaekit.cli.options import Debug, Json
 from vaekit.cli.tables import print_pairs
-from vaekit.header import ModelFile, read_model_file, sha256
+from vaekit.errors import ModelFileError
+from vaekit.header import ModelFile, read_model_file, sha256, verify_digest
+from vaekit.wording import one_line
 
 
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="a model file or a run's folder")],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="compare the tensors with the digest in the header: 3 if they differ"
+        ),
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show what a model file is, its training data and its results."""
     file = read_model_file(model)
+    if verify:
+        _verify(file)
     if as_json:
-        print(json.dumps(_record(file)))
+        print(json.dumps(_record(file) | ({"verified": True} if verify else {})))
     else:
-        print_pairs(_pairs(file))
+        print_pairs([*_pairs(file), ("digest", _digest(file, verify))])
+
+
+def _verify(file: ModelFile) -> None:
+    if file.header.digest is None:
+        raise ModelFileError(
+            f"{one_line(str(file.path))}: has no digest, so --verify has no answer"
+        )
+    verify_digest(file)
+
+
+def _digest(file: ModelFile, verified: bool) -> str:
+    if file.header.digest is None:
+        return "no digest: damaged tensors cannot be found"
+    return f"{file.header.digest} ({'verified' if verified else '--verify compares it'})"
 
 
 def _record(file: ModelFile) -> dict[str, Any]:
