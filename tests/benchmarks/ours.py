@@ -86,15 +86,15 @@ def nll(
     import numpy as np
 
     from vaekit import load
-    from vaekit.evaluation.nll import log_likelihood
+    from vaekit.evaluation.nll import importance_estimate
     from vaekit.inference import as_floats
 
     limit_threads(threads)
     network, x = load(model).network.eval(), as_floats(np.load(images))
     x = x.to(next(network.parameters()).device)
-    log_likelihood(network, x[:8], samples)
+    importance_estimate(network, x[:8], samples)
     began = time.perf_counter()
-    log_likelihood(network, x, samples)
+    importance_estimate(network, x, samples)
     return {"value": len(x) * samples / (time.perf_counter() - began)}
 
 

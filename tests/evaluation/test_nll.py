@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,20 @@ import vaekit
 from tests.evaluation.conftest import exact_elbo, exact_log_likelihood
 from vaekit.errors import UsageError
 from vaekit.evaluation import nll
-from vaekit.evaluation.nll import log_likelihood, log_weights
+from vaekit.evaluation.nll import (
+    importance_estimate,
+    log_weights,
+    unreliable_share,
+    why_unreliable,
+)
+from vaekit.evaluation.pareto import pareto_k, tail_size
 from vaekit.inference import as_floats
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import VAE, build
+
+
+def log_likelihood(network: VAE, x: Tensor, samples: int, **more: Any) -> Tensor:
+    return importance_estimate(network, x, samples, **more).bound
 
 
 def test_many_draws_give_the_exact_log_likelihood(linear: VAE, pictures: Tensor) -> None:
@@ -122,3 +133,87 @@ def test_progress_counts_every_draw_of_every_image(
 def test_no_draws_are_refused(linear: VAE, pictures: Tensor) -> None:
     with pytest.raises(UsageError, match="--nll-samples 0: at least 1"):
         log_likelihood(linear, pictures, 0)
+
+
+# How far to trust it
+
+
+def weights_of(network: VAE, x: Tensor, samples: int) -> Tensor:
+    with torch.no_grad():
+        q = network.encode(x)
+        noise = [nll.normal_rows(0, samples, q.mean.shape[1], 0, "nll", i) for i in range(len(x))]
+        return log_weights(network, x, q, torch.stack(noise)).double().exp()
+
+
+def test_effective_samples_and_the_error_over_draws_are_their_formulas(
+    linear: VAE, pictures: Tensor
+) -> None:
+    found = importance_estimate(linear, pictures[:4], 1500)
+    weights = weights_of(linear, pictures[:4], 1500)
+    effective = weights.sum(1) ** 2 / (weights**2).sum(1)
+    relative = weights.var(1) / weights.mean(1) ** 2 / 1500
+    assert torch.allclose(found.effective, effective, rtol=1e-5)
+    assert torch.allclose(found.variance, relative, rtol=1e-4)
+
+
+def test_the_error_over_draws_is_the_scatter_between_seeds(linear: VAE, pictures: Tensor) -> None:
+    found = [importance_estimate(linear, pictures, 400, seed=seed) for seed in range(30)]
+    scatter = torch.stack([one.bound for one in found]).var(0).mean().sqrt()
+    claimed = torch.stack([one.variance for one in found]).mean().sqrt()
+    assert float(claimed) == pytest.approx(float(scatter), rel=0.15)
+
+
+def test_k_is_that_of_all_weights_however_few_are_in_memory(
+    linear: VAE, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = weights_of(linear, pictures[:3], 1500)
+    largest = weights.log().topk(tail_size(1500) + 1).values
+    monkeypatch.setattr(nll, "CHUNKS", 1)
+    found = importance_estimate(linear, pictures[:3], 1500)
+    assert found.pareto_k.tolist() == pytest.approx([pareto_k(row.numpy()) for row in largest])
+
+
+def sharp(latents: int = 16) -> tuple[VAE, Tensor]:
+    """A linear model with sigma 0.05 whose encoder is the prior, and images drawn from it."""
+    torch.manual_seed(0)
+    network = build(
+        "mlp", image=(8, 8, 1), latent_dim=latents, settings={"hidden": []},
+        likelihood=build_likelihood("gaussian", sigma=0.05),
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        network.output.weight.copy_(0.1 * torch.randn(64, latents))
+        network.output.bias.fill_(0.5)
+        for layer in (network.posterior.mean, network.posterior.logvar):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        x = network.decode(torch.randn(20, latents)) + 0.05 * torch.randn(20, 1, 8, 8)
+    return network, x
+
+
+def test_a_bound_that_is_far_off_says_so() -> None:
+    """Dozens of nats too low, with nothing but k and the effective sample size to tell."""
+    network, x = sharp()
+    found = importance_estimate(network, x, 5000)
+    assert float((exact_log_likelihood(network, x) - found.bound).mean()) > 10
+    assert float(found.effective.median()) < 5
+    assert unreliable_share(found.pareto_k) > 0.9
+    warning = why_unreliable(unreliable_share(found.pareto_k), 1.5, 5000)
+    assert warning is not None
+    assert "nll is unreliable" in warning
+    assert "1.5 of 5,000 draws" in warning
+    assert "--nll-samples" in warning
+
+
+def test_a_bound_that_is_right_gives_no_warning(linear: VAE, pictures: Tensor) -> None:
+    found = importance_estimate(linear, pictures, 5000)
+    assert float(found.effective.median()) > 500
+    assert unreliable_share(found.pareto_k) == 0
+    assert why_unreliable(0.0, 900.0, 5000) is None
+
+
+def test_too_few_draws_to_tell_are_no_verdict(linear: VAE, pictures: Tensor) -> None:
+    found = importance_estimate(linear, pictures[:3], 20)
+    assert bool(found.pareto_k.isnan().all())
+    assert math.isnan(unreliable_share(found.pareto_k))
+    assert why_unreliable(math.nan, 3.0, 20) is None
+    assert bool(importance_estimate(linear, pictures[:3], 1).variance.isnan().all())

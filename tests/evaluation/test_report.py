@@ -23,6 +23,7 @@ from vaekit.evaluation.metrics import EXTRA, FACTOR_METRICS, SAMPLE_METRICS, Met
 from vaekit.evaluation.report import evaluate, without_nonfinite
 from vaekit.header import sha256
 from vaekit.inference import Model
+from vaekit.reporting import Silent
 
 SETTINGS = {"limit": 300, "epochs": 2, "hidden": [32], "latent_dim": 4, "threads": 1}
 
@@ -308,3 +309,29 @@ def test_the_best_is_named_only_where_numbers_compare() -> None:
 def test_json_gets_null_for_what_is_not_a_number() -> None:
     found = without_nonfinite({"a": [math.nan, 1.0, {"b": -math.inf}], "c": "nan", "d": 3})
     assert found == {"a": [None, 1.0, {"b": None}], "c": "nan", "d": 3}
+
+
+def test_a_log_likelihood_that_cannot_be_trusted_is_a_warning_in_the_record(
+    trained: dict[str, Model], digits: ImageSet
+) -> None:
+    warnings: list[str] = []
+
+    class Listener(Silent):
+        def warn(self, message: str) -> None:
+            warnings.append(message)
+
+    model = copy.deepcopy(trained["dynamic"])
+    request = MetricRequest(nll_samples=200)
+    good = evaluate(model, digits, request, reporter=Listener())
+    assert good["nll_pareto_k_bad"] < 0.1
+    assert good["nll_ess"] > 100
+    assert 0 < good["nll_mc_stderr"] < good["nll_stderr"]
+    assert warnings == []
+    with torch.no_grad():
+        model.network.posterior.logvar.weight.zero_()
+        model.network.posterior.logvar.bias.fill_(-4.0)
+    bad = evaluate(model, digits, request, reporter=Listener())
+    assert bad["nll_pareto_k_bad"] > 0.5
+    assert len(warnings) == 1
+    assert "nll is unreliable" in warnings[0]
+    assert warnings[0] in bad["notes"]

@@ -98,6 +98,11 @@ class Moments:
         )
 
 
+def standard_error(values: Tensor) -> float:
+    """The standard error of the mean of independent values; NaN for one value."""
+    return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+
+
 TERMS = ("neg_elbo", "reconstruction", "kl")
 WATCHED_TERMS = (*TERMS, "kl_per_dim", "mean")
 

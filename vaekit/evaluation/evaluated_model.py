@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -34,12 +34,19 @@ class EvaluatedModel:
     seed: int = 0
     batch_size: int | None = None
     reporter: Reporter = SILENT
+    notes: list[str] = field(default_factory=list)
+    """Warnings about the numbers, which the record keeps."""
 
     def __post_init__(self) -> None:
         own, wanted = self.images.image_shape, self.model.header.image
         if own != wanted:
             has, takes = ("x".join(map(str, shape)) for shape in (own, wanted))
             raise DataError(f"{self.images.name}: its images are {has}, the model's are {takes}")
+
+    def warn(self, message: str) -> None:
+        """Print a warning, and keep it for the record."""
+        self.reporter.warn(message)
+        self.notes.append(message)
 
     @property
     def binarization(self) -> str | None:

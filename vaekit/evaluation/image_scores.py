@@ -10,8 +10,10 @@ from vaekit import inference, registry
 from vaekit.data.imageset import Pixels
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import TERMS, image_terms
-from vaekit.evaluation.nll import log_likelihood
+from vaekit.evaluation.nll import importance_estimate
 from vaekit.inference import Model
+
+NLL_COLUMNS = ("nll", "nll_ess", "nll_pareto_k")
 
 
 def scores(
@@ -22,7 +24,7 @@ def scores(
     samples: int | None = None,
     seed: int = 0,
 ) -> dict[str, list[float | None]]:
-    """`neg_elbo`, `reconstruction` and `kl` of each image (N, H, W, C), and `nll` from `samples`.
+    """The numbers of each image (N, H, W, C), by the names of `columns`.
 
     The draws are keyed by the seed and the image's number, counted from `start`: they are those of
     `evaluate`, whose numbers are the means of these.
@@ -35,8 +37,15 @@ def scores(
     model.check_finite("ELBO terms", *(terms[name] for name in TERMS))
     found = {name: _numbers(terms[name]) for name in TERMS}
     if samples is not None:
-        found["nll"] = _numbers(-log_likelihood(model.network, x, samples, seed=seed, start=start))
+        estimate = importance_estimate(model.network, x, samples, seed=seed, start=start)
+        values = (-estimate.bound, estimate.effective, estimate.pareto_k)
+        found |= {name: _numbers(each) for name, each in zip(NLL_COLUMNS, values, strict=True)}
     return found
+
+
+def columns(samples: int | None) -> list[str]:
+    """The names of the numbers that `scores` gives."""
+    return [*TERMS, *(NLL_COLUMNS if samples else ())]
 
 
 def _numbers(values: torch.Tensor) -> list[float | None]:

@@ -38,6 +38,8 @@ class Metric:
     """What the data or the command line must have."""
 
 
+NLL_SAMPLES = "--nll-samples K"
+
 METRICS = (
     Metric("neg_elbo", "reconstruction + kl, one draw of z per image", BOUND, "nats", LOWER,
            likelihood_bound=True),
@@ -47,7 +49,13 @@ METRICS = (
     Metric("bits_per_dim", "neg_elbo / (values · ln 2)", BOUND, "bits", LOWER,
            likelihood_bound=True, needs="a discrete likelihood"),
     Metric("nll", "minus the importance weighted bound", BOUND, "nats", LOWER,
-           likelihood_bound=True, needs="--nll-samples K"),
+           likelihood_bound=True, needs=NLL_SAMPLES),
+    Metric("nll_mc_stderr", "standard error of nll over other draws", BOUND, "nats",
+           needs=NLL_SAMPLES),
+    Metric("nll_ess", "effective sample size of an image's draws, the median", BOUND, "draws",
+           needs=NLL_SAMPLES),
+    Metric("nll_pareto_k_bad", "share of images with Pareto k above 0.7: nll unreliable", BOUND,
+           needs=NLL_SAMPLES),
     Metric("active_units", "dimensions whose posterior mean has a variance over 0.01", LATENTS),
     Metric("aggregate_kl", "KL(q(z) ‖ p(z)), q(z) the mean of all posteriors", LATENTS, "nats"),
     Metric("total_correlation", "linear dependence between dimensions of q(z)", LATENTS, "nats",

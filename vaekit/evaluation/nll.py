@@ -5,18 +5,23 @@
 Burda et al. 2016 (arXiv:1509.00519), equation 8. Its mean rises with K towards log p(x). With K = 1
 it is the ELBO's estimator with the log-ratio log p(z) − log q(z|x) in place of the closed form of
 the KL: the two have one mean, and this one the larger spread.
+
+Where q(z|x) misses the posterior, a few weights make up the whole sum and the bound is far too low.
+The effective sample size and Pareto k-hat of each image tell.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vaekit import inference
 from vaekit.errors import UsageError
+from vaekit.evaluation.pareto import UNRELIABLE_K, pareto_k, tail_size
 from vaekit.gaussian import Normal
 from vaekit.models.vae import VAE
 from vaekit.reporting import Task
@@ -29,8 +34,26 @@ MOST_WEIGHED_VALUES = 2**22
 """Values of decoded images in memory at once, whatever the number of rows."""
 
 
+@dataclass(frozen=True)
+class ImportanceEstimate:
+    """The importance weighted bound of each image, and how far to trust it: float64 (N,) each."""
+
+    samples: int
+    bound: Tensor
+    """In nats, at most log p(x) on average."""
+    effective: Tensor
+    """The effective sample size (Σ w)² / Σ w², from 1 to K."""
+    pareto_k: Tensor
+    """The tail of the weights: above 0.7 the bound is unreliable (`vaekit.evaluation.pareto`)."""
+
+    @property
+    def variance(self) -> Tensor:
+        """Of the bound over other draws, by the delta method: (K / effective − 1) / (K − 1)."""
+        return (self.samples / self.effective - 1) / (self.samples - 1 or math.nan)
+
+
 @torch.no_grad()
-def log_likelihood(
+def importance_estimate(
     network: VAE,
     x: Tensor,
     samples: int,
@@ -38,16 +61,15 @@ def log_likelihood(
     seed: int = 0,
     start: int = 0,
     task: Task | None = None,
-) -> Tensor:
-    """The bound of each image (N, C, H, W), in nats, from `samples` draws each: float64 (N,).
+) -> ImportanceEstimate:
+    """Estimate log p(x) of images (N, C, H, W) from `samples` draws each.
 
     Draw k of an image is keyed by (seed, the image's number counted from `start`, k): it depends
     neither on batches nor on memory, and the first 10 of 100 draws are the 10 draws of
     `samples=10`. Sums are kept in float64. The network must be in evaluation mode.
 
     Example:
-        log_px = log_likelihood(network, x, 5000)
-        nll = -log_px.mean()
+        nll = -importance_estimate(network, x, 5000).bound.mean()
     """
     if samples < 1:
         raise UsageError(f"--nll-samples {samples}: at least 1")
@@ -60,11 +82,19 @@ def log_likelihood(
         numbers = range(start + first, start + first + images)
         noises = _noise_batches(numbers, samples, together, network.latent_dim, seed)
         counted = _with_progress(noises, count, task)
-        bound = _running_bound(
-            network, inference.pad_rows(x[part], images), _padded(q[part], images), counted
-        )
-        found.append(bound[:count] - math.log(samples))
-    return torch.cat(found) if found else torch.empty(0, dtype=torch.float64)
+        padded = inference.pad_rows(x[part], images)
+        sums = _running_sums(network, padded, _padded(q[part], images), counted, samples)
+        found.append([values[:count] for values in sums])
+    total, squares, largest = (
+        torch.cat(parts) for parts in (zip(*found, strict=True) if found else [_EMPTY] * 3)
+    )
+    ks = [pareto_k(weights) for weights in largest.numpy()]
+    effective = torch.exp(2 * total - squares)
+    k = torch.tensor(ks, dtype=torch.float64)
+    return ImportanceEstimate(samples, total - math.log(samples), effective, k)
+
+
+_EMPTY = (torch.empty(0, dtype=torch.float64),)
 
 
 def _batch_sizes(network: VAE, samples: int) -> tuple[int, int]:
@@ -78,13 +108,19 @@ def _batch_sizes(network: VAE, samples: int) -> tuple[int, int]:
     return together, max(1, rows // together)
 
 
-def _running_bound(network: VAE, x: Tensor, q: Normal, noises: Iterator[Tensor]) -> Tensor:
-    """Log Σ_k exp(log weight), chunk after chunk of draws, never holding all K."""
+def _running_sums(
+    network: VAE, x: Tensor, q: Normal, noises: Iterator[Tensor], samples: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log Σ w, log Σ w² and the largest log w of each image, without ever holding all K."""
     total, q = torch.full((len(x),), -math.inf, dtype=torch.float64), q.to(x.device)
+    squares, largest = total, total[:, None][:, :0]
     for noise in noises:
-        weights = log_weights(network, x, q, noise.to(x.device))
-        total = torch.logaddexp(total, torch.logsumexp(weights.cpu().double(), 1))
-    return total
+        weights = log_weights(network, x, q, noise.to(x.device)).cpu().double()
+        total = torch.logaddexp(total, torch.logsumexp(weights, 1))
+        squares = torch.logaddexp(squares, torch.logsumexp(2 * weights, 1))
+        candidates = torch.cat([largest, weights], 1)
+        largest = candidates.topk(min(tail_size(samples) + 1, candidates.shape[1])).values
+    return total, squares, largest
 
 
 def log_weights(network: VAE, x: Tensor, q: Normal, noise: Tensor) -> Tensor:
@@ -122,3 +158,24 @@ def _with_progress(noises: Iterator[Tensor], images: int, task: Task | None) -> 
 def _padded(q: Normal, count: int) -> Normal:
     """Filled up with rows of the prior."""
     return Normal(inference.pad_rows(q.mean, count), inference.pad_rows(q.logvar, count))
+
+
+MANY_UNRELIABLE = 0.1
+"""The share of images with an unreliable bound that is worth a warning."""
+
+
+def unreliable_share(pareto_k: Tensor) -> float:
+    """The share of images whose k-hat is above 0.7; NaN where there are too few draws to tell."""
+    known = pareto_k[~pareto_k.isnan()]
+    return float((known > UNRELIABLE_K).double().mean())
+
+
+def why_unreliable(share: float, effective: float, samples: int) -> str | None:
+    """The warning where the bound of many images is not to be trusted, and what to do."""
+    if not share > MANY_UNRELIABLE:
+        return None
+    return (
+        f"nll is unreliable: Pareto k is above {UNRELIABLE_K} for {share:.0%} of the images, and "
+        f"half of them have an effective sample size of {effective:.1f} of {samples:,} draws or "
+        "less, so nll may be far too high; try more --nll-samples, or quote neg_elbo"
+    )

@@ -6,7 +6,7 @@ from vaekit.data import ImageSet
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.factor_scores import why_no_factors
 from vaekit.evaluation.image_features import FEATURES
-from vaekit.evaluation.metrics import FACTOR_METRICS, METRICS, MetricRequest
+from vaekit.evaluation.metrics import FACTOR_METRICS, METRICS, NLL_SAMPLES, MetricRequest
 from vaekit.inference import Model
 from vaekit.likelihoods import Likelihood
 from vaekit.registry import near_miss
@@ -45,8 +45,11 @@ def _refuse_request(likelihood: Likelihood, wanted: MetricRequest) -> None:
     if "bits_per_dim" in wanted.metrics and not likelihood.discrete:
         raise UsageError(f"--metrics bits_per_dim: {why_no_bits(likelihood)}")
     if wanted.nll_samples is None:
-        if "nll" in wanted.metrics:
-            raise UsageError("--metrics nll: give the number of draws, such as --nll-samples 1000")
+        for metric in METRICS:
+            if metric.name in wanted.metrics and metric.needs == NLL_SAMPLES:
+                raise UsageError(
+                    f"--metrics {metric.name}: give the number of draws, such as --nll-samples 1000"
+                )
         return
     refuse_draws(likelihood, wanted.nll_samples)
 

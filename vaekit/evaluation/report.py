@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vaekit import __version__
 from vaekit.data import ImageSet
 from vaekit.errors import VaekitError
-from vaekit.evaluation.dataset_elbo import ElboReport
+from vaekit.evaluation.dataset_elbo import ElboReport, standard_error
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.factor_scores import factor_scores
 from vaekit.evaluation.image_features import Extractor, FeaturesMissing, extractor
 from vaekit.evaluation.latent_health import AggregatePosterior, Health, aggregate, diagnosis
 from vaekit.evaluation.metrics import IMAGES, LATENTS, SAMPLE_METRICS, MetricRequest, in_group
-from vaekit.evaluation.nll import log_likelihood
+from vaekit.evaluation.nll import importance_estimate, unreliable_share, why_unreliable
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
 from vaekit.evaluation.sample_quality import (
     NEIGHBOURS_DENSITY,
@@ -37,6 +38,7 @@ from vaekit.inference import Model
 from vaekit.reporting import SILENT, Reporter
 
 EvaluationRecord = dict[str, Any]
+PerImage = dict[str, Tensor]
 
 BROKEN: EvaluationRecord = {
     **dict.fromkeys((*in_group(LATENTS, optional=False), *in_group(IMAGES, optional=False))),
@@ -63,6 +65,18 @@ def evaluate(
         record = evaluate(vaekit.load("m.safetensors"), vaekit.load_dataset("digits"))
         record["neg_elbo"], record["neg_elbo_stderr"]
     """
+    return evaluate_each(model, images, wanted, points=points, reporter=reporter)[0]
+
+
+def evaluate_each(
+    model: Model,
+    images: ImageSet,
+    wanted: MetricRequest | None = None,
+    *,
+    points: ImageSet | None = None,
+    reporter: Reporter = SILENT,
+) -> tuple[EvaluationRecord, PerImage]:
+    """`evaluate`, and beside it the values of each image where a metric is a mean over images."""
     wanted = wanted or MetricRequest()
     subject = EvaluatedModel(model, images, wanted.seed, wanted.batch_size, reporter)
     absent = refuse_unfit_evaluation(model, images, wanted, points)
@@ -70,12 +84,12 @@ def evaluate(
     record = _data_facts(subject)
     seen = encode_once(subject)
     record |= _bound(subject, seen.bound, absent)
-    record |= _log_likelihood(subject, wanted)
+    record |= _log_likelihood(subject, wanted, seen.per_image)
     record |= _latents_and_images(subject, wanted, seen)
     record |= _samples(subject, wanted, extract, absent)
     record |= factor_scores(subject, points or images, wanted, absent)
     record |= _circumstances(subject, wanted, absent)
-    return {name: without_nonfinite(value) for name, value in record.items()}
+    return {name: without_nonfinite(value) for name, value in record.items()}, seen.per_image
 
 
 def _extractor(
@@ -120,8 +134,10 @@ def _bound(subject: EvaluatedModel, report: ElboReport, absent: dict[str, str]) 
     return record
 
 
-def _log_likelihood(subject: EvaluatedModel, wanted: MetricRequest) -> EvaluationRecord:
-    """Minus the importance weighted bound, and K."""
+def _log_likelihood(
+    subject: EvaluatedModel, wanted: MetricRequest, per_image: PerImage
+) -> EvaluationRecord:
+    """Minus the importance weighted bound, K, and how far to trust it."""
     samples = wanted.nll_samples
     if samples is None:
         return {}
@@ -130,10 +146,26 @@ def _log_likelihood(subject: EvaluatedModel, wanted: MetricRequest) -> Evaluatio
     with subject.reporter.task("log-likelihood", total, "draws") as task:
         for start, x in subject.observed():
             network, seed = subject.model.network, subject.seed
-            found.append(log_likelihood(network, x, samples, seed=seed, start=start, task=task))
-    values = -torch.cat(found)
-    stderr = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return {"nll": float(values.mean()), "nll_stderr": stderr, "nll_samples": samples}
+            found.append(
+                importance_estimate(network, x, samples, seed=seed, start=start, task=task)
+            )
+    bound, effective, k, variance = (
+        torch.cat([getattr(one, name) for one in found])
+        for name in ("bound", "effective", "pareto_k", "variance")
+    )
+    median, share = float(effective.median()), unreliable_share(k)
+    warning = why_unreliable(share, median, samples)
+    if warning:
+        subject.warn(warning)
+    per_image["nll"] = -bound
+    return {
+        "nll": -float(bound.mean()),
+        "nll_stderr": standard_error(bound),
+        "nll_samples": samples,
+        "nll_mc_stderr": math.sqrt(float(variance.sum())) / len(variance),
+        "nll_ess": median,
+        "nll_pareto_k_bad": share,
+    }
 
 
 def _latents_and_images(
@@ -209,7 +241,7 @@ def _circumstances(
     likelihood = subject.model.network.likelihood
     return {
         **({} if wanted.any_of(SAMPLE_METRICS) else {"features": None}),
-        "notes": [] if likelihood.normalised else [not_normalised(likelihood)],
+        "notes": [*([] if likelihood.normalised else [not_normalised(likelihood)]), *subject.notes],
         "absent": absent,
         "seed": subject.seed,
         "model_sha256": sha256(path) if path is not None else None,

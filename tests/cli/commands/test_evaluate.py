@@ -206,6 +206,24 @@ def test_scores_average_to_the_evaluation(cli: Runner, factor_model: Path) -> No
     assert {row["label"] for row in rows} <= set(SHAPE_NAMES)
 
 
+def test_a_log_likelihood_that_cannot_be_trusted_is_told(cli: Runner, factor_model: Path) -> None:
+    """The model of two epochs is far from its posteriors."""
+    flags = ("--limit", "40", "--nll-samples", "60", "--seed", "3")
+    done = cli("score", factor_model, *flags)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert list(rows[0])[-3:] == ["nll", "nll_ess", "nll_pareto_k"]
+    assert all(1 <= row["nll_ess"] <= 60 for row in rows)
+    bad = np.mean([row["nll_pareto_k"] > 0.7 for row in rows])
+    assert bad > 0.1
+    table = cli("evaluate", factor_model, *flags)
+    for said in (done.stderr, table.stderr, table.stdout):
+        assert f"Pareto k is above 0.7 for {bad:.0%} of the images" in said
+        assert "of 60 draws" in said
+    shown = {line.split()[0]: line for line in table.stdout.splitlines()}
+    assert float(shown["nll_pareto_k_bad"].split()[1]) == pytest.approx(bad, abs=1e-3)
+    assert "draws" in shown["nll_ess"]
+
+
 def test_scores_go_to_files_too(cli: Runner, tiny_model: Path) -> None:
     plain = cli("score", tiny_model, "--dataset", "digits", "--limit", "5")
     done = cli("score", tiny_model, "--dataset", "digits", "--limit", "5", "-o", "s.csv", "--json")

@@ -66,16 +66,37 @@ def command(
     terminal = open_terminal(target, use)
     opened = open_model(model, use, terminal)
     _refuse_draws(opened, nll_samples)
-    columns = ["path", "label", "neg_elbo", "reconstruction", "kl"]
-    count = 0
+    from vaekit.evaluation.image_scores import columns
+
+    count, trust = 0, []
     with (
         _chunks(opened, source, use, terminal) as chunks,
-        _writer(target, columns + (["nll"] if nll_samples else [])) as write,
+        _writer(target, ["path", "label", *columns(nll_samples)]) as write,
     ):
         for chunk, labels in chunks:
-            write(_rows(opened, chunk, labels, count, nll_samples, use.seed))
+            rows = _rows(opened, chunk, labels, count, nll_samples, use.seed)
+            write(rows)
+            trust += [row[-2:] for row in rows]
             count += len(chunk)
+    if nll_samples:
+        _warn_of_unreliable(trust, nll_samples, terminal)
     print_output_path(target, count, use)
+
+
+def _warn_of_unreliable(
+    trust: Sequence[Sequence[float | None]], samples: int, terminal: Terminal
+) -> None:
+    """Warn if many images have a Pareto k that is too large, from (nll_ess, nll_pareto_k)."""
+    from torch import tensor
+
+    from vaekit.evaluation.nll import unreliable_share, why_unreliable
+
+    known = tensor([row for row in trust if None not in row]).reshape(-1, 2)
+    if not len(known):
+        return
+    warning = why_unreliable(unreliable_share(known[:, 1]), float(known[:, 0].median()), samples)
+    if warning:
+        terminal.warn(warning)
 
 
 def _refuse_draws(model: Model, samples: int | None) -> None:
