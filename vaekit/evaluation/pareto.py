@@ -1,4 +1,4 @@
-"""Pareto k-hat: whether importance weights have a tail too heavy for their mean to be trusted.
+"""Pareto k-hat: whether the mean of importance weights can be trusted.
 
 Vehtari et al. 2024 (arXiv:1507.02646): a generalized Pareto distribution with shape k is fitted to
 the largest weights. Below 0.7 an estimate from a few thousand draws is reliable; above it, the mean
