@@ -1,4 +1,4 @@
-"""The header of a model file: it comes from a stranger, and is all that stands before a load."""
+"""A model file from a stranger is refused before it does harm: `header` and `tensor_file`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ from hypothesis import strategies as st
 from vaekit.errors import ModelFileError
 from vaekit.header import (
     FORMAT_VERSION,
-    LONGEST_HEADER,
     ModelFile,
-    is_model_file,
     read_model_file,
     sha256,
 )
+from vaekit.tensor_file import LONGEST_HEADER, is_tensor_file
 
 FILE = Path("strange.safetensors")
 
@@ -366,6 +365,6 @@ def test_a_runs_folder_stands_for_its_model_in_it_or_beside_it(tiny_run: Path) -
 )  # fmt: skip
 def test_a_model_file_is_recognised_by_its_first_bytes(content: bytes, is_model: bool) -> None:
     FILE.write_bytes(content)
-    assert is_model_file(FILE) is is_model
-    assert not is_model_file(FILE.with_name("missing"))
-    assert not is_model_file(Path())
+    assert is_tensor_file(FILE) is is_model
+    assert not is_tensor_file(FILE.with_name("missing"))
+    assert not is_tensor_file(Path())

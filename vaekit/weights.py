@@ -27,13 +27,12 @@ from vaekit.header import (
     ModelFile,
     ModelHeader,
     ModelSpec,
-    as_place,
     read_model_file,
-    tensor_digest,
     verify_digest,
 )
 from vaekit.likelihoods import Likelihood, build_likelihood
 from vaekit.models.vae import VAE, build
+from vaekit.tensor_file import as_place, tensor_digest
 
 
 def save(path: Path, header: ModelHeader, state: Mapping[str, Tensor]) -> None:

@@ -14,8 +14,9 @@ from vaekit import registry
 from vaekit.cli.console import Terminal
 from vaekit.cli.options import ImageOptions, OutputOptions, UseOptions
 from vaekit.errors import ImageError, UsageError
-from vaekit.header import is_model_file, model_path, read_model_file
+from vaekit.header import model_path, read_model_file
 from vaekit.output.formats import Target, choose_format
+from vaekit.tensor_file import is_tensor_file
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
@@ -47,7 +48,7 @@ def _refuse_replacing_model(path: Path, model: Path, *, force: bool) -> None:
     """A model may have taken hours to train; any other file is replaced as asked."""
     if _same_file(path, model):
         raise UsageError(f"-o {path}: is the model itself, which would be lost")
-    if not force and is_model_file(path):
+    if not force and is_tensor_file(path):
         raise UsageError(f"-o {path}: is a model file; --force replaces it")
 
 

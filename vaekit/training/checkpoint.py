@@ -21,7 +21,7 @@ from torch import Tensor
 from vaekit import __version__
 from vaekit.config import RunConfig
 from vaekit.errors import ModelFileError
-from vaekit.header import TensorLayout, read_json, read_layout
+from vaekit.tensor_file import TensorLayout, read_json, read_layout
 from vaekit.training import checkpoint_checks
 from vaekit.training.loop import Progress, Trainer
 from vaekit.training.run_folder import RunFolder

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vaekit.config import RunConfig
 from vaekit.errors import ModelFileError, UsageError
 from vaekit.evaluation.dataset_elbo import TERMS
-from vaekit.header import TensorLayout, TensorPlace
 from vaekit.models.vae import VAE
+from vaekit.tensor_file import TensorLayout, TensorPlace
 from vaekit.training.defaults import fill_defaults, network_from_config, settings_of
 from vaekit.weights import least_layers
 
