@@ -1,4 +1,4 @@
-"""The config of a training run: every option, defined once.
+"""The config of a training run: every option (`--beta`, `--lr`, ...), defined once.
 
 A field here is an option everywhere: the flag `--latent-dim`, the YAML key `latent_dim`, the
 variable `VAEKIT_LATENT_DIM`, the keyword of `vaekit.train` and the row in the docs all come from

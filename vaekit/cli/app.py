@@ -1,4 +1,4 @@
-"""The command `vaekit`: the table of commands, each imported only when it is called."""
+"""The command `vaekit`: the table of commands, each imported only when called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP unwind a command, so that it removes its temporary files."""
+"""SIGINT, SIGTERM and SIGHUP end a command so that it removes its temporary files."""
 
 from __future__ import annotations
 

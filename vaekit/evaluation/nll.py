@@ -1,4 +1,4 @@
-"""The importance weighted bound on the log-likelihood, tighter than the ELBO.
+"""The importance-weighted bound on the log-likelihood, tighter than the ELBO.
 
     log p̂(x) = log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x),   z_1 … z_K ~ q(z|x)
 

@@ -1,4 +1,4 @@
-"""Strided convolutions: fast, and good enough for most small pictures."""
+"""Strided convolutions, the default for images from 16 pixels a side."""
 
 from __future__ import annotations
 

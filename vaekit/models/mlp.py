@@ -1,4 +1,4 @@
-"""Fully connected networks: the first thing to try on small images."""
+"""Fully connected networks, the default for images under 16 pixels a side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Residual networks: deeper than `conv`, for longer training."""
+"""Residual networks, deeper than `conv`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write latents with the names and labels of their images, in every format of `embed`.
+"""Write latents with image names and class names, in every format of `embed`.
 
     npy      the latents alone, (N, D)
     npz      z, path, label and, if asked for, logvar

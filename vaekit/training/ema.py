@@ -1,4 +1,4 @@
-"""A moving average of the weights, which often gives better images than the last weights."""
+"""A moving average of the weights (`--ema`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: batch order, gradient, check, update, and the end of an epoch.
+"""The training loop: gradient, check, update, and the end of an epoch.
 
 No random state is carried from step to step: the order is keyed by (seed, epoch) and the noise by
 (seed, step), so that a run can be resumed at any step.

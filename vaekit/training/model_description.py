@@ -1,4 +1,4 @@
-"""The header of a model file: network, likelihood, latent statistics, training."""
+"""What a model file says of its training: network, likelihood, latent statistics."""
 
 from __future__ import annotations
 
