@@ -97,3 +97,20 @@ def test_every_command_of_the_docs_is_one() -> None:
     named = {*re.findall(r"(?:^|\| |\"\$\()vaekit ([a-z]+)", blocks, flags=re.MULTILINE)}
     named |= {*re.findall(r"`vaekit ([a-z]+)", text)}
     assert named == set(COMMANDS)
+
+
+def test_every_flag_of_the_docs_is_one() -> None:
+    """docs/benchmarks.md is left out: `python -m tests.benchmarks` has flags of its own."""
+    from vaekit.cli.app import COMMANDS, load_command
+
+    flags = {"--help", "--install-completion"}
+    for name in COMMANDS:
+        command = load_command(name)
+        for each in (command, *getattr(command, "commands", {}).values()):
+            flags |= {
+                flag for option in each.params for flag in option.opts + option.secondary_opts
+            }
+    for page in PAGES:
+        named = re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", page.read_text(encoding="utf-8"))
+        wrong = {flag for flag in named if flag.replace("_", "-") not in flags}
+        assert page.name == "benchmarks.md" or wrong == set(), page.name
