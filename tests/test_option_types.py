@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vaekit.config import RunConfig
 from vaekit.option_types import parse_size
 
 
@@ -32,3 +33,14 @@ def test_a_size_is_read_in_every_notation(value: object, size: tuple[int, int]) 
 def test_what_is_no_size_is_answered_with_how_to_write_one(value: object) -> None:
     with pytest.raises(ValueError, match="such as 48x64, from 1 to 8192"):
         parse_size(value)
+
+
+@pytest.mark.parametrize("value", [0, "0", "off", False])
+def test_pictures_can_be_turned_off_in_every_notation(value: object) -> None:
+    assert RunConfig(pictures_every=value).pictures_every == "off"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [-1, "-1", "never", True, 2.5])
+def test_a_number_of_epochs_between_pictures_is_whole_and_positive(value: object) -> None:
+    with pytest.raises(ValueError, match="pictures_every"):
+        RunConfig(pictures_every=value)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ it. `vaekit.training.defaults` chooses the fields that are None once the images 
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from vaekit.option_types import (
     ImageSize,
     Interval,
     NotNegative,
+    PicturesEvery,
     Positive,
     Sigma,
     Sizes,
@@ -38,6 +40,9 @@ from vaekit.yaml_files import read_yaml, yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
 ENVIRONMENT = "VAEKIT_"
+OTHER_VARIABLES = ("config", "recipe", "quiet", "debug")
+"""Variables that are not a field of the run."""
+
 LONGEST_SHOWN = 100
 """The most characters of a value that an error repeats."""
 
@@ -155,8 +160,12 @@ class RunConfig(BaseModel):
     checkpoint_every: Interval = _option(
         "5min", "Output", "steps or time (5min) between checkpoints", local=True
     )
-    pictures_every: Count | None = _option(
-        None, "Output", "epochs between pictures", shown="about ten pictures a run", local=True
+    pictures_every: PicturesEvery | None = _option(
+        None,
+        "Output",
+        "epochs between pictures, or off",
+        shown="about ten pictures a run",
+        local=True,
     )
     project: Literal["pca", "tsne"] = _option(
         "pca", "Output", "projection for latents.png", local=True
@@ -246,6 +255,23 @@ def _layers(
 
 def _braceless(path: str | os.PathLike[str]) -> str:
     return os.fspath(path).replace("{", "{{").replace("}", "}}")
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A message for each `VAEKIT_*` variable that has no effect, with the nearest that has one.
+
+    >>> unknown_variables({"VAEKIT_LATENT_DIMS": "8", "VAEKIT_LR": "0.1", "HOME": "/"})
+    ["VAEKIT_LATENT_DIMS has no effect: did you mean 'VAEKIT_LATENT_DIM'?"]
+    """
+    known = [name.upper() for name in (*RunConfig.model_fields, *OTHER_VARIABLES)]
+    given = [name.removeprefix(ENVIRONMENT) for name in environ if name.startswith(ENVIRONMENT)]
+    messages = []
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f": did you mean '{ENVIRONMENT}{near[0]}'?" if near else ""
+            messages.append(f"{ENVIRONMENT}{name} has no effect{hint}")
+    return messages
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -75,6 +75,13 @@ def _interval(value: object) -> object:
     return value
 
 
+def _pictures_every(value: object) -> object:
+    """`0`, `"off"` and YAML's bare `off` mean never; a text of digits is a number."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return "off" if value is False or (value == 0 and isinstance(value, int)) else value
+
+
 def switch(value: object) -> object:
     """YAML reads a bare `on` or `off` as a boolean; turn it back into the word."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
@@ -99,4 +106,5 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
 ImageSize = Annotated[tuple[Count, Count], BeforeValidator(parse_size)]
 Interval = Annotated[Count | str, BeforeValidator(_interval)]
+PicturesEvery = Annotated[Count | Literal["off"], BeforeValidator(_pictures_every)]
 Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]

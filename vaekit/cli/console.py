@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Task as BarTask
+from rich.table import Column
 from rich.text import Text
 
 from vaekit.reporting import Task
@@ -30,6 +32,14 @@ LOG_SECONDS = 5.0
 def stderr_console() -> Console:
     """A Rich console on stderr; Rich itself reads NO_COLOR."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def warn_of_unknown_variables(terminal: Terminal) -> None:
+    """Warn of `VAEKIT_*` variables that have no effect, such as misspelt ones."""
+    from vaekit.config import unknown_variables
+
+    for message in unknown_variables(os.environ):
+        terminal.warn(message)
 
 
 class _Speed(ProgressColumn):
@@ -51,16 +61,16 @@ class Terminal:
 
     def note(self, message: str) -> None:
         """Print a dimmed line."""
-        self.say(one_line(message), style="dim")
+        self.say(message, style="dim")
 
     def warn(self, message: str) -> None:
         """Print a yellow line."""
-        self.say(f"warning: {one_line(message)}", style="yellow")
+        self.say(f"warning: {message}", style="yellow")
 
     def say(self, message: str, style: str = "") -> None:
-        """Print a line as it is."""
+        """Print a line, in which control characters are escaped."""
         if not self.quiet:
-            self.console.print(message, style=style, markup=False)
+            self.console.print(one_line(message), style=style, markup=False)
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str = "images") -> Iterator[Task]:
@@ -69,21 +79,22 @@ class Terminal:
             yield _LoggedTask(self, label, total, unit)
             return
         with bar(self.console) as progress:
-            yield _Bar(progress, progress.add_task(label, total=total, unit=unit))
+            yield _Bar(progress, progress.add_task(one_line(label), total=total, unit=unit))
 
 
-def bar(console: Console, *extra: ProgressColumn) -> Progress:
-    """The progress bar of every command; it disappears when the work is done."""
+def bar(console: Console, *extra: ProgressColumn, counts: bool = True) -> Progress:
+    """The progress bar of every command, one line wide; it disappears when the work is done."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None),
+        *([MofNCompleteColumn()] if counts else []),
         _Speed(),
         *extra,
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
+        expand=True,
     )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from vaekit import registry
-from vaekit.cli.console import Terminal
+from vaekit.cli.console import Terminal, warn_of_unknown_variables
 from vaekit.cli.options import ImageOptions, OutputOptions, UseOptions
 from vaekit.errors import ImageError, UsageError
 from vaekit.header import model_path, read_model_file
@@ -59,12 +61,23 @@ def _same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def open_terminal(target: Target, use: UseOptions) -> Terminal:
-    """The terminal on stderr; no live bar is drawn through data on the same screen."""
+def open_terminal(use: UseOptions, target: Target | None = None) -> Terminal:
+    """The terminal on stderr, with a live bar unless stdout carries data to the same screen.
+
+    A pipe counts as the same screen: `| jq` prints there, and `| vaekit decode` has its own bar.
+    """
     terminal = Terminal(quiet=use.quiet)
-    if target.path is None and sys.stdout is not None and sys.stdout.isatty():
+    warn_of_unknown_variables(terminal)
+    if target is not None and target.path is None and not _is_file(sys.stdout):
         terminal.live = False
     return terminal
+
+
+def _is_file(stream: IO[str] | None) -> bool:
+    try:
+        return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def open_model(path: Path, use: UseOptions, terminal: Terminal) -> Model:

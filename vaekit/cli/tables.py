@@ -19,7 +19,7 @@ def print_table(columns: Sequence[str], lines: Iterable[Sequence[str | Text]]) -
     """Print a table; the first column is bold, and a Text keeps its own style."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for i, column in enumerate(columns):
-        table.add_column(column, no_wrap=i == 0, style="bold" if i == 0 else "")
+        table.add_column(one_line(column), no_wrap=i == 0, style="bold" if i == 0 else "")
     for line in lines:
         table.add_row(*(cell if isinstance(cell, Text) else one_line(cell) for cell in line))
     _print(table)

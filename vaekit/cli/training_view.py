@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 LINES = 25
 """About how many lines the table of a whole run has."""
 
+COLUMNS = (
+    ("epoch", "epoch", 5),
+    ("train −ELBO", "train_neg_elbo", 11), ("recon", "train_reconstruction", 9),
+    ("KL", "train_kl", 7),
+    ("val −ELBO", "val_neg_elbo", 9), ("recon", "val_reconstruction", 9), ("KL", "val_kl", 7),
+    ("active", "active_units", 6), ("images/s", "images_per_second", 8),
+)  # fmt: skip
+"""Title, key in the epoch's record, and width of each column: 79 characters with all."""
+
 REFRESH = 0.1
 """Seconds between two updates of the live bar."""
 
@@ -50,7 +59,7 @@ class TrainingView(Terminal):
             self.say(f"threads: {facts.threads}, which {thread_waiting.decided}")
         self.say(f"run: {facts.folder}")
         if self.live:
-            self._progress = bar(self.console, TextColumn("{task.fields[terms]}"))
+            self._progress = bar(self.console, TextColumn("{task.fields[terms]}"), counts=False)
             self._progress.start()
             total = facts.n_train * (config.epochs or 1)
             self._progress.add_task("training", total=total, unit="images", terms="")
@@ -96,19 +105,23 @@ class TrainingView(Terminal):
 
 def _header(record: Mapping[str, float]) -> str:
     """The table's header: the loss and its two terms, in training and in validation."""
-    columns = f"{'epoch':>5}  {'train −ELBO':>11} {'recon':>9} {'KL':>7}"
-    if "val_neg_elbo" in record:
-        columns += f"  {'val −ELBO':>9} {'recon':>9} {'KL':>7}"
-    return f"{columns}  {'active':>6}  {'images/s':>9}"
+    return " ".join(f"{title:>{width}}" for title, key, width in COLUMNS if key in record)
 
 
 def _line(record: Mapping[str, float]) -> str:
-    cells = f"{record['epoch']:>5.0f}  {record['train_neg_elbo']:>11.2f} "
-    cells += f"{record['train_reconstruction']:>9.2f} {record['train_kl']:>7.2f}"
-    if "val_neg_elbo" in record:
-        cells += f"  {record['val_neg_elbo']:>9.2f} {record['val_reconstruction']:>9.2f} "
-        cells += f"{record['val_kl']:>7.2f}"
-    return f"{cells}  {record['active_units']:>6.0f}  {record['images_per_second']:>9,.0f}"
+    return " ".join(_cell(key, record[key], width) for _, key, width in COLUMNS if key in record)
+
+
+def _cell(key: str, value: float, width: int) -> str:
+    """A number in a column; one that is too long loses decimals.
+
+    >>> _cell("train_kl", 12.345, 7), _cell("train_kl", 123456.78, 7), _cell("epoch", 3.0, 5)
+    ('  12.35', ' 123457', '    3')
+    """
+    if not key.startswith(("train_", "val_")):
+        return f"{value:>{width},.0f}"
+    text = f"{value:.2f}"
+    return f"{text if len(text) <= width else f'{value:.0f}':>{width}}"
 
 
 def _short(dataset: str) -> str:

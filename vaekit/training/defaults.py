@@ -102,9 +102,18 @@ def _network_options(config: RunConfig, model: str, image: tuple[int, int, int])
     asked = {name: getattr(config, name) for name in NETWORK_OPTIONS}
     for name, value in asked.items():
         if value is not None and name not in defaults:
-            others = ", ".join(flag(known) for known in defaults)
-            raise UsageError(f"{flag(name)} is not for --model {model}, which takes {others}")
+            raise UsageError(_option_of_other_models(name, model, image))
     return {name: _tuple(asked[name], defaults[name]) for name in defaults}
+
+
+def _option_of_other_models(option: str, model: str, image: tuple[int, int, int]) -> str:
+    """The message for an option that this network does not take: which networks take it."""
+    takes = {
+        name: registry.resolve("model", name).defaults(image) for name in registry.names("model")
+    }
+    owners = " or ".join(f"--model {name}" for name, options in takes.items() if option in options)
+    others = ", ".join(map(flag, takes[model]))
+    return f"{flag(option)} is for {owners}, not for --model {model}, which takes {others}"
 
 
 def _tuple(asked: Any, default: Any) -> Any:

@@ -42,10 +42,15 @@ class RunPictures:
         self._curves_drawn = time.monotonic()
         self._latents = normal_rows(0, SAMPLE_COUNT, config.latent_dim, config.seed, "sample")
 
+    @property
+    def off(self) -> bool:
+        """Whether the run draws nothing."""
+        return self.config.pictures_every == "off"
+
     def due(self, epoch: int, last: bool) -> bool:
         """Whether to draw after this epoch: the first, every `--pictures-every`, and the last."""
-        assert self.config.pictures_every is not None
-        return epoch == 1 or epoch % self.config.pictures_every == 0 or last
+        every = self.config.pictures_every
+        return isinstance(every, int) and (epoch == 1 or epoch % every == 0 or last)
 
     def draw(self, network: VAE, epoch: int) -> None:
         """Draw reconstructions and samples after an epoch."""
@@ -71,8 +76,9 @@ class RunPictures:
 
     def finish(self, network: VAE) -> None:
         """Draw the latent space in two dimensions, and interpolations."""
-        self._latent_space(network)
-        self._interpolation(network)
+        if not self.off:
+            self._latent_space(network)
+            self._interpolation(network)
 
     def _loss_name(self) -> str:
         name = str(self.config.likelihood)

@@ -126,12 +126,10 @@ class Session:
         end.
         """
         model, picture = self.folder.model, self.folder.interpolation
-        if not (model.exists() and picture.exists()):
-            return False
-        with contextlib.suppress(ModelFileError):
+        with contextlib.suppress(ModelFileError, FileNotFoundError):
             steps = header.read_model_file(model).header.training.get("steps")
-            drawn_after = picture.stat().st_mtime_ns >= model.stat().st_mtime_ns
-            return drawn_after and steps == self.trainer.progress.step
+            drawn = self.pictures.off or picture.stat().st_mtime_ns >= model.stat().st_mtime_ns
+            return drawn and steps == self.trainer.progress.step
         return False
 
     def _stopped(self) -> str:

@@ -127,7 +127,10 @@ def test_flags_beat_variables_which_beat_files_which_beat_recipes(
         (["--latent-dims", "3"], "--latent-dim"),
         (["--epochs"], "--epochs"),
         (["stray"], "stray"),
-        (["--model", "conv", "--hidden", "4"], "--hidden is not for --model conv"),
+        (
+            ["--model", "conv", "--hidden", "4"],
+            "--hidden is for --model mlp, not for --model conv, which",
+        ),
         (["-o", "model.pth"], "try model.safetensors"),
         (["--resume", "nowhere"], "--resume nowhere: no such folder"),
         (["--resume", "nowhere", "--dry-run"], "--resume excludes"),
@@ -144,6 +147,34 @@ def test_a_wrong_command_line_is_one_line_and_2(cli: Any, arguments: list[str], 
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("value", ["0", "off"])
+def test_a_run_without_pictures_draws_none_and_is_complete(cli: Any, value: str) -> None:
+    options = ["--limit", "40", "--epochs", "2", "--hidden", "4", "--latent-dim", "2", "-o", "run"]
+    assert cli("train", *options, "--pictures-every", value).code == 0
+    assert [*Path("run").rglob("*.png")] == []
+    done = cli("train", "--resume", "run")
+    assert (done.code, done.stdout) == (0, "run/model.safetensors\n")
+    assert "run is finished" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["train", "--dry-run"], ["sample"]], ids=str)
+def test_a_misspelt_variable_is_answered_with_the_right_one(
+    cli: Any, placed: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """It had no effect, and said nothing."""
+    monkeypatch.setenv("VAEKIT_LATENT_DIMS", "3")
+    monkeypatch.setenv("VAEKIT_LR", "0.1")
+    monkeypatch.setenv("VAEKIT_ZZZZZ", "1")
+    done = cli(*command, *([placed] if command == ["sample"] else []))
+    assert done.code == 0
+    assert (
+        "warning: VAEKIT_LATENT_DIMS has no effect: did you mean 'VAEKIT_LATENT_DIM'?\n"
+        in done.stderr
+    )
+    assert "warning: VAEKIT_ZZZZZ has no effect\n" in done.stderr
+    assert done.stderr.count("has no effect") == 2
+
+
 def test_a_device_that_is_not_there_is_answered_with_those_that_are(cli: Any) -> None:
     """Row 59."""
     done = cli("train", "--device", "cuda", "-o", "run")

@@ -18,7 +18,7 @@ from vaekit.cli.evaluation_options import (
     metric_request,
 )
 from vaekit.cli.metric_rows import shown_number
-from vaekit.cli.model_commands import open_model
+from vaekit.cli.model_commands import open_model, open_terminal
 from vaekit.cli.options import UseOptions, with_option_groups
 from vaekit.cli.tables import print_table
 from vaekit.errors import DataError, UsageError
@@ -43,7 +43,7 @@ def command(
     """
     asked = metric_request(what, use)
     _refuse(models)
-    terminal = Terminal(quiet=use.quiet)
+    terminal = open_terminal(use)
     first = open_model(models[0], use, terminal)
     images, points = load_evaluation_images(first, by, asked, use, terminal)
     from vaekit.evaluation.report import evaluate

@@ -40,7 +40,7 @@ def command(
     [dim]vaekit embed m.safetensors in/ -o - | vaekit decode m.safetensors[/dim]
     """
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="decoded.png")
-    terminal = open_terminal(target, use)
+    terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     from vaekit.latents import read_latents
     from vaekit.output.image_writer import open_image_writer

@@ -65,7 +65,7 @@ def command(
     """
     target = choose_target(model, where, use, takes=TAKES, on_stdout="npy", default="latents.npz")
     _check(target, project, thumbnails=thumbnails, stats=stats)
-    terminal = open_terminal(target, use)
+    terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     stream = open_input_images(source, opened, use, terminal)
     projector_only = projector is not None and not (where.output or where.form or project)

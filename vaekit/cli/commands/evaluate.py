@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import (
     DatasetOptions,
     MetricOptions,
@@ -13,7 +12,7 @@ from vaekit.cli.evaluation_options import (
     metric_request,
 )
 from vaekit.cli.metric_rows import table
-from vaekit.cli.model_commands import open_model
+from vaekit.cli.model_commands import open_model, open_terminal
 from vaekit.cli.options import ModelArgument, UseOptions, with_option_groups
 from vaekit.cli.tables import print_pairs
 
@@ -31,7 +30,7 @@ def command(
     [dim]vaekit evaluate model.safetensors --metrics all --json[/dim]
     """
     asked = metric_request(what, use)
-    terminal = Terminal(quiet=use.quiet)
+    terminal = open_terminal(use)
     opened = open_model(model, use, terminal)
     images, points = load_evaluation_images(opened, by, asked, use, terminal)
     from vaekit.evaluation.report import evaluate

@@ -67,7 +67,7 @@ def command(
     target = choose_target(
         model, where, use, takes=TAKES, on_stdout="png", default="interpolation.png"
     )
-    terminal = open_terminal(target, use)
+    terminal = open_terminal(use, target)
     if n is not None and source.has_images:
         raise UsageError("-n and images exclude each other: one path goes through all images")
     if source.dataset is None:

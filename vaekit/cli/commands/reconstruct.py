@@ -55,7 +55,7 @@ def command(
     target = choose_target(
         model, where, use, takes=TAKES, on_stdout="png", default="reconstructions.png"
     )
-    terminal = open_terminal(target, use)
+    terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     from vaekit.output.image_writer import open_image_writer
 

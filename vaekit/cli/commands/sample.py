@@ -46,7 +46,7 @@ def command(
     require_positive("-n", n)
     require_finite("--temperature", temperature)
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="samples.png")
-    terminal = open_terminal(target, use)
+    terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     from vaekit.output.image_writer import open_image_writer
 

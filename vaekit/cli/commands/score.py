@@ -63,7 +63,7 @@ def command(
         on_stdout="jsonl",
         default="scores.jsonl",
     )
-    terminal = open_terminal(target, use)
+    terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     _refuse_draws(opened, nll_samples)
     from vaekit.evaluation.image_scores import columns

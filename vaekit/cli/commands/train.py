@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaekit.cli.console import Terminal
+from vaekit.cli.console import Terminal, warn_of_unknown_variables
 from vaekit.cli.options import (
     ConfigFile,
     Debug,
@@ -52,6 +52,7 @@ def command(
         raise UsageError(
             "--resume excludes --recipe, --config and --dry-run: a run keeps its options"
         )
+    warn_of_unknown_variables(Terminal(quiet=quiet))
     settled = None if resume is not None else resolve_config(options, config=config, recipe=recipe)
     if settled is not None and dry_run:
         _preview(settled, quiet=quiet, as_json=as_json)

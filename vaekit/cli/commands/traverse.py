@@ -64,7 +64,7 @@ def command(
     if source.dataset is None:
         refuse_dataset_flags(source)
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="traversal.png")
-    terminal = open_terminal(target, use)
+    terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     from vaekit.cli.latent_paths import write_paths
     from vaekit.inference import order_by_kl, traversal
