@@ -18,7 +18,10 @@ BROKEN_ARCHIVE = (
 """What the readers of archives raise on damage."""
 
 MAX_EXPANSION = 200
-"""An archive of over 1 GiB unpacked must not be this many times smaller packed: no images are."""
+"""How many times larger than its file an archive may be, once unpacked: images never are."""
+
+EXPANSION_FROM = 256 << 20
+"""Bytes that any archive may unpack to."""
 
 
 def check_member(name: str, where: str) -> None:
@@ -54,7 +57,7 @@ def _is_plain(name: str) -> bool:
 
 def check_expansion(unpacked: int, path: Path, where: str) -> None:
     """Refuse an archive that unpacks to over 200 times its size."""
-    if unpacked > 1 << 30 and unpacked > MAX_EXPANSION * path.stat().st_size:
+    if unpacked > EXPANSION_FROM and unpacked > MAX_EXPANSION * path.stat().st_size:
         raise DataError(f"{where}: unpacks to over {MAX_EXPANSION} times its size: refused")
 
 

@@ -1,22 +1,18 @@
 """Tars of images, read in place: nothing is unpacked to the disk.
 
-Every member's name is checked before anything is read. One that points outside the archive, by
-`..`, an absolute path or a link, means that the archive was not made in good faith or not with
-care, and the whole of it is refused.
+Every member's name is checked before anything is read. A name or a link that leads outside the
+archive refuses the whole of it: it was made in bad faith, or without care.
 """
 
 from __future__ import annotations
 
-import io
-import posixpath
-import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Self
+from pathlib import Path
+from typing import NamedTuple
 
 from vaekit.data.imageset import Integers
 from vaekit.data.random_access import RandomAccess, Read
@@ -33,11 +29,11 @@ from vaekit.data.source import (
 from vaekit.data.sources.archive_members import (
     BROKEN_ARCHIVE,
     check_expansion,
-    check_member,
     clean_name,
     reason_of,
 )
 from vaekit.data.sources.folder_layout import listed_source
+from vaekit.data.sources.tar_stream import TarStream
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line
@@ -49,20 +45,28 @@ def open_tar(path: Path, request: Request) -> Source:
     return listed_source(path, listing, request.reporter.note, file_identity(path))
 
 
+class TarMember(NamedTuple):
+    """Where a member lies: its header, its content, and whether that is stored with holes."""
+
+    header: int
+    start: int
+    size: int
+    sparse: int
+
+
 def list_tar(path: Path, reporter: Reporter) -> Listing:
     """The files in a tar, compressed or not."""
     where, total, links = one_line(str(path)), 0, 0
-    found: dict[str, tarfile.TarInfo] = {}
+    found: dict[str, TarMember] = {}
     try:
-        with tarfile.open(path, tarinfo=StrictTarInfo) as archive:
-            packed = not isinstance(archive.fileobj, io.BufferedReader)
+        with path.open("rb") as file:
+            archive = TarStream(file, where)
             for member in archive:
-                check_tar_member(member, where)
                 total += member.size
                 check_expansion(total, path, where)
                 links += member.issym() or member.islnk()
                 if member.isreg():
-                    found[clean_name(member.name)] = member
+                    found[clean_name(member.name)] = _located(member)
     except BROKEN_ARCHIVE as error:
         raise DataError(f"{where}: is not a tar that can be read ({reason_of(error)})") from None
     if links:
@@ -70,42 +74,15 @@ def list_tar(path: Path, reporter: Reporter) -> Listing:
 
     def reading(names: Sequence[str]) -> Reading:
         chosen = [found[name] for name in names]
-        return _PackedTarReader(path, chosen).reading if packed else in_plain_tar(path, chosen)
+        if archive.is_packed:
+            return _PackedTarReader(path, chosen).reading
+        return RandomAccess(open_tar_reader, str(path), [member[1:] for member in chosen])
 
     return Listing(found, reading)
 
 
-class StrictTarInfo(tarfile.TarInfo):
-    """A header that makes no sense is damage; tarfile would take it for the archive's end."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Read a header."""
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if not any(buf):  # zeros are the end indeed
-                raise
-            raise tarfile.ReadError(str(error)) from None
-
-
-def check_tar_member(member: tarfile.TarInfo, where: str) -> None:
-    """Refuse an archive with a member or a link that leads out of it."""
-    check_member(member.name, where)
-    if member.issym() or member.islnk():
-        base = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
-        target = posixpath.normpath(str(base / member.linkname.replace("\\", "/")))
-        if target.startswith(("..", "/")) or re.match(r"[A-Za-z]:", member.linkname):
-            raise DataError(
-                f"{where}: link {one_line(member.name)!r} points outside the archive: refused"
-            )
-
-
-def in_plain_tar(path: Path, members: Sequence[tarfile.TarInfo]) -> RandomAccess:
-    """Members of an uncompressed tar in any order: their bytes lie in the file as they are."""
-    return RandomAccess(
-        open_tar_reader, str(path), [(m.offset_data, m.size, m.issparse()) for m in members]
-    )
+def _located(member: tarfile.TarInfo) -> TarMember:
+    return TarMember(member.offset, member.offset_data, member.size, member.issparse())
 
 
 @contextmanager
@@ -115,9 +92,7 @@ def open_tar_reader(path: str) -> Iterator[Read]:
 
 
 def _from_plain_tar(path: Path, start: int, size: int, sparse: int) -> bytes:
-    _check_size(size)
-    if sparse:
-        raise ImageError("is stored with holes, which no image needs")
+    _check_size(size, sparse)
     with path.open("rb") as file:
         file.seek(start)
         data = file.read(size)
@@ -128,45 +103,43 @@ def _from_plain_tar(path: Path, start: int, size: int, sparse: int) -> bytes:
 
 @dataclass(frozen=True)
 class _PackedTarReader:
-    """Members of a compressed tar, in the order they lie in: going back would unpack it anew."""
+    """Members of a compressed tar, in the order they lie in: going back would unpack it again."""
 
     path: Path
-    members: list[tarfile.TarInfo]
+    members: list[TarMember]
 
     @contextmanager
     def reading(self, indices: Integers) -> Iterator[Iterable[tuple[int, Loader]]]:
-        wanted = {self.members[i].offset: place for place, i in enumerate(indices.tolist())}
-        with tarfile.open(self.path, tarinfo=StrictTarInfo) as archive:
-            yield self._forward(archive, wanted)
+        wanted = {self.members[i].header: place for place, i in enumerate(indices.tolist())}
+        with self.path.open("rb") as file:
+            yield self._forward(TarStream(file, one_line(str(self.path))), wanted)
 
-    def _forward(
-        self, archive: tarfile.TarFile, wanted: dict[int, int]
-    ) -> Iterator[tuple[int, Loader]]:
+    def _forward(self, archive: TarStream, wanted: dict[int, int]) -> Iterator[tuple[int, Loader]]:
         try:
             for member in archive:
                 if (place := wanted.pop(member.offset, None)) is not None:
                     yield place, tar_loader(archive, member)
-                archive.members = []  # type: ignore[attr-defined]  # or it remembers every one
                 if not wanted:
                     return
         except BROKEN_ARCHIVE as error:
-            where = one_line(str(self.path))
-            raise DataError(f"{where}: is damaged ({reason_of(error)})") from None
+            raise DataError(f"{archive.where}: is damaged ({reason_of(error)})") from None
 
 
-def tar_loader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Loader:
-    """The bytes are read here and now, while the archive stands at them."""
-    if member.size > MAX_BYTES:
-        return lambda: _too_large()
-    file = archive.extractfile(member)
-    assert file is not None
-    return InMemory(file.read())
+def tar_loader(archive: TarStream, member: tarfile.TarInfo) -> Loader:
+    """The content, read here and now while the archive stands at it."""
+    try:
+        _check_size(member.size, member.issparse())
+    except ImageError as error:
+        return partial(_raise, error)
+    return InMemory(archive.content(member))
 
 
-def _check_size(size: int) -> None:
+def _check_size(size: int, sparse: int) -> None:
     if size > MAX_BYTES:
-        _too_large()
+        raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
+    if sparse:
+        raise ImageError("is stored with holes, which no image needs")
 
 
-def _too_large() -> bytes:
-    raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
+def _raise(error: ImageError) -> bytes:
+    raise error

@@ -6,24 +6,21 @@ have their table of contents at the end, so they are copied to a temporary file 
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any, BinaryIO
 
 from vaekit.data.source import ENDINGS, MAX_BYTES, InMemory, Request, Shape, same_shape
-from vaekit.data.sources import array_files, npy_format, tar_files, zip_files
+from vaekit.data.sources import array_files, npy_format, zip_files
 from vaekit.data.sources.archive_members import BROKEN_ARCHIVE, clean_name, reason_of
 from vaekit.data.sources.detect import HEAD_BYTES, recognise
 from vaekit.data.sources.folder_layout import is_hidden, is_image, no_image, others_note
+from vaekit.data.sources.tar_files import tar_loader
+from vaekit.data.sources.tar_stream import TarStream
 from vaekit.data.streams.named_inputs import (
     EncodedImage,
     OpenedInput,
@@ -39,13 +36,6 @@ from vaekit.wording import unreadable
 
 MOST_SPOOLED = 8 << 30
 """Most bytes that are copied to a temporary file."""
-
-_OPENERS: dict[str, Callable[[Any], Any]] = {
-    "tar": lambda file: file,
-    "gz": lambda file: gzip.GzipFile(fileobj=file),
-    "bz2": bz2.BZ2File,
-    "xz": lzma.LZMAFile,
-}
 
 
 @dataclass(frozen=True)
@@ -80,9 +70,8 @@ class PipeInput:
             case "zip":
                 listing = zip_files.list_zip(_spooled(whole, self.where, resources), self.where)
                 return from_listing(listing, self.where, "", reporter)
-            case "tar" | "gz" | "bz2" | "xz" as packing:
-                opener = _OPENERS[packing]
-                items = _tar_items(whole, opener, self.where, reporter)
+            case "tar" | "gz" | "bz2" | "xz":
+                items = _tar_items(whole, self.where, reporter)
                 return OpenedInput(self.where, lambda: nullcontext(items), None, ())
             case "image":
                 return OpenedInput(self.where, lambda: nullcontext(_image(whole, self.name)), 1, ())
@@ -126,15 +115,14 @@ def _spooled(file: IO[bytes], where: str, resources: ExitStack) -> Path:
 
 
 def _tar_items(
-    file: IO[bytes], opener: Callable[[Any], Any], where: str, reporter: Reporter
+    file: io.BufferedReader[Any], where: str, reporter: Reporter
 ) -> Iterator[EncodedImage]:
     """The images of a tar as they arrive; ignored members are reported at the end."""
     seen = _Seen()
     try:
-        with opener(file) as unpacked:
-            yield from _members(unpacked, where, seen)
-            while unpacked.read(1 << 16):  # to the end, so that its writer can finish
-                pass
+        archive = TarStream(file, where)
+        yield from _members(archive, seen)
+        archive.finish()
     except BROKEN_ARCHIVE as error:
         what = "is damaged" if seen.any else "is not a tar that can be read"
         raise DataError(f"{where}: {what} ({reason_of(error)})") from None
@@ -156,21 +144,15 @@ class _Seen:
     any: bool = False
 
 
-def _members(unpacked: IO[bytes], where: str, seen: _Seen) -> Iterator[EncodedImage]:
-    as_it_arrives: Any = SimpleNamespace(read=getattr(unpacked, "read1", unpacked.read))
-    with tarfile.open(
-        fileobj=as_it_arrives, mode="r|", tarinfo=tar_files.StrictTarInfo, bufsize=1 << 16
-    ) as members:
-        for member in members:
-            members.members = []  # type: ignore[attr-defined]  # or it remembers every one
-            tar_files.check_tar_member(member, where)
-            seen.any, name = True, clean_name(member.name)
-            if is_hidden(name) or member.isdir():
-                continue
-            if not member.isreg():
-                seen.links += member.issym() or member.islnk()
-            elif not is_image(name):
-                seen.others += 1
-            else:
-                seen.images += 1
-                yield EncodedImage(name, tar_files.tar_loader(members, member), folder_label(name))
+def _members(archive: TarStream, seen: _Seen) -> Iterator[EncodedImage]:
+    for member in archive:
+        seen.any, name = True, clean_name(member.name)
+        if is_hidden(name) or member.isdir():
+            continue
+        if not member.isreg():
+            seen.links += member.issym() or member.islnk()
+        elif not is_image(name):
+            seen.others += 1
+        else:
+            seen.images += 1
+            yield EncodedImage(name, tar_loader(archive, member), folder_label(name))
