@@ -16,7 +16,6 @@ from vaekit.data import ImageSet
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.binarize import binarize
-from vaekit.evaluation.comparison import best, comparable
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.image_scores import scores
 from vaekit.evaluation.metrics import EXTRA, FACTOR_METRICS, SAMPLE_METRICS, MetricRequest, parse
@@ -292,18 +291,6 @@ def test_names_of_metrics_are_known_or_suggested() -> None:
         parse("fidd")
     with pytest.raises(UsageError, match="is empty"):
         parse(" , ")
-
-
-def test_the_best_is_named_only_where_numbers_compare() -> None:
-    def record(likelihood: str, neg_elbo: float | None, mse: float) -> dict[str, Any]:
-        return {"likelihood": likelihood, "binarization": None, "neg_elbo": neg_elbo, "mse": mse}
-
-    a, b, c = record("mse", 1.0, 0.2), record("gaussian", -5.0, 0.3), record("bce", -9.0, 0.1)
-    assert best([a, b]) == {"neg_elbo": [1], "mse": [0]}
-    assert best([a, b, c]) == {"mse": [2]}
-    assert best([a, record("mse", None, 0.2)]) == {"mse": [0, 1]}
-    assert comparable([a, b])
-    assert not comparable([a, {**a, "likelihood": "bernoulli", "binarization": "static"}])
 
 
 def test_json_gets_null_for_what_is_not_a_number() -> None:

@@ -43,7 +43,7 @@ NLL_SAMPLES = "--nll-samples K"
 METRICS = (
     Metric("neg_elbo", "reconstruction + kl, one draw of z per image", BOUND, "nats", LOWER,
            likelihood_bound=True),
-    Metric("reconstruction", "−log p(x|z)", BOUND, "nats"),
+    Metric("reconstruction", "−log p(x|z)", BOUND, "nats", likelihood_bound=True),
     Metric("kl", "KL(q(z|x) ‖ p(z)), in closed form", BOUND, "nats"),
     Metric("kl_per_dim", "the KL of each latent dimension", BOUND, "nats", per_dimension=True),
     Metric("bits_per_dim", "neg_elbo / (values · ln 2)", BOUND, "bits", LOWER,

@@ -15,7 +15,7 @@ from torch import Tensor
 from vaekit import __version__
 from vaekit.data import ImageSet
 from vaekit.errors import VaekitError
-from vaekit.evaluation.dataset_elbo import ElboReport, standard_error
+from vaekit.evaluation.dataset_elbo import standard_error
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.factor_scores import factor_scores
@@ -83,7 +83,7 @@ def evaluate_each(
     extract = _extractor(subject, wanted, absent)
     record = _data_facts(subject)
     seen = encode_once(subject)
-    record |= _bound(subject, seen.bound, absent)
+    record |= _bound(subject, seen, absent)
     record |= _log_likelihood(subject, wanted, seen.per_image)
     record |= _latents_and_images(subject, wanted, seen)
     record |= _samples(subject, wanted, extract, absent)
@@ -117,9 +117,9 @@ def _data_facts(subject: EvaluatedModel) -> EvaluationRecord:
     }
 
 
-def _bound(subject: EvaluatedModel, report: ElboReport, absent: dict[str, str]) -> EvaluationRecord:
+def _bound(subject: EvaluatedModel, seen: EncodePass, absent: dict[str, str]) -> EvaluationRecord:
     """The ELBO and its parts, and bits per dimension where they are defined."""
-    network = subject.model.network
+    network, report = subject.model.network, seen.bound
     record: EvaluationRecord = {}
     for name in ("neg_elbo", "reconstruction", "kl"):
         record[name] = getattr(report, name)
@@ -129,6 +129,7 @@ def _bound(subject: EvaluatedModel, report: ElboReport, absent: dict[str, str]) 
         scale = 1 / (math.prod(network.image) * math.log(2))
         record["bits_per_dim"] = report.neg_elbo * scale
         record["bits_per_dim_stderr"] = report.stderr["neg_elbo"] * scale
+        seen.per_image["bits_per_dim"] = seen.per_image["neg_elbo"] * scale
     else:
         absent["bits_per_dim"] = why_no_bits(network.likelihood)
     return record

@@ -289,6 +289,24 @@ def test_the_best_of_each_row_is_marked(cli: Runner, tiny_model: Path, tmp_path:
     assert {**alone, "model": str(other)} == second
 
 
+def test_two_seeds_of_one_configuration_are_not_starred(
+    cli: Runner, tiny_model: Path, tmp_path: Path
+) -> None:
+    """A difference within its standard error is not a better model."""
+    other = another(tmp_path, likelihood="bce", epochs=3, seed=1)
+    line = ("compare", tiny_model, other, "--dataset", "digits", "--limit", "20")
+    record = json.loads(cli(*line, "--json").stdout)
+    (found,) = record["differences"]["neg_elbo"]
+    assert abs(found["difference"]) < 2 * found["stderr"]
+    means = [model["neg_elbo"] for model in record["models"]]
+    assert found["difference"] == pytest.approx(means[1] - means[0], abs=1e-4)
+    assert found["stderr"] < record["models"][0]["neg_elbo_stderr"]
+    assert record["best"]["neg_elbo"] == [str(tiny_model), str(other)]
+    rows = {row.split()[0]: row for row in cli(*line).stdout.splitlines()[1:]}
+    assert "*" not in rows["neg_elbo"]
+    assert f"({found['difference']:+.3g} ± {found['stderr']:.2g})" in rows["neg_elbo"]
+
+
 def test_nats_of_other_kinds_have_no_best(cli: Runner, tiny_model: Path, tmp_path: Path) -> None:
     other = another(tmp_path, likelihood="mse")
     done = cli("compare", tiny_model, other, "--dataset", "digits", "--json")

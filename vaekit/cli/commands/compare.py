@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -25,6 +26,11 @@ from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.metrics import METRICS
 from vaekit.header import read_model_file
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaekit.evaluation.comparison import Difference
+
 Record = dict[str, Any]
 
 
@@ -40,20 +46,24 @@ def command(
     """Evaluate several models on the same images, side by side.
 
     [dim]vaekit compare runs/*/model.safetensors --dataset mnist[/dim]
+
+    Parentheses hold the difference from the first model, image by image, with its standard error.
+    Stars mark the best model of a row and those not significantly worse.
     """
     asked = metric_request(what, use)
     _refuse(models)
     terminal = open_terminal(use)
     first = open_model(models[0], use, terminal)
     images, points = load_evaluation_images(first, by, asked, use, terminal)
-    from vaekit.evaluation.report import evaluate
+    from vaekit.evaluation.report import evaluate_each
 
-    records = []
+    records, values = [], []
     for path in models:
         model = open_model(path, use, terminal)
-        record = evaluate(model, images, asked, points=points, reporter=terminal)
+        record, each = evaluate_each(model, images, asked, points=points, reporter=terminal)
         records.append({"model": str(path), **record})
-    _conclude(records, use, terminal)
+        values.append(each)
+    _conclude(records, values, use, terminal)
 
 
 def _refuse(models: Sequence[Path]) -> None:
@@ -68,28 +78,50 @@ def _refuse(models: Sequence[Path]) -> None:
             raise DataError(f"{other}: its images are {two}, those of {first} are {one}")
 
 
-def _conclude(records: list[Record], use: UseOptions, terminal: Terminal) -> None:
-    from vaekit.evaluation.comparison import best, comparable
+def _conclude(
+    records: list[Record], values: list[dict[str, Tensor]], use: UseOptions, terminal: Terminal
+) -> None:
+    from vaekit.evaluation.comparison import best, comparable, differences
 
-    found = best(records)
+    found = differences(records, values)
+    leaders = best(records, found)
     if not comparable(records):
         terminal.note("the likelihoods differ in kind, so their nats do not compare")
-    if use.as_json:
-        tops = {name: [records[i]["model"] for i in places] for name, places in found.items()}
-        print(json.dumps({"models": records, "best": tops}))
-    else:
-        print_table(["", *(record["model"] for record in records)], _lines(records, found))
+    if not use.as_json:
+        print_table(["", *(record["model"] for record in records)], _lines(records, found, leaders))
+        return
+    names = [record["model"] for record in records]
+    tops = {name: [names[i] for i in places] for name, places in leaders.items()}
+    pairs = {name: [_described(each, names) for each in all_] for name, all_ in found.items()}
+    print(json.dumps({"models": records, "best": tops, "differences": pairs}))
 
 
-def _lines(records: Sequence[Record], found: dict[str, list[int]]) -> Iterator[list[str | Text]]:
+def _described(each: Difference, names: Sequence[str]) -> Record:
+    numbers = {"difference": each.mean, "stderr": each.stderr, "p_holm": each.p}
+    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {"first": names[each.first], "second": names[each.second], **finite}
+
+
+def _lines(
+    records: Sequence[Record],
+    found: dict[str, list[Difference]],
+    leaders: dict[str, list[int]],
+) -> Iterator[list[str | Text]]:
     yield ["likelihood", *(record["likelihood"] for record in records)]
     shown = [metric.name for metric in METRICS if not metric.per_dimension]
     for name in shown:
         if not any(name in record for record in records):
             continue
+        first = {d.second: d for d in found.get(name, ()) if d.first == 0}
         cells: list[str | Text] = []
         for place, record in enumerate(records):
             text = shown_number(name, record) if name in record else ""
-            winner = place in found.get(name, ()) and len(found[name]) < len(records)
-            cells.append(Text(f"{text} *", style="bold") if winner else text)
+            text += _difference(first.get(place))
+            starred = place in leaders.get(name, ()) and len(leaders[name]) < len(records)
+            cells.append(Text(f"{text} *", style="bold") if starred else text)
         yield [name, *cells]
+
+
+def _difference(each: Difference | None) -> str:
+    """The difference from the first model, in parentheses."""
+    return "" if each is None else f" ({each.mean:+.3g} ± {each.stderr:.2g})"
