@@ -74,6 +74,9 @@ class RunConfig(BaseModel):
     limit: Count | None = _option(None, "Data", "use at most N images of each split", shown="all")
     val_split: Fraction = _option(0.1, "Data", "share of train kept for validation; 0: none")
     strict: bool = _option(False, "Data", "stop at a bad image; default: skip it")
+    refresh: bool = _option(
+        False, "Data", "decode the images again, whatever the cache holds", local=True
+    )
 
     model: Annotated[str, known("model")] | None = _option(
         None, "Model", "the network: mlp, conv or resnet", shown="mlp under 16 pixels, else conv"

@@ -169,3 +169,22 @@ else:
 
     def _release(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def hold(file: IO[bytes]) -> None:
+    """Mark an open file as in use until every handle of it is closed; several may hold it.
+
+    Where locks are not supported, removing the file is still harmless: POSIX keeps its content
+    for those who have it open, and Windows refuses.
+    """
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def is_held(path: Path) -> bool:
+    """Whether another open file holds this one."""
+    if sys.platform == "win32" or not path.exists():
+        return False
+    with path.open("rb") as file:
+        return not _acquire(file, wait=False)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaekit.data import load_dataset, store
+from vaekit.data import cache_entry, load_dataset, store
 from vaekit.errors import DataError
 
 
@@ -131,7 +131,7 @@ def test_decoding_leaves_no_temporary_files(folder, cache):
 
 def test_large_sets_are_mapped_read_only_and_equal(folder, monkeypatch):
     held = load_dataset(folder, "all").images
-    monkeypatch.setattr(store, "LARGE_ARRAY", 1000)
+    monkeypatch.setattr(cache_entry, "LARGE_ARRAY", 1000)
     monkeypatch.setattr(store, "VERSION", -1)
     for _ in range(2):  # made, then found
         mapped = load_dataset(folder, "all").images
@@ -142,7 +142,7 @@ def test_large_sets_are_mapped_read_only_and_equal(folder, monkeypatch):
 
 def test_large_sets_leave_out_bad_images_too(folder, monkeypatch):
     (folder / "1" / "3.png").write_bytes(b"")
-    monkeypatch.setattr(store, "LARGE_ARRAY", 1000)
+    monkeypatch.setattr(cache_entry, "LARGE_ARRAY", 1000)
     data = load_dataset(folder, "all")
     assert data.images.shape == (29, 12, 12, 3)
     assert data.labels.tolist() == [0] * 15 + [1] * 14
@@ -155,7 +155,7 @@ def test_large_sets_without_a_cache_are_mapped_elsewhere(folder, cache, monkeypa
     cache.mkdir()
     (cache / "decoded").write_text("in the way")
     expected = load_dataset(folder, "all").images
-    monkeypatch.setattr(store, "LARGE_ARRAY", 1000)
+    monkeypatch.setattr(cache_entry, "LARGE_ARRAY", 1000)
     data = load_dataset(folder, "all")
     assert isinstance(data.images, np.memmap)
     assert np.array_equal(data.images, expected)
@@ -165,7 +165,7 @@ def test_a_full_disk_everywhere_says_how_to_need_less(folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "LARGE_ARRAY", 1000)
+    monkeypatch.setattr(cache_entry, "LARGE_ARRAY", 1000)
     monkeypatch.setattr(store, "_reserve", full)
     with pytest.raises(DataError, match="--limit or a smaller --image-size"):
         load_dataset(folder, "all")

@@ -27,6 +27,7 @@ COMMANDS = {
     "datasets": "List the data sets that --dataset knows by name.",
     "models": "List the networks and the options of each.",
     "recipes": "List the recipes, or print one as YAML.",
+    "cache": "List or clear the cache of decoded images; downloads stay.",
     "doctor": "Check the installation: versions, devices, disk, permissions.",
 }
 """In the order of the help. Each is a module of `vaekit.cli.commands` with a function `command`,

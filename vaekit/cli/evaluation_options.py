@@ -10,7 +10,16 @@ import typer
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.model_commands import dataset_of_model, require_positive, val_split_of
-from vaekit.cli.options import DataDir, Dataset, ImageOptions, Limit, Split, Strict, UseOptions
+from vaekit.cli.options import (
+    DataDir,
+    Dataset,
+    ImageOptions,
+    Limit,
+    Refresh,
+    Split,
+    Strict,
+    UseOptions,
+)
 
 if TYPE_CHECKING:
     from vaekit.data import ImageSet
@@ -32,6 +41,7 @@ class DatasetOptions:
     limit: Limit = None
     data_dir: DataDir = None
     strict: Strict = False
+    refresh: Refresh = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,7 @@ def _load(
         val_split=val_split_of(model),
         data_dir=by.data_dir,
         strict=by.strict,
+        refresh=by.refresh,
         reporter=terminal,
     )
     is_own = dataset == model.header.training.get("dataset")

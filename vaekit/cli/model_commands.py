@@ -126,6 +126,7 @@ def open_input_images(
         val_split=val_split_of(model),
         data_dir=source.data_dir,
         strict=source.strict,
+        refresh=source.refresh,
         reporter=terminal,
     )
     dataset = source.dataset or dataset_of_model(model, source.split, terminal)
@@ -135,7 +136,12 @@ def open_input_images(
 
 def refuse_dataset_flags(source: ImageOptions) -> None:
     """Refuse flags that choose part of a data set where no data set is read."""
-    for flag, given in (("--limit", source.limit), ("--split", source.split != "test")):
+    flags = {
+        "--limit": source.limit,
+        "--split": source.split != "test",
+        "--refresh": source.refresh,
+    }
+    for flag, given in flags.items():
         if given:
             raise UsageError(f"{flag} needs --dataset")
 

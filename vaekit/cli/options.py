@@ -117,6 +117,14 @@ Strict = Annotated[
     bool,
     switch_option("--strict", rich_help_panel=IMAGES, help="stop at a bad image; default: skip it"),
 ]
+Refresh = Annotated[
+    bool,
+    switch_option(
+        "--refresh",
+        rich_help_panel=IMAGES,
+        help="decode the data set again, whatever the cache holds",
+    ),
+]
 
 # The output.
 Output = Annotated[
@@ -229,6 +237,7 @@ class ImageOptions:
     limit: Limit = None
     data_dir: DataDir = None
     strict: Strict = False
+    refresh: Refresh = False
 
     @property
     def has_images(self) -> bool:

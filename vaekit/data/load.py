@@ -12,6 +12,7 @@ import numpy as np
 
 from vaekit import registry
 from vaekit.data import store
+from vaekit.data.cache_entry import StoredImages
 from vaekit.data.decoding.skipped import skipped_warning
 from vaekit.data.imageset import ImageSet, Integers
 from vaekit.data.selection import Selection, check_split, select
@@ -42,6 +43,7 @@ def load_dataset(
     val_split: float = 0.1,
     data_dir: str | os.PathLike[str] | None = None,
     strict: bool = False,
+    refresh: bool = False,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
     """Load one split of a named data set, a folder, an archive or an array of images.
@@ -64,6 +66,7 @@ def load_dataset(
         val_split=val_split,
         data_dir=data_dir,
         strict=strict,
+        refresh=refresh,
         reporter=reporter,
     )
     return open_dataset(dataset, request).take(split)
@@ -197,7 +200,7 @@ def _check_skipped(
 
 
 def _image_set(
-    split: str, stored: store.StoredImages, selection: Selection, skipped: tuple[str, ...]
+    split: str, stored: StoredImages, selection: Selection, skipped: tuple[str, ...]
 ) -> ImageSet:
     source, bad = selection.source, list(stored.bad)
 

@@ -21,6 +21,7 @@ class Selection:
     """The chosen images of a source, before they are decoded."""
 
     source: Source
+    split: str
     chosen: splits.Chosen
     """Names of parts, each with the indices taken from it; none is empty."""
 
@@ -60,7 +61,7 @@ def select(source: Source, split: str, request: Request) -> Selection:
     chosen = [(name, rows) for name, rows in chosen if len(rows)]
     if not chosen:
         raise DataError(f"{one_line(source.name)}: {_why_empty(sizes, split)}")
-    return Selection(source, chosen)
+    return Selection(source, split, chosen)
 
 
 def _gathered(columns: Sequence[tuple[Integers | None, Integers]]) -> Integers | None:

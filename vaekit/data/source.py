@@ -61,6 +61,8 @@ class Request:
     data_dir: str | os.PathLike[str] | None = None
     strict: bool = False
     """Whether a bad image is an error rather than skipped."""
+    refresh: bool = False
+    """Whether to decode again what is in the cache."""
     report_conversions: bool = False
     """Whether to report images that were resized: a user who chose the shape knows."""
     reporter: Reporter = SILENT
@@ -237,6 +239,14 @@ def same_shape(own_shape: Shape, where: str, shape: Shape) -> None:
 
 
 def file_identity(path: Path) -> str:
-    """Where a file is, its size and its time of change."""
-    status = path.stat()
-    return f"file\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    """Where a file is, and its state."""
+    return f"file\0{path.resolve()}\0{file_state(path.stat())}"
+
+
+def file_state(status: os.stat_result) -> str:
+    """Changes when a file is written to or replaced, even by one of equal size and time.
+
+    Programs can set a file's time of modification, but neither its inode nor, on POSIX, the time
+    of its last change.
+    """
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"

@@ -1,19 +1,13 @@
-"""The cache of decoded images: decode once, find them again on the next run.
+"""Decode images once: keep them in the cache, and find them there on the next run.
 
-An entry of the cache is a folder. Its name is a hash of where the images come from, which of them
-were chosen, and the shape they were converted to. It holds
-
-    images.npy   uint8 (N, H, W, C), the good images only
-    meta.json    written last: an entry without it is incomplete
-
-A missing or damaged entry is made again. If the cache cannot be written, images are decoded on
-every run, with a warning.
+The name of an entry is a hash of where the images come from, which of them were chosen, and the
+shape they were converted to. A missing or damaged entry is made again. If the cache cannot be
+used, images are decoded on every run, with a warning.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -23,11 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from vaekit import files
+from vaekit.data import cache_entry, cache_folder
+from vaekit.data.cache_entry import EntryFacts, StoredImages, read_entry
 from vaekit.data.decoding.decode_all import (
     LARGEST_NATIVE,
     Allocate,
@@ -43,24 +39,6 @@ from vaekit.reporting import Reporter
 
 VERSION = 1
 """Raised whenever the same request decodes to other bytes."""
-
-LARGE_ARRAY = 256 << 20
-"""Larger arrays are memory-mapped rather than held in memory."""
-
-
-@dataclass(frozen=True)
-class StoredImages:
-    """Decoded images, as the cache keeps them."""
-
-    images: Pixels
-    """The good ones only."""
-    bad: dict[int, str]
-    """Row among the chosen images to reason."""
-    notes: tuple[str, ...]
-    changes: tuple[str, ...]
-    """Conversions to the shape that was asked for."""
-    fingerprint: str | None
-    """None where it was not computed yet."""
 
 
 @dataclass(frozen=True)
@@ -92,35 +70,43 @@ def fetch_images(selection: Selection, request: Request) -> StoredImages:
     if _is_quick(selection.pieces, request):
         decoded = decode_all(selection.pieces, request, _scratch)
         return StoredImages(decoded.images, {}, decoded.notes, decoded.changes, None)
-    entry = files.cache_dir() / "decoded" / entry_key(selection, request)
-    found = _load(entry, selection.labels)
+    try:
+        entry = cache_folder.private_folder() / entry_key(selection, request)
+    except OSError as error:
+        _warn_unusable(cache_folder.decoded_dir(), error, request.reporter)
+        return _decode(selection, request, _scratch).fingerprinted()
+    found = None if request.refresh else read_entry(entry)
     return found if found is not None else _make(selection, request, entry)
 
 
 def _make(selection: Selection, request: Request, entry: Path) -> StoredImages:
     """Decode, and keep the result where the cache can be written to; one process at a time."""
+    limit = cache_folder.size_limit()
     with ExitStack() as stack:
         try:
             stack.enter_context(files.locked(entry.with_suffix(".lock")))
             workshop = Path(stack.enter_context(_workshop(entry)))
         except OSError as error:
-            _warn_unwritable(entry, error, request.reporter)
+            _warn_unusable(entry.parent, error, request.reporter)
             return _decode(selection, request, _scratch).fingerprinted()
-        if (found := _load(entry, selection.labels)) is not None:  # made by another process
+        found = None if request.refresh else read_entry(entry)
+        if found is not None:  # made by another process meanwhile
             return found
         decoded = _decode(selection, request, _Mapped(workshop))
         if not decoded.lasting or not len(decoded.stored.images):
             return decoded.fingerprinted()
         try:
-            return _keep(decoded, workshop, entry, selection.labels)
+            stored = _keep(decoded, selection, workshop, entry)
         except OSError as error:
-            _warn_unwritable(entry, error, request.reporter)
+            _warn_unusable(entry.parent, error, request.reporter)
             return decoded.fingerprinted()
+    cache_folder.shrink(limit, keep=entry)
+    return stored
 
 
-def _warn_unwritable(entry: Path, error: OSError, reporter: Reporter) -> None:
+def _warn_unusable(folder: Path, error: OSError, reporter: Reporter) -> None:
     reporter.warn(
-        f"decoded images cannot be kept in {entry.parent} ({error.strerror or error}): they will "
+        f"decoded images cannot be kept in {folder} ({error.strerror or error}): they will "
         "be decoded again on every run (the variable XDG_CACHE_HOME names another folder)"
     )
 
@@ -158,50 +144,35 @@ def _is_quick(pieces: Pieces, request: Request) -> bool:
         if size not in (None, part.shape[:2]) or channels not in (None, part.shape[2]):
             return False
         total += len(indices) * math.prod(part.shape)
-    return total <= LARGE_ARRAY
+    return total <= cache_entry.LARGE_ARRAY
 
 
-def _load(entry: Path, labels: Integers | None) -> StoredImages | None:
-    """What an entry holds; None where it is missing, truncated or changed."""
-    try:
-        meta: dict[str, Any] = json.loads((entry / "meta.json").read_bytes())
-        large = (entry / "images.npy").stat().st_size > LARGE_ARRAY
-        images = np.load(entry / "images.npy", mmap_mode="r" if large else None, allow_pickle=False)
-        bad = {int(row): str(reason) for row, reason in meta["bad"]}
-        told = tuple(meta["notes"]), tuple(meta["changes"])
-        stored = StoredImages(images, bad, *told, str(meta["fingerprint"]))
-        whole = images.dtype == np.uint8 and list(images.shape) == meta["shape"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
-        return None
-    if whole and not large:  # a large one is not read through to verify it
-        if labels is not None:
-            labels = np.delete(labels, list(bad))
-        whole = fingerprint(images, labels) == stored.fingerprint
-    return stored if whole else None
-
-
-def _keep(decoded: _Decoded, workshop: Path, entry: Path, labels: Integers | None) -> StoredImages:
+def _keep(decoded: _Decoded, selection: Selection, workshop: Path, entry: Path) -> StoredImages:
     """Put the finished entry in its place, whole, by one rename."""
-    target = workshop / "entry"
-    target.mkdir()
-    with ThreadPoolExecutor(1) as beside:  # the fingerprint, while the disk is written
+    images, target = decoded.stored.images, workshop / "entry"
+    target.mkdir(mode=0o700)
+    with ThreadPoolExecutor(1) as beside:  # hash the images while the disk is written
         fingerprinted = beside.submit(decoded.fingerprinted)
-        _write(decoded.stored.images, target / "images.npy")
+        _write(images, target / cache_entry.IMAGES)
     stored = fingerprinted.result()
-    meta = {
-        "shape": list(stored.images.shape),
-        "bad": list(stored.bad.items()),
-        "notes": stored.notes,
-        "changes": stored.changes,
-        "fingerprint": stored.fingerprint,
-    }
-    files.write_text(target / "meta.json", json.dumps(meta))
-    shutil.rmtree(entry, ignore_errors=True)
+    count, height, width, channels = images.shape
+    shape = (count, height, width, channels)
+    facts = EntryFacts(selection.source.name, selection.split, shape)
+    cache_entry.write_meta(target, stored, facts, cache_entry.checksums(images))
+    _clear_away(entry)
     target.rename(entry)
     files.sync_folder(entry.parent)
-    if not isinstance(stored.images, np.memmap):
+    if not isinstance(images, np.memmap):
         return stored
-    return _load(entry, labels) or stored
+    return read_entry(entry, verify=False) or stored
+
+
+def _clear_away(entry: Path) -> None:
+    """Remove a damaged entry, whatever is there."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def _write(images: Pixels, path: Path) -> None:
@@ -217,8 +188,7 @@ def _write(images: Pixels, path: Path) -> None:
 @contextmanager
 def _workshop(entry: Path) -> Iterator[str]:
     """A temporary folder beside the entries to build one in; it is removed afterwards."""
-    for left in entry.parent.glob(f".{entry.name}.*"):  # left by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    cache_folder.remove_workshops(entry)
     with tempfile.TemporaryDirectory(
         dir=entry.parent, prefix=f".{entry.name}.", ignore_cleanup_errors=True
     ) as folder:
@@ -232,7 +202,7 @@ class _Mapped:
         self.folder, self.count = folder, 0
 
     def __call__(self, shape: tuple[int, int, int, int]) -> Pixels:
-        if math.prod(shape) <= LARGE_ARRAY:
+        if math.prod(shape) <= cache_entry.LARGE_ARRAY:
             return np.empty(shape, np.uint8)
         self.count += 1
         path = self.folder / f"{self.count}.npy"
@@ -249,7 +219,7 @@ class _Mapped:
 def _scratch(shape: tuple[int, int, int, int]) -> Pixels:
     """An array outside the cache: in memory, or in an unnamed temporary file when large."""
     size = math.prod(shape)
-    if size <= LARGE_ARRAY:
+    if size <= cache_entry.LARGE_ARRAY:
         return np.empty(shape, np.uint8)
     try:
         with tempfile.TemporaryFile() as file:

@@ -121,7 +121,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
     """Load the images, and fill in the options that depend on them."""
     data = load_training_data(config, reporter)
     count, shape = len(data.train), data.train.image_shape
-    config = fill_defaults(config, shape, config.dataset, count)
+    config = fill_defaults(config.changed(refresh=False), shape, config.dataset, count)
     meta_network(config, shape)  # refuses impossible settings
     if config.batch_size > count:
         reporter.note(
@@ -142,6 +142,7 @@ def load_training_data(config: RunConfig, reporter: Reporter) -> TrainingData:
         val_split=config.val_split,
         data_dir=config.data_dir,
         strict=config.strict,
+        refresh=config.refresh,
         reporter=reporter,
     )
     with thread_pool.at_most(config.threads):

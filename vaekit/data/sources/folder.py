@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vaekit.data.random_access import RandomAccess, Read
-from vaekit.data.source import MAX_BYTES, Files, Listing, Request, Source
+from vaekit.data.source import MAX_BYTES, Files, Listing, Request, Source, file_state
 from vaekit.data.sources.folder_layout import is_hidden, is_image, read_folder_layout
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
@@ -38,7 +38,7 @@ def list_folder(path: Path, reporter: Reporter) -> Listing:
 def _walk(
     folder: Path, inside: str, above: tuple[tuple[int, int], ...], reporter: Reporter
 ) -> Iterator[tuple[str, str]]:
-    """(path within, size and time of change) of every file; `above` are the folders around it."""
+    """(path within, state) of every file; `above` are the folders around it."""
     try:
         status = folder.stat()
         with os.scandir(folder) as scan:
@@ -78,14 +78,13 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 def _state(entry: os.DirEntry[str]) -> str:
     try:
-        status = entry.stat()
+        return file_state(entry.stat())
     except OSError:
         return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _identity(path: Path, found: dict[str, str]) -> str:
-    """Where the folder is, and every image's path, size and time of change."""
+    """Where the folder is, and every image's path and state."""
     files = "\0".join(f"{name}\0{state}" for name, state in found.items() if is_image(name))
     return f"folder\0{path.resolve()}\0{files}"
 
