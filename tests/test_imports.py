@@ -31,7 +31,8 @@ def imported(code: str) -> set[str]:
     "arguments",
     [[], ["--help"], ["--version"], ["train", "--help"], ["info", "--help"], ["models"],
      ["models", "--json"], ["recipes"], ["recipes", "--show", "mlp-config"], ["datasets"],
-     ["nonsense"], ["train", "--lr", "nan"], ["train", "--recipe", "nonsense"]],
+     ["cache", "--help"], ["nonsense"], ["train", "--lr", "nan"],
+     ["train", "--recipe", "nonsense"]],
     ids=" ".join,
 )  # fmt: skip
 def test_what_answers_at_once_imports_nothing_heavy(arguments: list[str]) -> None:

@@ -37,6 +37,14 @@ def test_an_entry_gives_back_what_was_written(entry):
     assert cache_entry.read_facts(entry) == EntryFacts("pets", "train", IMAGES.shape)
 
 
+def test_a_read_only_cache_is_read(entry, monkeypatch):
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert read_entry(entry) is not None
+
+
 def test_fault_71_every_flipped_bit_of_an_image_is_found(entry):
     path = entry / "images.npy"
     whole = path.read_bytes()

@@ -99,7 +99,8 @@ def read_entry(entry: Path, *, verify: bool = True) -> StoredImages | None:
         images = _pixels(file, shape, size)
         if verify and checksums(images) != meta["checksums"]:
             return None
-        os.utime(entry)
+        with suppress(OSError):  # a cache that is read-only is read all the same
+            os.utime(entry)
         bad = {int(row): str(reason) for row, reason in meta["bad"]}
         told = tuple(map(str, meta["notes"])), tuple(map(str, meta["changes"]))
         return StoredImages(images, bad, *told, str(meta["fingerprint"]))

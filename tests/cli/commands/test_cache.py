@@ -53,3 +53,22 @@ def test_another_word_is_refused_with_the_two_that_are_taken(cli: Any) -> None:
     done = cli("cache", "clean")
     assert done.code == 2
     assert "did you mean 'clear'" in done.stderr
+
+
+def test_refresh_decodes_a_data_set_again_for_every_command(
+    cli: Any, filled: Path, tiny_model: Path
+) -> None:
+    """For an image that changed in a way which no file system tells."""
+    embed = ("embed", tiny_model, "--dataset", filled.parents[2] / "pets", "--split", "all")
+    assert cli(*embed, "-o", "one.npy").code == 0
+
+    def written() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in filled.rglob("images.npy")}
+
+    before = written()
+    assert cli(*embed, "-o", "two.npy").code == 0
+    assert written() == before
+    assert cli(*embed, "-o", "three.npy", "--refresh").code == 0
+    assert sum(written()[path] > at for path, at in before.items()) == 1
+    done = cli("embed", tiny_model, filled.parents[2] / "pets", "-o", "four.npy", "--refresh")
+    assert (done.code, "--refresh needs --dataset" in done.stderr) == (2, True)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.options import Debug, Json, Quiet
 from vaekit.cli.tables import print_table
-from vaekit.data import cache_folder
-from vaekit.data.cache_folder import CacheEntry
 from vaekit.errors import UsageError
 from vaekit.registry import near_miss
+
+if TYPE_CHECKING:
+    from vaekit.data.cache_folder import CacheEntry
 
 ACTIONS = ("list", "clear")
 
@@ -41,12 +42,15 @@ def command(
         raise UsageError(f"vaekit cache {action}: {near_miss(action, ACTIONS)}")
     terminal = Terminal(quiet=quiet)
     if action == "list":
-        _list(cache_folder.entries(), terminal, as_json=as_json)
+        _list(terminal, as_json=as_json)
     else:
         _clear(terminal, as_json=as_json)
 
 
-def _list(found: list[CacheEntry], terminal: Terminal, *, as_json: bool) -> None:
+def _list(terminal: Terminal, *, as_json: bool) -> None:
+    from vaekit.data import cache_folder
+
+    found = cache_folder.entries()
     total, limit = sum(entry.size for entry in found), cache_folder.size_limit()
     folder = cache_folder.decoded_dir()
     if as_json:
@@ -60,6 +64,8 @@ def _list(found: list[CacheEntry], terminal: Terminal, *, as_json: bool) -> None
 
 
 def _clear(terminal: Terminal, *, as_json: bool) -> None:
+    from vaekit.data import cache_folder
+
     removed = cache_folder.clear()
     freed = sum(entry.size for entry in removed)
     if as_json:
