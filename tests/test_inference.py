@@ -237,7 +237,7 @@ def test_a_model_says_what_it_is(model: Model) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(tiny_model: Path) -> None:
-    with pytest.raises(UsageError, match=r"--device cuda:99: this machine has .*cpu"):
+    with pytest.raises(UsageError, match=r"^device cuda:99: this machine has .*cpu"):
         package.load(tiny_model, "cuda:99")
 
 

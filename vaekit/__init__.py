@@ -11,7 +11,10 @@ The names are resolved when they are first used, so that `import vaekit` itself 
 from __future__ import annotations
 
 import importlib
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from vaekit.errors import with_keyword_names
 
 __version__ = "0.1.0"
 
@@ -38,6 +41,8 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'vaekit' has no attribute {name!r}")
     value = getattr(importlib.import_module(home), name)
+    if isinstance(value, FunctionType):
+        value = with_keyword_names(value)
     globals()[name] = value
     return value
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.config import resolve_config
-from vaekit.training.run import resume_training as resume_training
-from vaekit.training.run import run_training as run_training
+from vaekit.training.run import resume_training, run_training
 from vaekit.training.watcher import Watcher
 
 

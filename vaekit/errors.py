@@ -16,7 +16,14 @@
 in which file or flag, and what to do.
 """
 
+import functools
+import re
 import signal
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 
 class VaekitError(Exception):
@@ -87,3 +94,28 @@ STOP_ERRORS: dict[int, type[VaekitError]] = {
     if hasattr(signal, name)
 }
 """The error, and so the exit code, of each signal that asks a process to stop."""
+
+
+def with_keyword_names(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """The same function for Python callers: its errors name keywords, not flags."""
+
+    @functools.wraps(function)
+    def call(*args: _Parameters.args, **keywords: _Parameters.kwargs) -> _Result:
+        try:
+            return function(*args, **keywords)
+        except VaekitError as error:
+            error.args = (flags_to_keywords(str(error)),)
+            raise
+
+    return call
+
+
+def flags_to_keywords(message: str) -> str:
+    """A message with keywords in place of flags, except in a command to type.
+
+    >>> flags_to_keywords("--image-size 0: write a number; or run: vaekit train --help")
+    'image_size 0: write a number; or run: vaekit train --help'
+    """
+    text, *command = re.split(r"(?=vaekit [a-z]+ -|pip install )", message, maxsplit=1)
+    keywords = re.sub(r"--([a-z][a-z-]*)", lambda flag: flag[1].replace("-", "_"), text)
+    return "".join([keywords, *command])

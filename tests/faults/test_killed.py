@@ -184,7 +184,7 @@ def test_a_run_keeps_others_out_while_it_lives_and_lets_them_in_when_it_is_kille
     process = begin(options)
     assert learning(process, set())
     process.send_signal(signal.SIGSTOP)  # alive, and going nowhere
-    with pytest.raises(VaekitError, match="--output run: another run is writing there"):
+    with pytest.raises(VaekitError, match="output run: another run is writing there"):
         runs.resume_training(Path("run"), {})
     process.send_signal(signal.SIGCONT)
     tally = Tally()

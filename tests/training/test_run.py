@@ -244,12 +244,12 @@ def test_odd_but_sound_options_train(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"model": "conv"}, "--hidden is for --model mlp, not for --model conv"),
-        ({"channels": [4]}, "--channels is for --model conv or --model resnet, not for"),
-        ({"sigma": 1.0}, "--sigma is for --likelihood gaussian, not bce"),
-        ({"likelihood": "gaussian", "sigma": 1e-9}, "--sigma 1e-09"),
-        ({"binarize": "static"}, "--binarize is for --likelihood bernoulli"),
-        ({"device": "cuda:99"}, "--device cuda:99: this machine has"),
+        ({"model": "conv"}, "hidden is for model mlp, not for model conv"),
+        ({"channels": [4]}, "channels is for model conv or model resnet, not for"),
+        ({"sigma": 1.0}, "sigma is for likelihood gaussian, not bce"),
+        ({"likelihood": "gaussian", "sigma": 1e-9}, "sigma 1e-09"),
+        ({"binarize": "static"}, "binarize is for likelihood bernoulli"),
+        ({"device": "cuda:99"}, "device cuda:99: this machine has"),
         ({"dataset": "digitz"}, "did you mean 'digits'?"),
     ],
     ids=lambda value: str(value)[:30],

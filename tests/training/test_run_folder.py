@@ -22,7 +22,7 @@ SMALL = {"limit": 40, "epochs": 1, "hidden": [4], "latent_dim": 2, "threads": 1}
 def refuse(output: str, *, force: bool = False) -> str:
     with pytest.raises(UsageError) as caught:
         folders.check_output(output, force=force)
-    assert "--output" in str(caught.value)
+    assert "output" in str(caught.value)
     return str(caught.value)
 
 
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_found_out_before_training(
     with pytest.raises(VaekitError, match="cannot write there: permission denied") as caught:
         package.train(**SMALL, output=output)
     assert caught.value.exit_code == 1
-    assert "--output" in str(caught.value)
+    assert "output" in str(caught.value)
 
 
 def test_a_folder_that_another_process_trains_in_is_refused() -> None:
