@@ -40,7 +40,7 @@ from vaekit.yaml_files import read_yaml, yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
 ENVIRONMENT = "VAEKIT_"
-OTHER_VARIABLES = ("config", "recipe", "quiet", "debug")
+OTHER_VARIABLES = ("config", "recipe", "quiet", "debug", "cache_limit")
 """Variables that are not a field of the run."""
 
 LONGEST_SHOWN = 100

@@ -16,9 +16,9 @@ import yaml
 from safetensors.torch import load_file
 
 from vaekit.cli.app import COMMANDS, load_command
-from vaekit.config import recipe_names, resolve_config
+from vaekit.config import flag, recipe_names, resolve_config
 from vaekit.header import read_model_file, sha256
-from vaekit.registry import DATASETS, MODELS
+from vaekit.registry import DATASETS, MODELS, resolve
 from vaekit.weights import write_tensors
 
 # info
@@ -175,14 +175,21 @@ def test_the_recipes_are_listed_a_line_each(cli: Any) -> None:
 
 def test_every_model_is_listed(cli: Any) -> None:
     assert list(json.loads(cli("models", "--json").stdout)) == list(MODELS)
-    for line in cli("models").stdout.splitlines()[1:]:
-        assert line.split()[0] in MODELS
+    assert [line.split()[0] for line in cli("models").stdout.splitlines()[1:]] == list(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_listed_with_the_options_that_it_takes(cli: Any, name: str) -> None:
+    listed = json.loads(cli("models", "--json").stdout)[name]["options"]
+    assert set(listed.split(", ")) == {*map(flag, resolve("model", name).defaults((32, 32, 3)))}
 
 
 def test_every_data_set_is_listed(cli: Any) -> None:
-    text = cli("datasets").stdout
-    assert all(f"{name} " in text for name in DATASETS)
-    assert json.loads(cli("datasets", "--json").stdout)
+    lines = cli("datasets").stdout.splitlines()[1:]
+    assert {line.split()[0] for line in lines} == set(DATASETS)
+    facts = json.loads(cli("datasets", "--json").stdout)
+    assert set(facts) == set(DATASETS)
+    assert facts["cifar10"]["shape"] == [32, 32, 3]
 
 
 # The commands as a whole.
@@ -195,6 +202,19 @@ def test_every_command_explains_itself(cli: Any, name: str) -> None:
         assert (done.code, done.stderr) == (0, "")
         assert f"vaekit {name}" in done.stdout
     assert name in cli("--help").stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_does_not_wrap_its_examples_at_80_columns(
+    cli: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """An example that is cut in two cannot be copied."""
+    texts = []
+    for columns in ("80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        before_the_panels = cli(name, "--help").stdout.split("╭")[0]
+        texts.append([line.strip() for line in before_the_panels.splitlines()])
+    assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -45,10 +45,11 @@ def command(
 ) -> None:
     """Evaluate several models on the same images, side by side.
 
-    [dim]vaekit compare runs/*/model.safetensors --dataset mnist[/dim]
+    [dim]vaekit compare runs/digits-mlp runs/digits-mlp-2[/dim]
 
-    Parentheses hold the difference from the first model, image by image, with its standard error.
-    Stars mark the best model of a row and those not significantly worse.
+    Parentheses hold the difference from the first model, image by image, with
+    its standard error. Stars mark the best model of a row and those that are
+    not significantly worse.
     """
     asked = metric_request(what, use)
     _refuse(models)

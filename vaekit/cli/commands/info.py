@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaekit.cli.options import Debug, Json
+from vaekit.cli.options import Debug, Json, switch_option
 from vaekit.cli.tables import print_pairs
 from vaekit.errors import ModelFileError
 from vaekit.header import ModelFile, read_model_file, sha256, verify_digest
@@ -19,9 +19,7 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="a model file or a run's folder")],
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify", help="compare the tensors with the digest in the header: 3 if they differ"
-        ),
+        switch_option("--verify", help="check the tensors against the digest; 3 if they differ"),
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
