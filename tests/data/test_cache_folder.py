@@ -80,9 +80,22 @@ def test_an_entry_that_a_process_is_making_stays(fill):
 def test_clearing_leaves_nothing(fill, cache):
     path = fill("one")
     (path.parent / f".{path.name}.left").mkdir()
+    (path.parent / f".{'0' * 64}.left").mkdir()
     assert len(cache_folder.clear()) == 1
     assert list((cache / "decoded").iterdir()) == []
     assert cache_folder.clear() == []
+
+
+def test_what_a_killed_process_left_goes_when_the_next_entry_is_made(fill, cache):
+    """Else a set that is never asked for again would take its room for ever."""
+    fill("one")
+    left, busy = (cache / "decoded" / f".{digit * 64}.left" for digit in "01")
+    for folder in (left, busy):
+        folder.mkdir()
+        (folder / "1.npy").write_bytes(b"half")
+    with files.locked(cache / "decoded" / f"{'1' * 64}.lock"):
+        fill("two")
+    assert (left.exists(), busy.exists()) == (False, True)
 
 
 def test_nothing_but_entries_is_ever_removed(fill, cache):

@@ -19,6 +19,7 @@ LIMIT_VARIABLE = "VAEKIT_CACHE_LIMIT"
 USUAL_LIMIT = 20_000_000_000
 
 _ENTRY = re.compile(r"[0-9a-f]{64}")
+_WORKSHOP = re.compile(r"\.([0-9a-f]{64})\.")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -65,6 +66,7 @@ def entries() -> list[CacheEntry]:
 def clear() -> list[CacheEntry]:
     """Remove every entry that is not in use, and what killed processes left; returns them."""
     removed = [entry for entry in entries() if _remove(entry.path)]
+    _remove_orphans()
     for path in _paths():
         if path.suffix == ".lock" and not path.with_suffix("").exists():
             with files.locked(path, wait=False) as free:
@@ -74,7 +76,11 @@ def clear() -> list[CacheEntry]:
 
 
 def shrink(limit: int, keep: Path) -> None:
-    """Remove the least recently used entries until the rest fit; never `keep` or one in use."""
+    """Remove the least recently used entries until the rest fit; never `keep` or one in use.
+
+    What killed processes left goes too.
+    """
+    _remove_orphans()
     found = entries()
     total = sum(entry.size for entry in found)
     for entry in found:
@@ -123,6 +129,16 @@ def _remove(path: Path) -> bool:
         shutil.rmtree(path)
         return True
     return False
+
+
+def _remove_orphans() -> None:
+    """Remove the workshops of killed processes, whichever entry they were for."""
+    matches = [_WORKSHOP.match(path.name) for path in _paths()]
+    for key in {match[1] for match in matches if match}:
+        entry = decoded_dir() / key
+        with suppress(OSError), files.locked(entry.with_suffix(".lock"), wait=False) as free:
+            if free:
+                remove_workshops(entry)
 
 
 def remove_workshops(entry: Path) -> None:
