@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -200,18 +203,178 @@ def test_another_files_error_keeps_its_own_name() -> None:
     assert broken.value.filename is None
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
-def test_what_a_killed_writer_left_is_removed_and_nothing_else() -> None:
-    code = (
-        "import os, signal\nfrom pathlib import Path\nfrom vaekit.files import replacing\n"
-        "with replacing(Path('model[1].bin')) as file:\n"
-        "    file.write(b'half')\n    file.flush()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], timeout=60)
-    (left,) = names()
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vaekit.files import replacing
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    if "wait" in sys.argv:
+        print("writing", flush=True)
+        sys.stdin.read()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+posix_only = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and flock are POSIX's")
+
+
+def leave_half(target: str) -> Path:
+    """What a process leaves beside `target` that is killed while it writes."""
+    before = set(names())
+    subprocess.run([sys.executable, "-c", KILLED, target], timeout=60)
+    (left,) = set(names()) - before
     assert Path(left).read_bytes() == b"half"
-    others = [".model[1].bin.other.abcdefgh.part", ".model1.bin.abcdefgh.part", "model[1].bin"]
-    for other in others:
-        Path(other).touch()
-    files.remove_leftovers(Path("model[1].bin"))
-    assert names() == sorted(others)
+    return Path(left)
+
+
+@posix_only
+@pytest.mark.parametrize("target", ["model[1].bin", "new\nline", "x" * 255])
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(target: str) -> None:
+    left = leave_half(target)
+    files.write_bytes(Path("another.bin"), b"")
+    assert left.exists(), "it belongs to another file"
+    files.write_bytes(Path(target), b"whole")
+    assert names() == sorted([target, "another.bin"])
+
+
+@posix_only
+def test_a_users_own_files_are_never_taken_for_leftovers() -> None:
+    """Browsers and downloaders name half a file `.part` too."""
+    own = [
+        *(".m.bin.part", ".m.bin.abcdefgh.part", "m.bin.part", ".movie.mkv.part"),
+        *(".m.bin.vaekit-abcdefghi.part", ".m.bin.vaekit-ABCDEFGH.part"),
+        ".m.bin.vaekit-abcdefgh.parts",
+    ]
+    for name in own:
+        Path(name).touch()
+    files.write_bytes(Path("m.bin"), b"")
+    files.remove_leftovers(Path())
+    assert names() == sorted([*own, "m.bin"])
+
+
+@posix_only
+def test_a_file_that_a_living_process_writes_is_not_removed() -> None:
+    """Else the slower of two writers would fail at its end."""
+    command = [sys.executable, "-c", KILLED, "m.bin", "wait"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as writer:
+        assert said(writer) == "writing"
+        files.write_bytes(Path("m.bin"), b"mine")
+        files.remove_leftovers(Path())
+        assert len(names()) == 2
+        writer.communicate(timeout=60)
+    assert writer.returncode == 0
+    assert names() == ["m.bin"]
+    assert Path("m.bin").read_bytes() == b"half"
+
+
+@posix_only
+def test_many_writers_of_one_file_all_succeed_and_leave_nothing() -> None:
+    """Each looks for leftovers of the others, a moment after they create their files too."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom vaekit import files\n"
+        "for _ in range(300):\n    files.write_bytes(Path('m.bin'), sys.argv[1].encode() * 1000)\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, letter]) for letter in "abc"]
+    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert names() == ["m.bin"]
+    assert Path("m.bin").read_bytes() in {letter * 1000 for letter in (b"a", b"b", b"c")}
+
+
+@posix_only
+def test_a_writer_whose_new_file_was_taken_for_a_leftover_starts_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lock, removed = files._lock, []
+
+    def slow_lock(file: IO[bytes], *, wait: bool) -> bool | None:
+        if not removed:  # another process is faster
+            removed.extend(Path().glob(".m.bin*"))
+            removed[0].unlink()
+        return lock(file, wait=wait)
+
+    monkeypatch.setattr(files, "_lock", slow_lock)
+    files.write_bytes(Path("m.bin"), b"content")
+    assert removed
+    assert Path("m.bin").read_bytes() == b"content"
+    assert names() == ["m.bin"]
+
+
+@posix_only
+def test_a_link_named_like_a_leftover_is_not_followed() -> None:
+    Path("precious").write_bytes(b"content")
+    Path(".m.bin.vaekit-abcdefgh.part").symlink_to("precious")
+    files.write_bytes(Path("m.bin"), b"")
+    assert Path("precious").read_bytes() == b"content"
+
+
+@posix_only
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_written_to_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Whether a leftover is still written cannot be told there, so it stays."""
+    left = leave_half("m.bin")
+
+    def no_locks(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    files.write_bytes(Path("m.bin"), b"whole")
+    with files.locked(Path("lock"), wait=False) as got:
+        assert got is True
+    with files.locked(Path("lock")) as got:
+        assert got is True
+    assert Path("m.bin").read_bytes() == b"whole"
+    assert names() == sorted([left.name, "lock", "m.bin"])
+
+
+@posix_only
+def test_a_lock_that_fails_for_another_reason_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr("fcntl.flock", broken)
+    with pytest.raises(OSError, match="broken"):
+        files.write_bytes(Path("m.bin"), b"")
+    assert names() == []
+    with pytest.raises(OSError, match="broken"), files.locked(Path("lock")):
+        pass
+
+
+@posix_only
+def test_a_folder_that_cannot_be_synced_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over some networks."""
+    fsync = os.fsync
+
+    def no_folders(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", no_folders)
+    files.write_bytes(Path("m.bin"), b"content")
+    assert Path("m.bin").read_bytes() == b"content"
+
+
+def test_a_file_system_without_modes_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on most USB sticks."""
+
+    def no_modes(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", no_modes)
+    files.write_bytes(Path("m.bin"), b"content")
+    assert names() == ["m.bin"]
+
+
+@posix_only
+def test_a_user_without_a_home_has_a_cache_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(tempfile, "tempdir", "/scratch")
+    assert files.cache_dir() == Path(f"/scratch/vaekit-{os.getuid()}")

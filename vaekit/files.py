@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
+import hashlib
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
 LONGEST_FILE_NAME = 200
-"""Bytes of a file's name that a temporary name repeats; file systems take 255 in all."""
+"""Bytes of a longer file name are left out of its temporary name; file systems take 255."""
 
 TEMPORARY = ".part"
+MARK = ".vaekit-"
+"""Part of each temporary name: files of other programs may end in `.part` too."""
+
 RANDOM = 8
-"""Characters that `tempfile` puts in the middle of a temporary name."""
+"""Random characters in the middle of a temporary name, from `tempfile`."""
+
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+"""The errors of a file system that has no locks, or cannot sync a folder."""
 
 NO_ROOM = {
     errno.ENOSPC: "make room on that disk",
@@ -28,14 +35,23 @@ NO_ROOM = {
 
 
 def cache_dir() -> Path:
-    """Where downloads and decoded images live: the platform's cache folder for this user."""
+    """Where downloads and decoded images are kept: the platform's cache folder for this user.
+
+    A user without a home, as in many containers, gets a folder of their own for temporary files.
+    """
+    try:
+        return _user_caches() / "vaekit"
+    except RuntimeError:  # from `Path.home`
+        owner = os.getuid() if sys.platform != "win32" else "user"
+        return Path(tempfile.gettempdir()) / f"vaekit-{owner}"
+
+
+def _user_caches() -> Path:
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "vaekit"
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def current_umask() -> int:
@@ -49,25 +65,62 @@ def current_umask() -> int:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file so that `path` holds the old content, or all of the new one, never a part.
 
-    The bytes go to a temporary name beside it, are fsynced, get the mode that the umask gives
-    any new file, and are renamed; the folder is fsynced, so that the name survives a power cut
-    too. On any failure the temporary file is gone.
+    The bytes go to a temporary file beside it, which is removed on any failure, and by the next
+    writer of `path` if this process is killed. They are on the disk before the name is, and the
+    name before this returns, so that both survive a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, {path})
+    with _replacing(path) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def write_one_of_many(path: Path, content: bytes) -> None:
+    """Replace a file in a folder of thousands, whole or not at all, without waiting for the disk.
+
+    Leftovers are not looked for: `remove_leftovers` does that once for the folder.
+    """
+    with _replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
     with errors_naming_file(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY)
-        temporary = Path(name)
+        file, temporary = _temporary_file(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~current_umask())
-            temporary.replace(path)
+                with contextlib.suppress(PermissionError):  # there are no modes on a USB stick
+                    temporary.chmod(0o666 & ~current_umask())
+                if sys.platform == "win32":  # where an open file cannot be renamed
+                    file.close()
+                temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    sync_folder(path.parent)
+
+
+def _temporary_file(path: Path) -> tuple[IO[bytes], Path]:
+    """A new file beside `path`, locked as long as it is open: an unlocked one is a leftover."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY)
+        file, temporary = os.fdopen(handle, "wb"), Path(name)
+        if sys.platform == "win32":  # where nobody can remove an open file
+            return file, temporary
+        try:
+            _lock(file, wait=True)
+        except BaseException:
+            file.close()
+            temporary.unlink(missing_ok=True)
+            raise
+        if os.fstat(handle).st_nlink:
+            return file, temporary
+        file.close()  # another process removed it before it was locked
 
 
 @contextlib.contextmanager
@@ -85,19 +138,50 @@ def errors_naming_file(path: Path) -> Iterator[None]:
         raise
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what writers of `path` left half written when they were killed.
+def replaced_by(temporary: Path) -> Path | None:
+    """The file that a temporary file would have replaced; None if `replacing` did not name it.
 
-    Only for one who knows that nobody writes it now.
+    >>> replaced_by(Path("run/.loss.png.vaekit-k3j_9x2a.part")).as_posix()
+    'run/loss.png'
     """
-    pattern = glob.escape(f".{path.name}.") + "?" * RANDOM + TEMPORARY
-    for left in path.parent.glob(pattern):
-        left.unlink(missing_ok=True)
+    pattern = rf"\.(.+){re.escape(MARK)}[a-z0-9_]{{{RANDOM}}}{re.escape(TEMPORARY)}"
+    found = re.fullmatch(pattern, temporary.name, re.DOTALL)
+    return temporary.with_name(found[1]) if found else None
+
+
+def remove_leftovers(folder: Path, targets: Collection[Path] | None = None) -> None:
+    """Remove the temporary files of killed writers of these targets, or of any, in `folder`.
+
+    A file that a living process writes is locked, and stays; so does every file where the file
+    system has no locks to tell by.
+    """
+    names = {_temporary_stem(target) for target in targets or () if target.parent == folder}
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            target = replaced_by(Path(entry.name)) if entry.name.endswith(TEMPORARY) else None
+            if target is not None and (targets is None or target.name in names):
+                _remove_if_unlocked(Path(entry.path))
+
+
+def _remove_if_unlocked(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            temporary.unlink()  # fails while a process has it open
+            return
+        handle = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "r+b", buffering=0) as file:
+            if _lock(file, wait=False):
+                temporary.unlink()
 
 
 def _prefix(path: Path) -> str:
-    """The beginning of a temporary name beside `path`, which leaves room for the rest of it."""
-    return f".{path.name}." if len(os.fsencode(path.name)) <= LONGEST_FILE_NAME else ".long-name."
+    return f".{_temporary_stem(path)}{MARK}"
+
+
+def _temporary_stem(path: Path) -> str:
+    """The part of a temporary name that tells whose it is: the file's name, or a hash of it."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) <= LONGEST_FILE_NAME else hashlib.sha256(name).hexdigest()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -112,12 +196,18 @@ def write_text(path: Path, content: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable, where the platform can open a folder at all."""
+    """Make renames in `folder` durable, where the system can sync a folder."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that can be written but not listed
+        return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
     finally:
         os.close(handle)
 
@@ -126,23 +216,24 @@ def sync_folder(folder: Path) -> None:
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock file at `path`; yields False at once if another holds it and `wait` is off.
 
-    The lock belongs to the open file, not to its name, so the system drops it when the process
-    ends, however it ends: a lock is never left behind.
+    The system drops the lock when the process ends in any way, so none is left behind. That is
+    also why this is not `filelock`: where a file system has no locks, it makes marker files, which
+    a killed process leaves. There, the work goes on without a lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        got = _acquire(file, wait)
+        got = _lock(file, wait=wait)
         try:
-            yield got
+            yield got is not False
         finally:
             if got:
-                _release(file)
+                _unlock(file)  # a child process may still have the file open
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _acquire(file: IO[bytes], wait: bool) -> bool:
+    def _lock(file: IO[bytes], *, wait: bool) -> bool | None:
         file.seek(0)
         while True:
             try:
@@ -153,21 +244,26 @@ if sys.platform == "win32":
             else:
                 return True
 
-    def _release(file: IO[bytes]) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         file.seek(0)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
 
-    def _acquire(file: IO[bytes], wait: bool) -> bool:
+    def _lock(file: IO[bytes], *, wait: bool) -> bool | None:
+        """Lock an open file; False if another process holds it, None if locks are unsupported."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno in UNSUPPORTED:
+                return None
+            raise
         return True
 
-    def _release(file: IO[bytes]) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 

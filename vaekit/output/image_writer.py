@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit import files
 from vaekit.errors import UsageError
-from vaekit.files import errors_naming_file
 from vaekit.output.array_writer import ArrayWriter, open_array_writer
 from vaekit.output.byte_streams import open_output
 from vaekit.output.formats import FOLDER, FORMS, PICTURES, Target
@@ -137,6 +137,7 @@ class _Folder:
     def __init__(self, folder: Path, form: str, count: int | None) -> None:
         refuse_run(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        files.remove_leftovers(folder)
         if not os.access(folder, os.W_OK):
             raise PermissionError(13, "cannot be written to", str(folder))
         self.folder, self.form, self.count = folder, form, 0
@@ -155,7 +156,7 @@ class _Folder:
             number = str(self.count).zfill(self.digits)
             stem = f"{number}-{_stem(names[index])}" if names else number
             path = self.folder / f"{stem}{FORMS[self.form].endings[0]}"
-            _place(path, encode_picture(image, self.form))
+            files.write_one_of_many(path, encode_picture(image, self.form))
             self.older.discard(path.name)
             self.count += 1
 
@@ -218,15 +219,3 @@ def _stem(name: str) -> str:
     stem = Path(name.replace("\\", "/")).stem
     kept = "".join(c if c.isprintable() and c not in '<>:"|?*/' else "_" for c in stem)
     return kept.encode()[:LONGEST_STEM].decode(errors="ignore") or "_"
-
-
-def _place(path: Path, content: bytes) -> None:
-    """Write one file, whole or not at all, without waiting for the disk: there may be thousands."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with errors_naming_file(path):
-            temporary.write_bytes(content)
-            temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -190,9 +190,8 @@ def _remove_leftovers(folder: RunFolder) -> None:
         *(folder.path / kind for kind in PICTURE_FOLDERS),
         folder.checkpoints,
     ):
-        for left in path.glob(f".*{files.TEMPORARY}"):
-            left.unlink(missing_ok=True)
-    files.remove_leftovers(folder.model)
+        files.remove_leftovers(path)
+    files.remove_leftovers(folder.model.parent, {folder.model})
 
 
 def _clear(folder: RunFolder) -> None:
