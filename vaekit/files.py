@@ -283,4 +283,4 @@ def is_held(path: Path) -> bool:
     if sys.platform == "win32" or not path.exists():
         return False
     with path.open("rb") as file:
-        return not _acquire(file, wait=False)
+        return _lock(file, wait=False) is False
