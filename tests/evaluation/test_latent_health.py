@@ -33,7 +33,7 @@ def test_total_correlation_does_not_see_how_wide_a_dimension_is() -> None:
     assert b.total_correlation == pytest.approx(a.total_correlation)
 
 
-def test_aggregate_kl_is_that_of_torch() -> None:
+def test_the_kl_of_the_normal_with_the_same_moments_is_that_of_torch() -> None:
     a = correlated(0.3)
     shifted = AggregatePosterior(a.n, np.array([1.0, -2.0]), 3 * a.covariance, a.mean_variance)
     mine = torch.distributions.MultivariateNormal(
@@ -43,7 +43,16 @@ def test_aggregate_kl_is_that_of_torch() -> None:
         torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
     )
     kl = float(torch.distributions.kl_divergence(mine, standard))
-    assert shifted.aggregate_kl == pytest.approx(kl)
+    assert shifted.normal_kl == pytest.approx(kl - 2 * 5 / (4 * a.n))
+
+
+def test_what_chance_makes_of_few_images_is_no_distance_from_the_prior() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found = [
+        aggregate(Normal(torch.randn(100, 8, generator=generator), torch.full((100, 8), -20.0)))
+        for _ in range(200)
+    ]
+    assert np.mean([each.normal_kl for each in found]) == pytest.approx(0, abs=0.03)
 
 
 def test_moments_are_those_of_draws() -> None:
@@ -63,12 +72,11 @@ def test_active_units_are_counted_by_the_means_alone() -> None:
 @pytest.mark.parametrize(
     ("health", "verdict"),
     [
-        (Health(9999, 0.09, 4, 8, 0.9, 0.0), "collapsed"),
-        (Health(9999, 5.0, 0, 8, 0.9, 0.0), "collapsed"),
-        (Health(9999, 5.0, 4, 8, 0.49, 99.0), "over-regularised"),
-        (Health(9999, 5.0, 4, 8, 0.9, 0.41), "mismatched"),
-        (Health(9999, 5.0, 4, 8, 0.9, 0.39), "healthy"),
-        (Health(44, 5.0, 4, 8, 0.9, 0.89), "healthy"),  # half a nat of it is chance
+        (Health(0.09, 4, 8, 0.9, 0.0, 0.0), "collapsed"),
+        (Health(5.0, 0, 8, 0.9, 0.0, 0.0), "collapsed"),
+        (Health(5.0, 4, 8, 0.49, 99.0, 99.0), "over-regularised"),
+        (Health(5.0, 4, 8, 0.9, 0.41, 0.5), "mismatched"),
+        (Health(5.0, 4, 8, 0.9, 0.39, 8.2), "healthy"),
     ],
 )
 def test_the_thresholds_are_the_documented_ones(health: Health, verdict: str) -> None:
@@ -76,6 +84,12 @@ def test_the_thresholds_are_the_documented_ones(health: Health, verdict: str) ->
     assert word == verdict
     assert sentence.startswith(verdict)
     assert ("; try" in sentence) == (verdict != "healthy")
+
+
+def test_a_floor_is_not_told_as_the_distance_from_the_prior() -> None:
+    sentence = diagnosis(Health(15.0, 4, 8, 0.9, 0.3, 8.2))[1]
+    assert "between 0.3 and 8.2 nats from the prior (more images would narrow this)" in sentence
+    assert "more images" not in diagnosis(Health(15.0, 4, 8, 0.9, 0.3, 0.4))[1]
 
 
 @pytest.mark.parametrize(

@@ -322,3 +322,32 @@ def test_a_log_likelihood_that_cannot_be_trusted_is_a_warning_in_the_record(
     assert len(warnings) == 1
     assert "nll is unreliable" in warnings[0]
     assert warnings[0] in bad["notes"]
+
+
+def test_disentanglement_scores_of_a_collapsed_model_carry_a_warning(
+    trained: dict[str, Model], with_factors: ImageSet
+) -> None:
+    """It prints a mig above zero, which reads like a result."""
+    request = MetricRequest(metrics=frozenset({"mig", "sap"}))
+    model = copy.deepcopy(trained["gaussian"])
+    with torch.no_grad():
+        model.network.posterior.mean.weight.mul_(1e-3)
+        collapsed = evaluate(model, with_factors, request)
+        model.network.posterior.mean.weight.mul_(1e6)
+        active = evaluate(model, with_factors, request)
+    assert collapsed["active_units"] == 0
+    assert collapsed["mig"] > 0
+    assert any("no latent dimension is active" in note for note in collapsed["notes"])
+    assert active["active_units"] == 4
+    assert active["notes"] == []
+
+
+def test_the_kl_is_what_latents_tell_and_their_distance_from_the_prior(
+    trained: dict[str, Model], digits: ImageSet
+) -> None:
+    record = evaluate(trained["logistic"], digits)
+    parts = record["mutual_information"] + record["aggregate_kl"]
+    assert parts == pytest.approx(record["kl"], abs=1e-6)
+    assert 0 <= record["aggregate_kl_floor"] <= record["aggregate_kl"]
+    assert record["mutual_information"] <= math.log(90)
+    assert record["aggregate_kl_stderr"] == record["mutual_information_stderr"] > 0

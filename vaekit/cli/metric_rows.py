@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -43,6 +44,8 @@ def shown_number(name: str, record: dict[str, Any]) -> str:
         parts.append("(not a likelihood)")
     if name == "active_units":
         parts.append(f"of {len(record['kl_per_dim'])}")
+    if name == "mutual_information":
+        parts.append(f"(at most ln {record['n']} = {math.log(record['n']):.2f})")
     if metric.group == SAMPLES:
         parts.append(f"(features: {record['features']})")
     return " ".join(parts)

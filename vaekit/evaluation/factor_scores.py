@@ -10,6 +10,7 @@ import numpy as np
 from vaekit import seeds
 from vaekit.data import ImageSet
 from vaekit.evaluation import disentanglement as scores
+from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE
 from vaekit.evaluation.disentanglement import TEST_POINTS, TRAIN_POINTS, Codes, Factors
 from vaekit.evaluation.evaluated_model import EvaluatedModel
 from vaekit.evaluation.metrics import DCI_METRICS, FACTOR_METRICS, FEWEST_POINTS, MetricRequest
@@ -17,6 +18,11 @@ from vaekit.reporting import Reporter
 
 POINTS = TRAIN_POINTS + TEST_POINTS
 """Images that published scores use."""
+
+NO_ACTIVE_LATENT = (
+    "no latent dimension is active, so the disentanglement scores are those of noise; see the "
+    "diagnosis for what to try in training"
+)
 
 
 def why_no_factors(images: ImageSet, latent_dim: int) -> str | None:
@@ -45,6 +51,8 @@ def factor_scores(
         subject.model, points, subject.seed, subject.batch_size, subject.reporter
     )
     z, v, used = _shuffled(other)
+    if not (z.var(axis=0) > ACTIVE_VARIANCE).any():
+        subject.warn(NO_ACTIVE_LATENT)
     train = min(TRAIN_POINTS, len(z) * 2 // 3)
     test = min(TEST_POINTS, len(z) - train)
     parts = (z[:train], v[:train], z[train : train + test], v[train : train + test])

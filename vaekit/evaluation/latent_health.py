@@ -18,8 +18,9 @@ COLLAPSED_KL = 0.1
 """Nats of KL per image: below, the latents carry next to nothing."""
 POOR_FIT = 0.5
 """The share of the images' variance: below, reconstructions are poor."""
+WIDE_GAP = 1.0
 FAR_FROM_PRIOR = 0.1
-"""Nats of `aggregate_kl` per active dimension: above, samples from the prior are unlike images.
+"""Nats of KL(q(z) ‖ p(z)) per active dimension: above, samples are unlike images.
 
 Digits trained with beta 1 have 0.04, and samples at a Fréchet distance (pixels) of 0.9; with beta
 0.1 they have 0.2, and 2.1.
@@ -60,15 +61,16 @@ class AggregatePosterior:
         return max(0.0, -0.5 * _log_det(self.covariance / np.outer(spread, spread)))
 
     @property
-    def aggregate_kl(self) -> float:
-        """KL(q(z) ‖ N(0, 1)) for the normal with q(z)'s moments, in nats.
+    def normal_kl(self) -> float:
+        """KL(q(z) ‖ N(0, 1)) for the normal with q(z)'s moments, in nats: at most that of q(z).
 
-        ½ (tr Σ + |μ|² − D − log det Σ). The larger it is, the less samples from the prior look
-        like what the decoder was trained on.
+        ½ (tr Σ + |μ|² − D − log det Σ), less what chance adds for n images, D (D + 3) / 4n.
         """
+        width = len(self.mean)
         trace = float(np.trace(self.covariance))
         shift = float(np.square(self.mean).sum())
-        return max(0.0, 0.5 * (trace + shift - len(self.mean) - _log_det(self.covariance)))
+        chance = width * (width + 3) / (4 * self.n)
+        return 0.5 * (trace + shift - width - _log_det(self.covariance)) - chance
 
 
 def aggregate(q: Normal) -> AggregatePosterior:
@@ -92,31 +94,30 @@ def _log_det(matrix: Float64s) -> float:
 class Health:
     """The numbers that a diagnosis rests on."""
 
-    n: int
     kl: float
     active_units: int
     latent_dim: int
     explained: float
     """The share of the images' variance that reconstructions keep: 1 − error / variance."""
-    aggregate_kl: float
-
-    @property
-    def mismatch(self) -> float:
-        """`aggregate_kl` beyond its expectation by chance for n images, D (D + 3) / 4n."""
-        return self.aggregate_kl - self.latent_dim * (self.latent_dim + 3) / (4 * self.n)
+    floor: float
+    """KL(q(z) ‖ p(z)) is at least this."""
+    ceiling: float
+    """And at most this, on average over images: few images leave a wide gap."""
 
 
 def diagnosis(health: Health) -> tuple[str, str]:
     """One word, and a sentence that says why and what to try.
 
     In this order: `collapsed` where KL < 0.1 nats or no dimension is active; `over-regularised`
-    where reconstructions keep under half of the images' variance; `mismatched` where
-    `aggregate_kl` is over 0.1 nats for each active dimension, beyond what chance makes of it; else
-    `healthy`.
+    where reconstructions keep under half of the images' variance; `mismatched` where q(z) is
+    certainly over 0.1 nats from the prior for each active dimension; else `healthy`.
 
-    >>> diagnosis(Health(100, 0.01, 0, 8, 0.0, 0.0))[0]
+    >>> diagnosis(Health(0.01, 0, 8, 0.0, 0.0, 0.0))[0]
     'collapsed'
     """
+    distance = f"between {health.floor:.1f} and {health.ceiling:.1f} nats from the prior"
+    if health.ceiling - health.floor > WIDE_GAP:
+        distance += " (more images would narrow this)"
     active = f"{health.active_units} of {health.latent_dim} latent dimensions are active"
     if health.kl < COLLAPSED_KL or health.active_units == 0:
         return "collapsed", (
@@ -129,13 +130,13 @@ def diagnosis(health: Health) -> tuple[str, str]:
             f" and {active}; try a lower --beta, a sharper likelihood (--likelihood gaussian "
             "--sigma optimal) or more --epochs"
         )
-    if health.mismatch > FAR_FROM_PRIOR * health.active_units:
+    if health.floor > FAR_FROM_PRIOR * health.active_units:
         return "mismatched", (
             f"mismatched: reconstructions keep {health.explained:.0%} of the images' variance, but "
-            f"the latents of images lie {health.aggregate_kl:.1f} nats from the prior, so samples "
+            f"the latents of images lie {distance}, so samples "
             "are unlike the data; try a higher --beta, more --epochs or a smaller --latent-dim"
         )
     return "healthy", (
         f"healthy: {active}, reconstructions keep {health.explained:.0%} of the images' variance, "
-        f"and the latents of images lie {health.aggregate_kl:.1f} nats from the prior"
+        f"and the latents of images lie {distance}"
     )

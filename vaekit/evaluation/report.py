@@ -22,6 +22,7 @@ from vaekit.evaluation.factor_scores import factor_scores
 from vaekit.evaluation.image_features import Extractor, FeaturesMissing, extractor
 from vaekit.evaluation.latent_health import AggregatePosterior, Health, aggregate, diagnosis
 from vaekit.evaluation.metrics import IMAGES, LATENTS, SAMPLE_METRICS, MetricRequest, in_group
+from vaekit.evaluation.mutual_information import mutual_information
 from vaekit.evaluation.nll import importance_estimate, unreliable_share, why_unreliable
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
 from vaekit.evaluation.sample_quality import (
@@ -179,13 +180,23 @@ def _latents_and_images(
     latents = aggregate(seen.posterior)
     variance = pixel_variance(subject.images)
     explained = 1 - seen.quality["mse"] / variance if variance > 0 else math.nan
-    verdict, sentence = _diagnose(bound.kl, latents, explained)
+    distance = _distance_from_prior(subject, seen, latents)
+    verdict, sentence = diagnosis(
+        Health(
+            kl=bound.kl,
+            active_units=latents.active_units,
+            latent_dim=subject.model.latent_dim,
+            explained=explained if math.isfinite(explained) else 1.0,
+            floor=distance["aggregate_kl_floor"],
+            ceiling=distance["aggregate_kl"],
+        )
+    )
     correlation = {"total_correlation": latents.total_correlation}
     return {
         "rate": bound.kl,
         "distortion": bound.reconstruction,
         "active_units": latents.active_units,
-        "aggregate_kl": latents.aggregate_kl,
+        **distance,
         **(correlation if "total_correlation" in wanted.metrics else {}),
         **seen.quality,
         "explained_variance": explained,
@@ -194,12 +205,20 @@ def _latents_and_images(
     }
 
 
-def _diagnose(kl: float, latents: AggregatePosterior, explained: float) -> tuple[str, str]:
-    known = explained if math.isfinite(explained) else 1.0
-    width = len(latents.mean)
-    return diagnosis(
-        Health(latents.n, kl, latents.active_units, width, known, latents.aggregate_kl)
-    )
+def _distance_from_prior(
+    subject: EvaluatedModel, seen: EncodePass, latents: AggregatePosterior
+) -> EvaluationRecord:
+    """I(x; z), and KL(q(z) ‖ p(z)) from above and below."""
+    information = mutual_information(seen.posterior, seed=subject.seed)
+    ceiling = seen.bound.kl - information.lower
+    floor = max(0.0, latents.normal_kl, seen.bound.kl - information.upper)
+    return {
+        "mutual_information": information.lower,
+        "mutual_information_stderr": information.stderr,
+        "aggregate_kl": ceiling,
+        "aggregate_kl_stderr": information.stderr,
+        "aggregate_kl_floor": min(floor, ceiling),
+    }
 
 
 def _samples(
