@@ -53,7 +53,7 @@ TESTED_BY = {
     "models.conv": "tests/models/test_contract.py",
     "output.parquet": "tests/output/test_latent_records.py",
     "peekable": "tests/data/streams/test_pipe_input.py",
-    "training.checkpoint_checks": "tests/training/test_checkpoint.py",
+    "training.checkpoint_checks": "tests/training/test_resume_rules.py",
     "training.gradients": "tests/training/test_loop.py",
     "training.model_description": "tests/training/test_run.py",
     "training.run_pictures": "tests/training/test_run.py",
