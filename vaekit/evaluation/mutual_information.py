@@ -48,26 +48,28 @@ def mutual_information(q: Normal, *, seed: int = 0) -> MutualInformation:
     rows = torch.from_numpy(order)
     noise = seeds.normal_rows(0, len(rows), q.mean.shape[1], seed, "aggregate").double()
     z, step = q[rows].sample(noise), max(1, BLOCK_DENSITIES // n)
-    parts = zip(z.split(step), rows.split(step), strict=True)
-    sums = [_sums(q, *part) for part in parts]
-    own, every, others = (torch.cat(columns) for columns in zip(*sums, strict=True))
+    density = _LogDensity(q)
+    own, others = torch.empty_like(z[:, 0]), torch.empty_like(z[:, 0])
+    for first in range(0, len(z), step):
+        block = slice(first, first + step)
+        densities, columns = density(z[block]), rows[block, None]
+        own[block] = densities.gather(1, columns)[:, 0]
+        others[block] = torch.logsumexp(densities.scatter_(1, columns, -math.inf), 1)
+    every = torch.logaddexp(own, others)
     lower = own - every + math.log(n)
     upper = float((own - others).mean()) + math.log(n - 1) if n > 1 else math.inf
     return MutualInformation(float(lower.mean()), standard_error(lower), upper)
 
 
-def _sums(q: Normal, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The log density of each z under its own posterior, and log sums over all, and all others."""
-    densities = _log_densities(q, z)
-    own = densities.gather(1, rows[:, None])
-    every = torch.logsumexp(densities, 1)
-    others = torch.logsumexp(densities.scatter(1, rows[:, None], -math.inf), 1)
-    return own[:, 0], every, others
+class _LogDensity:
+    """The log density of each z under each of N posteriors, (M, N), by products in float64."""
 
+    def __init__(self, q: Normal) -> None:
+        precision = torch.exp(-q.logvar)
+        self._quadratic, self._linear = precision.T, (q.mean * precision).T
+        self._constant = (q.mean.square() * precision + q.logvar + LOG_TWO_PI).sum(1)
 
-def _log_densities(q: Normal, z: Tensor) -> Tensor:
-    """The log density of each z under each posterior, (M, N), by matrix products in float64."""
-    precision = torch.exp(-q.logvar)
-    squares = z.square() @ precision.T - 2 * z @ (q.mean * precision).T
-    constant = (q.mean.square() * precision + q.logvar + LOG_TWO_PI).sum(1)
-    return -0.5 * (squares + constant)
+    def __call__(self, z: Tensor) -> Tensor:
+        """−½ Σ_d [(z − mean)² / variance + logvar + log 2π]."""
+        squares = z.square() @ self._quadratic - 2 * z @ self._linear
+        return squares.add_(self._constant).mul_(-0.5)
