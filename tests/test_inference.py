@@ -49,7 +49,9 @@ def test_an_image_has_the_same_latents_alone_and_among_others(
     assert torch.equal(model.decode(whole[:count]), model.decode(whole)[:count])
 
 
-def test_a_conv_keeps_its_bits_as_well(tiny_model: Path, images: np.ndarray) -> None:
+def test_a_conv_gives_the_same_bits_for_any_number_of_images(
+    tiny_model: Path, images: np.ndarray
+) -> None:
     network = build("conv", image=(8, 8, 1), latent_dim=4, likelihood=build_likelihood("bce"))
     conv = Model(network, package.load(tiny_model, "cpu").header)
     assert torch.equal(conv.embed(images[:3]), conv.embed(images)[:3])
@@ -151,7 +153,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(
     ],
     ids=lambda x: f"{x.dtype}{x.shape}",
 )
-def test_what_is_no_batch_of_images_is_refused(model: Model, images: np.ndarray) -> None:
+def test_arrays_that_are_no_images_are_refused(model: Model, images: np.ndarray) -> None:
     with pytest.raises(DataError):
         model.embed(images)
 
@@ -174,7 +176,7 @@ LATENTS = st.composite(latent)()
 
 @settings(max_examples=100, deadline=None)
 @given(a=LATENTS, b=LATENTS, steps=st.integers(2, 12), method=st.sampled_from(["slerp", "linear"]))
-def test_both_ends_are_exact_and_the_way_is_finite(
+def test_a_path_is_finite_and_ends_exactly_at_both_latents(
     a: Tensor, b: Tensor, steps: int, method: str
 ) -> None:
     path = latent_path(a, b, steps, method)
@@ -221,7 +223,7 @@ def test_interpolating_begins_and_ends_at_the_reconstructions(
 @pytest.mark.parametrize(
     ("options", "flag"), [({"steps": 1}, "--steps 1"), ({"method": "cubic"}, "--method cubic")]
 )
-def test_a_way_that_is_none_is_refused(
+def test_an_unknown_method_and_a_path_without_ends_are_refused(
     model: Model, images: np.ndarray, options: dict[str, object], flag: str
 ) -> None:
     with pytest.raises(UsageError, match=flag):
@@ -236,12 +238,12 @@ def test_a_model_says_what_it_is(model: Model) -> None:
     assert model.latent_dim == 4
 
 
-def test_a_device_that_is_not_there_is_refused_with_those_that_are(tiny_model: Path) -> None:
+def test_a_missing_device_is_refused_with_those_available(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match=r"^device cuda:99: this machine has .*cpu"):
         package.load(tiny_model, "cuda:99")
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_model_file_is_named() -> None:
     with pytest.raises(ModelFileError, match=r"missing\.safetensors: no such file"):
         package.load("missing.safetensors")
 

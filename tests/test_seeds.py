@@ -28,7 +28,7 @@ def test_places_do_not_share_a_key(places: list[tuple[int, str, int]]) -> None:
     assert all(0 <= value < 2**63 for value in keys)
 
 
-def test_a_key_depends_on_its_place_and_not_on_who_asked_before() -> None:
+def test_a_key_depends_on_its_place_and_not_on_earlier_calls() -> None:
     first = torch.randn(4, generator=generator(1, "a"))
     torch.manual_seed(5)
     generator(2, "b")

@@ -25,7 +25,7 @@ def three_threads() -> Iterator[None]:
         assert torch.get_num_threads() == 3
 
 
-def test_what_is_large_within_light_work_has_all_threads() -> None:
+def test_large_operations_within_light_work_use_all_threads() -> None:
     with alone(if_light=True):
         assert torch.get_num_threads() == 1
         assert together(torch.get_num_threads) == 3
@@ -33,18 +33,18 @@ def test_what_is_large_within_light_work_has_all_threads() -> None:
     assert together(torch.get_num_threads) == 3
 
 
-def test_work_that_is_not_light_has_all_the_time() -> None:
+def test_work_that_is_not_light_uses_all_threads_throughout() -> None:
     with alone(if_light=False):
         assert torch.get_num_threads() == together(torch.get_num_threads) == 3
 
 
-def test_one_thread_needs_no_rest() -> None:
+def test_with_one_thread_nothing_changes() -> None:
     with threads.using_threads(1), alone(if_light=True):
         assert together(torch.get_num_threads) == 1
 
 
 @pytest.mark.parametrize("large", [True, False])
-def test_a_failure_sends_no_thread_to_rest_for_good(large: bool) -> None:
+def test_a_failure_gives_all_threads_back(large: bool) -> None:
     def failing() -> None:
         raise ZeroDivisionError
 
@@ -53,7 +53,7 @@ def test_a_failure_sends_no_thread_to_rest_for_good(large: bool) -> None:
     assert together(torch.get_num_threads) == 3
 
 
-def test_light_work_within_light_work_ends_with_the_outer() -> None:
+def test_nested_light_work_ends_with_the_outer() -> None:
     with alone(if_light=True):
         with alone(if_light=True):
             assert torch.get_num_threads() == 1

@@ -44,7 +44,7 @@ def report(model: VAE, x: Tensor, size: int, seed: int = 0) -> ElboReport:
     return evaluate_elbo(model, elbo, batches(x, size), seed=seed)
 
 
-def test_it_is_the_mean_over_images_with_an_uneven_last_batch_too() -> None:
+def test_the_elbo_is_the_mean_over_images_with_an_uneven_last_batch_too() -> None:
     """The mean of the batches' means would weigh the last 23 images as much as the first 40."""
     model, x = network().eval(), images()
     noise = normal_rows(0, COUNT, LATENT, 5, "evaluate")
@@ -65,7 +65,7 @@ def test_it_is_the_mean_over_images_with_an_uneven_last_batch_too() -> None:
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv"])
-def test_the_size_of_a_batch_changes_nothing(name: str) -> None:
+def test_the_batch_size_changes_no_number(name: str) -> None:
     model, x = network(name), images()
     whole = report(model, x, 512)
     for size in (1, 7, 64):

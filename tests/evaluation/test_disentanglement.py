@@ -46,7 +46,7 @@ def turned(codes: np.ndarray) -> np.ndarray:
 # MIG
 
 
-def test_mig_of_a_perfect_code_is_one_of_noise_zero_and_turning_lowers_it() -> None:
+def test_mig_is_one_for_a_perfect_code_zero_for_noise_and_lower_for_a_rotated_code() -> None:
     v = made(4000)
     assert mig(perfect(v), v) == pytest.approx(1, abs=0.01)
     assert mig(np.column_stack([perfect(v), noise(4000)]), v) == pytest.approx(1, abs=0.03)
@@ -108,7 +108,7 @@ def test_dci_of_a_perfect_code_is_one_and_of_noise_near_zero() -> None:
     assert chance.informativeness_train > 0.8
 
 
-def test_dci_of_a_turned_code_falls_though_it_says_as_much() -> None:
+def test_dci_falls_for_a_rotated_code_that_is_as_informative() -> None:
     v, v_test = made(600), made(300, 1)
     found = dci(turned(perfect(v)), v, turned(perfect(v_test)), v_test)
     assert found.disentanglement < 0.65
@@ -135,14 +135,16 @@ def test_dci_gives_what_it_says() -> None:
 
 
 @pytest.mark.parametrize("score", [beta_vae_score, factor_vae_score])
-def test_scores_of_votes_are_one_for_a_perfect_code_and_chance_for_noise(score: object) -> None:
+def test_betavae_and_factorvae_are_one_for_a_perfect_code_and_chance_for_noise(
+    score: object,
+) -> None:
     v = made(3000)
     settings = {"train": 1500, "test": 800}
     assert score(perfect(v), v, **settings) == pytest.approx(1, abs=0.01)  # type: ignore[operator]
     assert score(noise(3000), v, **settings) == pytest.approx(1 / 3, abs=0.09)  # type: ignore[operator]
 
 
-def test_a_turned_code_loses_votes() -> None:
+def test_a_rotated_code_lowers_betavae_and_factorvae() -> None:
     """Both turned latents vary equally little when either factor is kept: a coin is tossed."""
     random = np.random.default_rng(2)
     v = random.integers(3, size=(3000, 3))
@@ -151,7 +153,7 @@ def test_a_turned_code_loses_votes() -> None:
     assert beta_vae_score(mixed, v, train=1500, test=800) < 0.9
 
 
-def test_latents_of_noise_cost_nothing() -> None:
+def test_further_latents_of_noise_do_not_lower_scores() -> None:
     v = made(3000)
     with_noise = np.column_stack([perfect(v), noise(3000)])
     assert factor_vae_score(with_noise, v, train=1500, test=800) == pytest.approx(1, abs=0.01)
@@ -165,7 +167,7 @@ def test_two_factors_in_one_latent_cost_factor_vae_a_third() -> None:
     )
 
 
-def test_latents_that_fell_to_the_prior_have_no_vote() -> None:
+def test_inactive_latents_have_no_vote() -> None:
     v = made(500)
     assert factor_vae_score(0.04 * noise(500), v, train=50, test=50) == 0.0
     still = np.column_stack([perfect(v), 1e-9 * noise(500)])
@@ -203,14 +205,14 @@ def test_partners_share_the_factor_and_are_drawn_from_all_that_do() -> None:
         (np.zeros((5, 2)), np.array([[0, 3], [1, 3], [0, 3], [1, 3], [0, 3]]), "factor 1"),
     ],
 )
-def test_codes_that_cannot_be_scored_are_refused(
+def test_codes_without_scores_are_refused_with_the_reason(
     codes: np.ndarray, factors: np.ndarray, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
         mig(codes, factors)
 
 
-def test_test_points_must_go_with_the_others() -> None:
+def test_test_points_that_do_not_match_the_training_points_are_refused() -> None:
     v = made(30)
     with pytest.raises(DataError, match="do not go together"):
         sap(perfect(v), v, perfect(v)[:4], v[:5])

@@ -43,7 +43,7 @@ def test_pixels_of_large_images_are_averaged_over_squares(
     assert width <= image_features.WIDEST_FEATURES
 
 
-def test_averages_are_averages() -> None:
+def test_an_averaged_pixel_is_the_mean_of_its_square() -> None:
     x = images(64, 1)
     squares = x.reshape(5, 32, 2, 32, 2).mean((2, 4)).reshape(5, -1) / 255
     assert pixels(x) == pytest.approx(squares, abs=1e-6)
@@ -60,7 +60,7 @@ def test_unknown_features_are_named(tiny_model: Path) -> None:
         extractor("vgg", vaekit.load(tiny_model, "cpu").network)
 
 
-def test_weights_that_are_not_there_are_said_where_to_fetch_and_put() -> None:
+def test_missing_weights_say_where_to_fetch_and_put_them() -> None:
     with pytest.raises(FeaturesMissing) as failure:
         read_weights(None)
     message = str(failure.value)
@@ -83,7 +83,7 @@ def test_other_weights_are_refused_before_they_are_opened() -> None:
     assert not Path("exploded").exists()
 
 
-def test_weights_are_read_as_tensors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_read_as_tensors_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a file that has the checksum: a second lock behind the first."""
     torch.save({"layer": Bomb()}, "evil.pth")
     digest = hashlib.sha256(Path("evil.pth").read_bytes()).hexdigest()

@@ -64,7 +64,7 @@ def test_moments_are_those_of_draws() -> None:
     assert whole.covariance == pytest.approx(cov, abs=0.05)
 
 
-def test_active_units_are_counted_by_the_means_alone() -> None:
+def test_active_units_are_counted_by_posterior_means_only() -> None:
     means = torch.tensor([[0.0, 0.0], [0.21, 0.19]])
     assert aggregate(Normal(means, torch.zeros(2, 2))).active_units == 1
 
@@ -101,7 +101,7 @@ def test_a_floor_is_not_told_as_the_distance_from_the_prior() -> None:
         ({}, "healthy"),
     ],
 )
-def test_models_that_ail_are_told_so(
+def test_badly_trained_models_get_the_right_diagnosis(
     tmp_path: Path, options: dict[str, object], verdict: str
 ) -> None:
     """Digits trained so that each goes wrong in its own way."""

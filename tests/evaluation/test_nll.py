@@ -79,7 +79,7 @@ def test_chunks_of_draws_change_nothing(
     assert torch.allclose(whole, parts, rtol=1e-6, atol=0)
 
 
-def test_it_is_the_logarithm_of_the_mean_weight(linear: VAE, pictures: Tensor) -> None:
+def test_the_bound_is_the_logarithm_of_the_mean_weight(linear: VAE, pictures: Tensor) -> None:
     x = pictures[:3]
     with torch.no_grad():
         q = linear.encode(x)
@@ -89,7 +89,7 @@ def test_it_is_the_logarithm_of_the_mean_weight(linear: VAE, pictures: Tensor) -
     assert torch.allclose(log_likelihood(linear, x, 200), direct, rtol=1e-6, atol=0)
 
 
-def test_batches_change_no_image(linear: VAE, pictures: Tensor) -> None:
+def test_the_batch_of_an_image_does_not_change_its_bound(linear: VAE, pictures: Tensor) -> None:
     whole = log_likelihood(linear, pictures, 50)
     parts = [log_likelihood(linear, pictures[i : i + 7], 50, start=i) for i in range(0, 60, 7)]
     assert torch.allclose(torch.cat(parts), whole, rtol=1e-6, atol=0)
@@ -130,7 +130,7 @@ def test_progress_counts_every_draw_of_every_image(
     assert counter.done == 9 * samples
 
 
-def test_no_draws_are_refused(linear: VAE, pictures: Tensor) -> None:
+def test_zero_draws_are_refused(linear: VAE, pictures: Tensor) -> None:
     with pytest.raises(UsageError, match="--nll-samples 0: at least 1"):
         log_likelihood(linear, pictures, 0)
 

@@ -147,7 +147,7 @@ def test_image_quality_is_that_of_the_reconstructions_that_are_shown(
 
 
 @pytest.mark.parametrize("kind", ["bce", "gaussian"])
-def test_bits_are_left_out_where_they_mean_nothing_and_it_is_said(
+def test_bits_per_dim_is_left_out_with_a_reason_where_it_is_undefined(
     trained: dict[str, Model], digits: ImageSet, kind: str
 ) -> None:
     record = evaluate(trained[kind], digits)
@@ -156,9 +156,7 @@ def test_bits_are_left_out_where_they_mean_nothing_and_it_is_said(
     assert (record["notes"] != []) == (kind == "bce")
 
 
-def test_what_a_model_sees_is_what_it_was_trained_on(
-    trained: dict[str, Model], digits: ImageSet
-) -> None:
+def test_images_are_binarized_as_in_training(trained: dict[str, Model], digits: ImageSet) -> None:
     x = Batches(digits).gather(torch.arange(len(digits)))
     static = Batches(statically_binarized(digits)).gather(torch.arange(len(digits)))
     indices = torch.arange(len(digits))
@@ -268,7 +266,7 @@ def test_a_model_of_nan_has_nulls_and_is_called_broken(
         ("gaussian", MetricRequest(features="pixel"), "did you mean 'pixels'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_a_line(
+def test_a_senseless_request_is_refused_in_one_line(
     trained: dict[str, Model], digits: ImageSet, kind: str, wanted: MetricRequest, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as failure:

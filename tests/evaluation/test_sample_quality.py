@@ -36,7 +36,7 @@ def test_fid_with_fewer_images_than_features_is_finite_and_zero_for_equals() -> 
     assert fid(x, x + 1) == pytest.approx(50, rel=1e-6)
 
 
-def test_kid_is_zero_on_average_for_one_law() -> None:
+def test_kid_is_zero_on_average_for_equal_distributions() -> None:
     random = np.random.default_rng(3)
     found = [kid(random.normal(size=(80, 4)), random.normal(size=(80, 4)), subsets=1)
              for _ in range(200)]  # fmt: skip
@@ -71,7 +71,7 @@ def test_precision_recall_density_and_coverage_of_points_by_hand() -> None:
     )  # the ball of 10 reaches from 1 to 19 and is empty
 
 
-def test_one_law_gives_ones_and_far_sets_nothing() -> None:
+def test_equal_distributions_score_one_and_distant_sets_zero() -> None:
     random = np.random.default_rng(5)
     a, b = random.normal(size=(1500, 2)), random.normal(size=(1500, 2))
     near = manifolds(a, b)

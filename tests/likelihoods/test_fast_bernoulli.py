@@ -23,7 +23,7 @@ def test_sums_are_those_of_torch_distributions(images: int, values: int, scale: 
     assert (off < 1e-6 * (1 + logits.abs().sum(2) - exact)).all()
 
 
-def test_rows_beyond_one_piece_are_worked_on_too() -> None:
+def test_rows_beyond_one_block_are_summed_too() -> None:
     values = 1024
     rows = 2 * BLOCK_VALUES // values + 3
     logits = torch.arange(rows, dtype=torch.float32)[:, None].expand(rows, values) / 400

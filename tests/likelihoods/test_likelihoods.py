@@ -43,7 +43,7 @@ def images(likelihood: Likelihood) -> Tensor:
 # What every likelihood promises
 
 
-def test_nats_are_per_image_and_know_no_neighbour(likelihood: Likelihood) -> None:
+def test_an_images_nats_do_not_depend_on_its_batch(likelihood: Likelihood) -> None:
     params, x = make_params(likelihood), images(likelihood)
     together = likelihood.log_prob(params, x)
     alone = torch.cat([likelihood.log_prob(params[i : i + 1], x[i : i + 1]) for i in range(4)])
@@ -104,7 +104,7 @@ def test_every_uniform_draw_gives_a_finite_image(likelihood: Likelihood) -> None
         assert drawn.isfinite().all()
 
 
-def test_params_of_mean_is_the_way_back_from_an_image_to_parameters(likelihood: Likelihood) -> None:
+def test_params_of_mean_have_this_mean(likelihood: Likelihood) -> None:
     mean = torch.linspace(0.005, 0.995, math.prod(SHAPE)).reshape(SHAPE)
     params = likelihood.params_of_mean(mean)
     assert params.shape == make_params(likelihood).shape
@@ -112,7 +112,7 @@ def test_params_of_mean_is_the_way_back_from_an_image_to_parameters(likelihood: 
     assert likelihood.params_of_mean((mean > 0.5).float()).isfinite().all()
 
 
-def test_half_precision_parameters_are_worked_on_in_single(likelihood: Likelihood) -> None:
+def test_half_precision_parameters_are_computed_in_single_precision(likelihood: Likelihood) -> None:
     params, x = make_params(likelihood).bfloat16(), images(likelihood)
     log_prob = likelihood.log_prob(params, x)
     assert log_prob.dtype == torch.float32
@@ -127,12 +127,12 @@ def test_settings_make_the_same_likelihood_again(likelihood: Likelihood) -> None
     assert torch.equal(again.eval().log_prob(params, x), likelihood.log_prob(params, x))
 
 
-def test_sigma_is_the_best_one_unless_another_is_asked_for() -> None:
+def test_sigma_is_optimal_by_default() -> None:
     assert build_likelihood("gaussian").settings == {"sigma": "optimal"}
 
 
 @pytest.mark.parametrize("name", [n for n in LIKELIHOODS if n != "gaussian"])
-def test_a_sigma_where_there_is_none_is_refused(name: str) -> None:
+def test_sigma_is_refused_by_likelihoods_without_one(name: str) -> None:
     with pytest.raises(UsageError, match=rf"--sigma goes with --likelihood gaussian, not .*{name}"):
         build_likelihood(name, sigma=0.1)
 
@@ -274,6 +274,6 @@ def test_a_perfect_batch_does_not_break_an_optimal_sigma() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0, -0.1, 1e-9, 1e9, math.nan, math.inf, True, "best", "0.1"])
-def test_a_sigma_that_cannot_be_is_refused(sigma: float | str) -> None:
+def test_an_invalid_sigma_is_refused(sigma: float | str) -> None:
     with pytest.raises(UsageError, match=r"from 0\.001 to 1000, learned or optimal"):
         build_likelihood("gaussian", sigma=sigma)

@@ -140,7 +140,7 @@ def test_settings_survive_json(name: str, image: Image) -> None:
 
 @zoo
 @shapes
-def test_in_evaluation_an_image_is_alone_and_always_the_same(name: str, image: Image) -> None:
+def test_in_evaluation_an_image_does_not_depend_on_its_batch(name: str, image: Image) -> None:
     model, x = stirred(make(name, image)).eval(), pictures(image, 6)
     neighbours = torch.cat([x[:1], pictures(image, 5, seed=7)])
     for function in (model, lambda x: model.encode(x).mean, lambda x: model.encode(x).logvar):
@@ -164,7 +164,7 @@ def test_on_the_meta_device_there_are_shapes_without_memory(name: str, image: Im
 
 
 @zoo
-def test_a_latent_beyond_all_memory_can_be_planned(name: str) -> None:
+def test_a_latent_larger_than_any_memory_can_be_built_without_weights(name: str) -> None:
     with torch.device("meta"):
         likelihood = build_likelihood("bce")
         model = build(name, image=(8, 8, 1), latent_dim=10**9, likelihood=likelihood)

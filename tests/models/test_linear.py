@@ -61,7 +61,7 @@ def test_the_result_and_its_gradients(
     assert len(products) == (3 if by_onednn else 0)
 
 
-def test_rows_and_gradients_may_lie_anyhow(by_onednn: bool) -> None:
+def test_rows_and_gradients_may_have_any_memory_layout(by_onednn: bool) -> None:
     """A transposed input, and a gradient that is one number seen everywhere."""
     torch.manual_seed(0)
     layer, x = Linear(256, 256), torch.randn(256, 256).t()
@@ -73,7 +73,7 @@ def test_rows_and_gradients_may_lie_anyhow(by_onednn: bool) -> None:
 
 
 @needs_onednn
-def test_images_get_no_gradient_that_nobody_asked_for(
+def test_no_gradient_of_images_is_computed_where_none_is_required(
     monkeypatch: pytest.MonkeyPatch, products: list[tuple[int, ...]]
 ) -> None:
     monkeypatch.setattr(linear, "_on_amd", lambda: True)
@@ -98,7 +98,7 @@ def test_bfloat16_stays_with_torch(by_onednn: bool, products: list[tuple[int, ..
     assert not products
 
 
-def test_the_same_twice_to_the_bit(by_onednn: bool) -> None:
+def test_a_product_repeats_to_the_bit(by_onednn: bool) -> None:
     layer, x = Linear(784, 400), torch.randn(128, 784)
     first, second = layer(x), layer(x)
     assert torch.equal(first, second)

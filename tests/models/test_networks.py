@@ -129,7 +129,7 @@ def test_resnet_has_depth_blocks_at_every_stage_of_both_halves() -> None:
     assert sum(isinstance(module, ResidualBlock) for module in model.modules()) == 2 * 2 * 3
 
 
-def test_resnet_with_its_default_norm_keeps_images_apart_in_training_too() -> None:
+def test_in_training_a_resnet_image_does_not_depend_on_its_batch() -> None:
     model = make("resnet", (8, 8, 1), 2).train()
     x = torch.rand(4, 1, 8, 8)
     torch.testing.assert_close(model(x)[1], model(x[1:2])[0], rtol=1e-4, atol=1e-5)

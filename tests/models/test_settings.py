@@ -52,7 +52,7 @@ def test_a_setting_the_model_does_not_take_is_refused(
         ("mlp", "activation", ["relu"], "relu, leaky-relu"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_with_those_that_can(
+def test_an_invalid_value_is_refused_with_the_valid_ones(
     name: str, setting: str, value: object, allowed: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
@@ -85,18 +85,18 @@ def test_a_network_larger_than_any_memory_is_counted_or_refused_at_once() -> Non
 
 
 @pytest.mark.parametrize("latent_dim", [0, -1, 2.0, True, "16"])
-def test_a_latent_that_cannot_be_is_refused(latent_dim: int) -> None:
+def test_an_invalid_latent_dim_is_refused(latent_dim: int) -> None:
     with pytest.raises(UsageError, match="--latent-dim"):
         build("mlp", image=IMAGE, latent_dim=latent_dim, likelihood=build_likelihood("bce"))
 
 
 @pytest.mark.parametrize("image", [(0, 8, 1), (8, 8), (8, 8, 1, 1), (8.0, 8, 1)])
-def test_an_image_that_cannot_be_is_refused(image: tuple[int, int, int]) -> None:
+def test_an_invalid_image_shape_is_refused(image: tuple[int, int, int]) -> None:
     with pytest.raises(UsageError, match="height, width and channels"):
         build("conv", image=image, latent_dim=2, likelihood=build_likelihood("bce"))
 
 
-def test_a_model_that_is_not_there_is_refused_with_the_nearest() -> None:
+def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'conv'"):
         build("convs", image=IMAGE, latent_dim=2, likelihood=build_likelihood("bce"))
 

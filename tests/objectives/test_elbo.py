@@ -43,7 +43,7 @@ NOISE = torch.zeros(2, 2)
 CONSTANT = math.log(2 * math.pi)  # of two values under a unit normal
 
 
-def test_terms_are_those_worked_out_by_hand(model: Known) -> None:
+def test_terms_are_those_computed_by_hand(model: Known) -> None:
     terms = elbo(model, X, NOISE)
     expected = {
         "reconstruction": [0.5 * 0.5**2 + CONSTANT, 0.5 * 1.0**2 + CONSTANT],
@@ -69,7 +69,7 @@ def test_terms_are_those_of_torch_distributions() -> None:
     torch.testing.assert_close(terms["neg_elbo"], kl - log_likelihood)
 
 
-def test_beta_weighs_the_loss_and_nothing_else(model: Known) -> None:
+def test_beta_changes_the_loss_and_no_other_term(model: Known) -> None:
     plain, weighed = elbo(model, X, NOISE), elbo(model, X, NOISE, beta=4.0)
     torch.testing.assert_close(weighed["loss"], plain["reconstruction"] + 4 * plain["kl"])
     for name in ("reconstruction", "kl", "neg_elbo"):
@@ -96,7 +96,7 @@ def test_a_dimension_below_its_free_bits_is_not_pushed_down() -> None:
     torch.testing.assert_close(grad, torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
 
 
-def test_what_is_for_watching_carries_no_gradient() -> None:
+def test_monitored_terms_carry_no_gradient() -> None:
     model = Known(torch.ones(2, 2, requires_grad=True), torch.zeros(2, 2, requires_grad=True))
     terms = elbo(model, X, NOISE)
     watched = {name for name, term in terms.items() if not term.requires_grad}
