@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,3 +194,40 @@ def test_the_images_are_those_of_the_files(fill_folder, picture, encode):
     values = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), np.uint8)
     folder = fill_folder({f"{n}.png": encode(Image.fromarray(v)) for n, v in enumerate(values)})
     assert np.array_equal(load_dataset(folder, "all").images, values)
+
+
+@pytest.fixture
+def deep_folder(tmp_path, picture):
+    """Makes folders nested 1,500 deep, of a given name, around an image; takes them away again."""
+    above, made = Path.cwd(), []
+
+    def make(name):
+        root = tmp_path / "deep"
+        root.mkdir()
+        os.chdir(root)
+        for _ in range(1500):
+            Path(name).mkdir()
+            os.chdir(name)
+        Path("1.png").write_bytes(picture())
+        made.append(name)
+        return root
+
+    yield make
+    Path("1.png").unlink()
+    for name in made * 1500:  # shutil.rmtree would go down by recursion
+        os.chdir("..")
+        Path(name).rmdir()
+    os.chdir(above)
+
+
+def test_fault_76_an_image_1500_folders_down_is_read(deep_folder):
+    data = load_dataset(deep_folder("a"), "all")
+    assert data.names == ("a/" * 1500 + "1.png",)
+
+
+def test_fault_76_folders_too_deep_for_the_system_are_left_out_in_one_line(deep_folder, heard):
+    with pytest.raises(DataError, match="deep: holds no image; taken are"):
+        load_dataset(deep_folder("name"), "all", reporter=heard)
+    (warning,) = heard.warnings
+    assert warning.endswith("cannot be read (File name too long): left out")
+    assert "\n" not in warning

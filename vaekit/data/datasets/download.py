@@ -209,7 +209,7 @@ def _unpack_members(packed: Path, target: Path, wanted: Collection[str]) -> None
 
 def damaged_file(path: Path, why: object) -> DataError:
     """The error for a downloaded file that cannot be read."""
-    text = " ".join(str(why).split())[:100]
+    text = one_line(" ".join(str(why).split()))[:100]
     return DataError(f"{one_line(str(path))}: is damaged ({text}): remove it to download it again")
 
 

@@ -24,6 +24,7 @@ from vaekit.data.imageset import Pixels
 from vaekit.data.source import MAX_BYTES, Size
 from vaekit.errors import ImageError
 from vaekit.library_internals import pillow_opens, silence_libtiff
+from vaekit.wording import one_line
 
 _PLUGINS = ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Ppm")
 """The decoders allowed, whatever the ending says: some of Pillow's others run programs."""
@@ -301,7 +302,7 @@ def _too_many() -> str:
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:100]
+    text = one_line(" ".join(str(error).split()))[:100]
     if "truncated" in text.lower():
         return "is truncated"
     return f"cannot be decoded ({text or type(error).__name__})"

@@ -63,7 +63,7 @@ def check_expansion(unpacked: int, path: Path, where: str) -> None:
 
 def reason_of(error: BaseException) -> str:
     """What is wrong with an archive, in a few words."""
-    text = " ".join(str(error).split())
+    text = one_line(" ".join(str(error).split()))
     if not text or "could not be opened successfully" in text:  # a list of all that was tried
         return "its format is not known" if text else type(error).__name__
     return text[:100]

@@ -63,7 +63,7 @@ def read_members(
                 if name in members
             }
     except (*BROKEN_ARCHIVE, RuntimeError, NotImplementedError) as error:
-        why = " ".join(str(error).split())[:100]
+        why = one_line(" ".join(str(error).split()))[:100]
         raise DataError(f"{where}: is not an .npz that can be read ({why})") from None
     if wanted[0] not in found:
         keys = ", ".join(one_line(key) for key in members) or "nothing"

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from vaekit.data.random_access import RandomAccess, Read
 from vaekit.data.source import MAX_BYTES, Files, Listing, Request, Source, file_state
@@ -18,7 +19,7 @@ from vaekit.wording import one_line
 
 def open_folder(path: Path, request: Request) -> Source:
     """Images at any depth; links are followed, except back into a folder that contains them."""
-    found = dict(_walk(path, "", (), request.reporter))
+    found = dict(_walk(path, request.reporter))
     where = one_line(str(path))
     layout = read_folder_layout(found, where, request.reporter.note)
     parts = {
@@ -31,32 +32,49 @@ def open_folder(path: Path, request: Request) -> Source:
 
 def list_folder(path: Path, reporter: Reporter) -> Listing:
     """The files of a folder, at any depth."""
-    found = [name for name, _ in _walk(path, "", (), reporter)]
+    found = [name for name, _ in _walk(path, reporter)]
     return Listing(found, lambda names: in_folder(path, names))
 
 
-def _walk(
-    folder: Path, inside: str, above: tuple[tuple[int, int], ...], reporter: Reporter
-) -> Iterator[tuple[str, str]]:
-    """(path within, state) of every file; `above` are the folders around it."""
+class _Folder(NamedTuple):
+    path: Path
+    inside: str
+    """Its path within the data set, with a `/` at its end."""
+    above: tuple[tuple[int, int], ...]
+    """Device and number of each folder around it."""
+
+
+def _walk(root: Path, reporter: Reporter) -> Iterator[tuple[str, str]]:
+    """(path within, state) of every file, at any depth, in order of names."""
+    waiting: list[_Folder | tuple[str, str]] = [_Folder(root, "", ())]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, _Folder):
+            waiting += reversed([*_entries(found, reporter)])
+        else:
+            yield found
+
+
+def _entries(folder: _Folder, reporter: Reporter) -> Iterator[_Folder | tuple[str, str]]:
     try:
-        status = folder.stat()
-        with os.scandir(folder) as scan:
+        status = folder.path.stat()
+        with os.scandir(folder.path) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        if not inside:
-            raise DataError(f"{one_line(str(folder))}: {error.strerror}") from None
-        reporter.warn(f"{one_line(str(folder))}: cannot be read ({error.strerror}): left out")
+        where = one_line(str(folder.path))
+        if not folder.inside:
+            raise DataError(f"{where}: {error.strerror}") from None
+        reporter.warn(f"{where}: cannot be read ({error.strerror}): left out")
         return
     here = (status.st_dev, status.st_ino)
-    if here in above:  # a link that leads back to a folder it lies in
+    if here in folder.above:  # a link that leads back to a folder it lies in
         return
     for entry in entries:
-        name = inside + entry.name
+        name = folder.inside + entry.name
         if is_hidden(entry.name):
             continue
         if _is_folder(entry):
-            yield from _walk(Path(entry.path), f"{name}/", (*above, here), reporter)
+            yield _Folder(Path(entry.path), f"{name}/", (*folder.above, here))
         elif _is_file(entry):
             yield name, _state(entry) if is_image(entry.name) else ""
 

@@ -21,6 +21,7 @@ import numpy as np
 from vaekit.array_types import AnyArray
 from vaekit.data.imageset import Integers
 from vaekit.errors import DataError
+from vaekit.wording import one_line
 
 BLOCK_BYTES = 16 << 20
 
@@ -161,7 +162,7 @@ def read_header(
     except through:
         raise
     except Exception as error:  # noqa: BLE001  numpy raises what it likes on a bad header
-        why = " ".join(str(error).split())[:100]
+        why = one_line(" ".join(str(error).split()))[:100]
         raise DataError(f"{where}: is not an array that can be read ({why})") from None
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects, which only a pickle can: refused")
