@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import gzip
+import contextlib
 import hashlib
 import http.server
-import io
 import multiprocessing
 import socket
-import tarfile
 import threading
+import time
 
 import pytest
 
-from vaekit.data.datasets.download import Remote, fetch, unpack_gz, unpack_tar
+from vaekit.data.datasets import download
+from vaekit.data.datasets.download import Remote, fetch
 from vaekit.errors import DataError, DownloadError
 
 CONTENT = bytes(range(256)) * 3000
@@ -25,6 +25,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages, self.asked, self.cut, self.kind = {}, [], False, "application/gzip"
+        self.resumes, self.begins, self.lengths, self.drips = True, [], True, False
 
     def url(self, name):
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -37,11 +38,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404)
             return
-        self.send_response(200)
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1]) if self.server.resumes else 0
+        self.server.begins.append(start)
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
         self.send_header("Content-Type", self.server.kind)
-        self.send_header("Content-Length", str(len(content)))
+        if self.server.lengths:
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if self.server.cut else content)
+        end = len(content) // 2 if self.server.cut else len(content)
+        if self.server.drips:
+            self.drip()
+        else:
+            self.wfile.write(content[start:end])
+
+    def drip(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b".")
+                time.sleep(0.02)
 
     def log_message(self, *_): ...
 
@@ -59,7 +76,7 @@ def server(monkeypatch):
 
 
 def remote_at(*urls):
-    return Remote(urls, hashlib.md5(CONTENT).hexdigest())
+    return Remote(urls, hashlib.md5(CONTENT).hexdigest(), megabytes=1)
 
 
 def left(folder):
@@ -105,20 +122,47 @@ def test_fault_20_a_damaged_file_that_is_there_is_removed_and_named(tmp_path, se
     assert fetch(remote, tmp_path / "file.bin", heard).read_bytes() == CONTENT
 
 
-def test_fault_21_a_download_cut_off_leaves_nothing_and_the_next_is_clean(tmp_path, server, heard):
-    server.cut = True
-    remote = remote_at(server.url("file.bin"))
-    with pytest.raises(DownloadError, match="cut off after 384,000 of 768,000 bytes"):
-        fetch(remote, tmp_path / "file.bin", heard)
-    assert left(tmp_path) == []
+@pytest.mark.parametrize("resumes", [True, False])
+def test_fault_21_a_download_cut_off_goes_on_at_the_next_run(tmp_path, server, heard, resumes):
+    server.cut, server.resumes = True, resumes
+    remote, target = remote_at(server.url("file.bin")), tmp_path / "file.bin"
+    with pytest.raises(DownloadError, match=r"cut off after 384,000 of 768,000 bytes.*run again"):
+        fetch(remote, target, heard)
+    assert left(tmp_path) == [".file.bin.part"]
     server.cut = False
-    assert fetch(remote, tmp_path / "file.bin", heard).read_bytes() == CONTENT
+    assert fetch(remote, target, heard).read_bytes() == CONTENT
+    assert server.begins == [0, 384_000 if resumes else 0]
+    assert left(tmp_path) == ["file.bin"]
 
 
-def test_fault_21_what_a_killed_process_left_is_cleared_away(tmp_path, server, heard):
-    (tmp_path / ".file.bin.abc123.part").write_bytes(b"half")
+@pytest.mark.parametrize("size", [len(CONTENT), len(CONTENT) + 5])
+def test_fault_21_what_a_killed_process_left_is_used_or_cleared_away(tmp_path, server, heard, size):
+    (tmp_path / ".file.bin.part").write_bytes(bytes(size))
     fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
     assert left(tmp_path) == ["file.bin"]
+
+
+def test_a_part_of_another_file_is_removed_once_the_checksum_is_wrong(tmp_path, server, heard):
+    (tmp_path / ".file.bin.part").write_bytes(bytes(1000))
+    remote, target = remote_at(server.url("file.bin")), tmp_path / "file.bin"
+    with pytest.raises(DataError, match=r"file\.bin: is not the file that .* is removed"):
+        fetch(remote, target, heard)
+    assert fetch(remote, target, heard).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_fault_80_a_download_larger_than_its_data_set_is_refused(tmp_path, server, heard, lengths):
+    server.pages["/file.bin"], server.lengths = bytes(5_000_000), lengths
+    with pytest.raises(DownloadError, match="it is larger than 1 MB: refused"):
+        fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
+    assert left(tmp_path) == []
+
+
+def test_fault_80_a_server_that_drips_is_given_up(tmp_path, server, heard, monkeypatch):
+    monkeypatch.setattr(download, "DRIP_SECONDS", 0.3)
+    server.drips = True
+    with pytest.raises(DownloadError, match=r"only \d+ bytes in 0\.3 seconds"):
+        fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
 
 
 def test_mirrors_are_tried_in_turn(tmp_path, server, heard):
@@ -173,51 +217,3 @@ def test_fault_23_two_processes_at_once_download_once(tmp_path, server):
     for process in processes:
         process.join(30)
     assert server.asked == ["/file.bin"]
-
-
-def test_gz_is_unpacked_whole_or_not_at_all(tmp_path):
-    packed, target = tmp_path / "a.gz", tmp_path / "a"
-    packed.write_bytes(gzip.compress(CONTENT))
-    assert unpack_gz(packed, target).read_bytes() == CONTENT
-    target.unlink()
-    packed.write_bytes(gzip.compress(CONTENT)[:-20])
-    with pytest.raises(DataError, match=r"a\.gz: is damaged"):
-        unpack_gz(packed, target)
-    assert left(tmp_path) == ["a.gz"]
-
-
-def tar_of(path, files):
-    with tarfile.open(path, "w:gz") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return path
-
-
-def test_of_a_tar_only_the_wanted_files_are_unpacked_and_only_here(tmp_path):
-    files = {"set/a.bin": b"a", "../../b.bin": b"b", "/c.bin": b"c", "set/other": b"x"}
-    packed = tar_of(tmp_path / "set.tar.gz", files)
-    folder = unpack_tar(packed, tmp_path / "set", {"a.bin", "b.bin", "c.bin"})
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-        "a.bin": b"a",
-        "b.bin": b"b",
-        "c.bin": b"c",
-    }
-    assert left(tmp_path) == ["set", "set.tar.gz"]
-    assert not (tmp_path.parent / "b.bin").exists()
-
-
-def test_a_tar_that_lacks_a_file_leaves_nothing(tmp_path):
-    packed = tar_of(tmp_path / "set.tar.gz", {"set/a.bin": b"a"})
-    with pytest.raises(DataError, match=r"set\.tar\.gz: lacks b\.bin"):
-        unpack_tar(packed, tmp_path / "set", {"a.bin", "b.bin"})
-    assert left(tmp_path) == ["set.tar.gz"]
-
-
-def test_a_damaged_tar_leaves_nothing(tmp_path):
-    packed = tar_of(tmp_path / "set.tar.gz", {"set/a.bin": CONTENT})
-    packed.write_bytes(packed.read_bytes()[:500])
-    with pytest.raises(DataError, match="is damaged"):
-        unpack_tar(packed, tmp_path / "set", {"a.bin"})
-    assert left(tmp_path) == ["set.tar.gz"]

@@ -37,6 +37,7 @@ def test_torchvision_says_where_each_file_is_and_its_md5(name):
     function, *arguments = REMOTES[name]
     remote = function(*arguments)
     assert len(bytes.fromhex(remote.md5)) == 16
+    assert remote.megabytes > 10
     for url in remote.urls:
         assert url.startswith(("https://", "http://"))
         assert url.endswith(name.rpartition("/")[2]) or "drive.usercontent.google.com" in url

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.datasets import torchvision_files
-from vaekit.data.datasets.download import Remote, datasets_dir, downloaded, unpack_tar
+from vaekit.data.datasets.catalogue import CATALOGUE
+from vaekit.data.datasets.download import Remote, datasets_dir, downloaded
+from vaekit.data.datasets.unpack import unpack_tar
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import NumberedNames, Request, Rows, Source, array_blocks, file_identity
 from vaekit.errors import DataError
@@ -42,9 +44,9 @@ class Binary:
     label_bytes: int
     """Labels before each image; the last one is used."""
 
-    def remote(self) -> Remote:
-        """Where the archive is."""
-        return Remote((_HOME + self.archive,), self.md5)
+    def remote(self, name: str) -> Remote:
+        """Where the archive of the data set is."""
+        return Remote((_HOME + self.archive,), self.md5, CATALOGUE[name].megabytes)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ def _open(name: str, binary: Binary, pickled: Pickled, request: Request) -> Sour
             packed = downloaded(root / pickled.archive, remote, reporter, check=True)
             return _from_pickled(name, pickled, unpack_tar(packed, root / pickled.folder, wanted))
         wanted = {*binary.train, *binary.test, binary.class_names}
-        packed = downloaded(root / binary.archive, binary.remote, reporter, check=True)
+        packed = downloaded(
+            root / binary.archive, partial(binary.remote, name), reporter, check=True
+        )
         unpack_tar(packed, root / binary.folder, wanted)
     return _from_binary(name, binary, root / binary.folder)
 

@@ -1,26 +1,24 @@
-"""Downloads a file whole and with its checksum verified, or leaves nothing behind."""
+"""Downloads a file whole and with its checksum verified; one cut off goes on at the next run."""
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import http.client
-import shutil
-import tarfile
-import tempfile
+import os
+import time
 import urllib.error
 import urllib.request
-import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 from vaekit import files
 from vaekit.data.source import Request
 from vaekit.errors import DataError, DownloadError
-from vaekit.reporting import Reporter
+from vaekit.reporting import Reporter, Task
 from vaekit.wording import one_line
 
 
@@ -31,6 +29,9 @@ def datasets_dir(request: Request) -> Path:
 
 TIMEOUT = 30
 """Seconds without a byte after which a server is given up."""
+
+DRIP_SECONDS, DRIP_BYTES = 60, 60 << 10
+"""A server that sends fewer bytes than that in so many seconds is given up as well."""
 _PIECE = 1 << 18
 
 
@@ -41,7 +42,15 @@ class Remote:
     urls: tuple[str, ...]
     """Tried in turn."""
     md5: str
-    """The checksum its publisher gives: MD5 finds damage and mistakes, and they give no other."""
+    """The checksum its publisher gives, mostly the only one. Nothing is used without it, so an
+    address may be plain http."""
+    megabytes: int
+    """Its data set's size in the catalogue, rounded: a much larger file is refused."""
+
+    @property
+    def most_bytes(self) -> int:
+        """More are not the publisher's file."""
+        return (self.megabytes * 11 // 10 + 1) * 1_000_000
 
 
 def downloaded(
@@ -68,6 +77,8 @@ def fetch(remote: Remote, target: Path, reporter: Reporter) -> Path:
                 return _checked(target, remote)
             _download(remote, target, reporter)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            _part_of(target).unlink()
         raise DownloadError(
             f"cannot write {one_line(str(target))} ({error.strerror or error}): put "
             f"{remote.urls[0]} there, or name another folder for data sets with --data-dir"
@@ -98,123 +109,117 @@ def _md5() -> Any:
 
 def _download(remote: Remote, target: Path, reporter: Reporter) -> None:
     """Try one address after another; the error is that of the first, the main one."""
-    failures = []
+    part, failures = _part_of(target), []
     for url in remote.urls:
         try:
-            return _download_from(url, remote, target, reporter)
-        except (DownloadError, DataError) as error:
+            _download_from(url, remote, part, reporter)
+            return _finish(remote, part, target)
+        except (_Failed, DataError) as error:
+            if getattr(error, "code", None) == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                part.unlink(missing_ok=True)  # it is as long as the file, or longer
+                return _download(remote, target, reporter)
             failures.append(error.with_traceback(None))
-    raise failures.pop(0)
+    first = failures.pop(0)
+    raise first if isinstance(first, DataError) else _unreachable(first, part, target)
 
 
-def _download_from(url: str, remote: Remote, target: Path, reporter: Reporter) -> None:
-    for left in target.parent.glob(f".{target.name}.*.part"):  # by a process that was killed
-        left.unlink(missing_ok=True)
+def _part_of(target: Path) -> Path:
+    """Where a download lies until it is whole; one that was cut off goes on there."""
+    return target.with_name(f".{target.name}.part")
+
+
+class _Failed(Exception):
+    """One address could not give the file."""
+
+    def __init__(self, url: str, why: str, code: int | None = None) -> None:
+        super().__init__(one_line(" ".join(why.split())))
+        self.url, self.code = url, code
+
+
+def _unreachable(error: _Failed, part: Path, target: Path) -> DownloadError:
+    kept = ", or run again to go on where it stopped" if part.exists() else ""
+    return DownloadError(
+        f"cannot download {error.url} ({error}): fetch it by other means and put it at "
+        f"{one_line(str(target.absolute()))}, or name a folder that has it with --data-dir{kept}"
+    )
+
+
+def _finish(remote: Remote, part: Path, target: Path) -> None:
+    """Give the file its name if it is the right one, and remove it if it is not."""
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, _md5).hexdigest()
+        os.fsync(file.fileno())
+    if found != remote.md5:
+        part.unlink()
+        raise _mismatch(target, remote, found, "what was downloaded is removed")
+    part.replace(target)
+    files.sync_folder(target.parent)
+
+
+def _download_from(url: str, remote: Remote, part: Path, reporter: Reporter) -> None:
+    """Add to `part` what it lacks, or write it from its beginning where the server cannot go on."""
+    start = part.stat().st_size if part.exists() else 0
+    with _answers(url, start) as answer:
+        if answer.headers.get_content_type() == "text/html":
+            raise _Failed(url, "a web page came instead: its quota may be used up")
+        start = start if answer.status == http.client.PARTIAL_CONTENT else 0
+        length = answer.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else None
+        if total is not None and total > remote.most_bytes:
+            raise _too_large(url, remote, part)
+        name = part.name.removeprefix(".").removesuffix(".part")
+        with reporter.task(f"Downloading {name}", total, unit="bytes") as task:
+            task.advance(start)
+            done = _copy(answer, url, part, start, remote, task)
+    if total is not None and done < total:
+        raise _Failed(url, f"cut off after {done:,} of {total:,} bytes")
+
+
+@contextmanager
+def _answers(url: str, start: int) -> Iterator[Any]:
+    """What a server says to a request for a file, from byte `start` on."""
+    headers = {"User-Agent": "vaekit", **({"Range": f"bytes={start}-"} if start else {})}
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "vaekit"})  # noqa: S310
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310  checked by its MD5
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-            if answer.headers.get_content_type() == "text/html":
-                raise _failed(url, "a web page came instead: its quota may be used up", target)
-            with files.replacing(target) as file:
-                _copy_checked(answer, file, url, remote, target, reporter)
+            yield answer
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
-        raise _failed(url, str(error.reason), target) from None
+        raise _Failed(url, str(error.reason), error.code) from None
     except urllib.error.URLError as error:
-        raise _failed(url, str(error.reason), target) from None
+        raise _Failed(url, str(error.reason)) from None
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        raise _failed(url, str(error) or "no answer", target) from None
+        raise _Failed(url, str(error) or "no answer") from None
 
 
-def _copy_checked(
-    answer: Any, file: IO[bytes], url: str, remote: Remote, target: Path, reporter: Reporter
-) -> None:
-    """Copy and verify; on failure `files.replacing` removes what was written."""
-    length = answer.headers.get("Content-Length")
-    total = int(length) if length and length.isdecimal() else None
-    digest, done = _md5(), 0
-    with reporter.task(f"Downloading {target.name}", total, unit="bytes") as task:
-        while piece := _read(answer, url, target):
+def _copy(answer: Any, url: str, part: Path, start: int, remote: Remote, task: Task) -> int:
+    """Write what comes to `part` from byte `start` on; returns how long it is now."""
+    done = mark = start
+    since = time.monotonic()
+    with part.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        while piece := _read(answer, url):
             file.write(piece)
-            digest.update(piece)
             done += len(piece)
             task.advance(len(piece))
-    if total is not None and done < total:
-        raise _failed(url, f"cut off after {done:,} of {total:,} bytes", target)
-    if digest.hexdigest() != remote.md5:
-        raise _mismatch(target, remote, digest.hexdigest(), "what was downloaded is removed")
+            if done > remote.most_bytes:
+                raise _too_large(url, remote, part)
+            if time.monotonic() - since > DRIP_SECONDS:
+                if done - mark < DRIP_BYTES:
+                    raise _Failed(url, f"only {done - mark:,} bytes in {DRIP_SECONDS} seconds")
+                since, mark = time.monotonic(), done
+    return done
 
 
-def _read(answer: Any, url: str, target: Path) -> bytes:
+def _read(answer: Any, url: str) -> bytes:
+    """What has arrived; it waits for the first byte alone."""
     try:
-        piece: bytes = answer.read(_PIECE)
+        piece: bytes = answer.read1(_PIECE)
     except (OSError, http.client.HTTPException) as error:
-        raise _failed(url, str(error) or "no answer", target) from None
+        raise _Failed(url, str(error) or "no answer") from None
     return piece
 
 
-def _failed(url: str, why: str, target: Path) -> DownloadError:
-    return DownloadError(
-        f"cannot download {url} ({' '.join(why.split())}): fetch it by other means and put it at "
-        f"{one_line(str(target.absolute()))}, or name a folder that has it with --data-dir"
-    )
-
-
-def unpack_gz(packed: Path, target: Path) -> Path:
-    """Unpack one file, whole or not at all."""
-    try:
-        with gzip.open(packed) as source, files.replacing(target) as file:
-            shutil.copyfileobj(source, file, _PIECE)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{one_line(str(packed))}: is damaged ({error})") from None
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    return target
-
-
-def unpack_tar(packed: Path, target: Path, wanted: Collection[str]) -> Path:
-    """Unpack the wanted files of a tar into the folder `target`, all of them or none.
-
-    Only regular files are taken, by their last name alone, so no member can land elsewhere.
-    """
-    try:
-        with files.locked(target.parent / f".{target.name}.lock"):
-            if not target.exists():
-                _unpack_members(packed, target, wanted)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{one_line(str(packed))}: is damaged ({error})") from None
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    return target
-
-
-def _unpack_members(packed: Path, target: Path, wanted: Collection[str]) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        building = Path(folder) / "whole"
-        building.mkdir()
-        missing = set(wanted)
-        with tarfile.open(packed) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                source = archive.extractfile(member) if member.isreg() else None
-                if name in missing and source is not None:
-                    with (building / name).open("wb") as file:
-                        shutil.copyfileobj(source, file, _PIECE)
-                    missing.discard(name)
-        if missing:
-            raise DataError(f"{one_line(str(packed))}: lacks {', '.join(sorted(missing))}")
-        files.sync_folder(building)
-        building.rename(target)
-
-
-def damaged_file(path: Path, why: object) -> DataError:
-    """The error for a downloaded file that cannot be read."""
-    text = one_line(" ".join(str(why).split()))[:100]
-    return DataError(f"{one_line(str(path))}: is damaged ({text}): remove it to download it again")
-
-
-def _unwritable(target: Path, error: OSError) -> DownloadError:
-    return DownloadError(
-        f"cannot unpack to {one_line(str(target))} ({error.strerror or error}): "
-        "--data-dir names another folder for data sets"
-    )
+def _too_large(url: str, remote: Remote, part: Path) -> _Failed:
+    part.unlink(missing_ok=True)
+    return _Failed(url, f"it is larger than {remote.megabytes:,} MB: refused")

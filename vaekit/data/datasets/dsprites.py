@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from vaekit.data.datasets.download import Remote, damaged_file, datasets_dir, downloaded
+from vaekit.data.datasets.catalogue import CATALOGUE
+from vaekit.data.datasets.download import Remote, datasets_dir, downloaded
+from vaekit.data.datasets.unpack import damaged_file
 from vaekit.data.source import Request, Source, file_identity
 from vaekit.data.sources import array_files
 from vaekit.wording import one_line
@@ -18,6 +20,7 @@ _NAME = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 DSPRITES = Remote(
     (f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{_NAME}",),
     "7da33b31b13a06f4b04a70402ce90c2e",
+    CATALOGUE["dsprites"].megabytes,
 )
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vaekit.data.datasets import torchvision_files
-from vaekit.data.datasets.download import datasets_dir, downloaded, unpack_gz
+from vaekit.data.datasets.download import datasets_dir, downloaded
+from vaekit.data.datasets.unpack import unpack_gz
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import NumberedNames, Request, Rows, Source, array_blocks, file_identity
 from vaekit.errors import DataError

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vaekit.data.datasets import torchvision_files
-from vaekit.data.datasets.download import damaged_file, datasets_dir, downloaded, unpack_tar
+from vaekit.data.datasets.download import datasets_dir, downloaded
+from vaekit.data.datasets.unpack import damaged_file, unpack_tar
 from vaekit.data.source import NumberedNames, Request, Rows, Source, array_blocks, file_identity
 
 _FILES = {"train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "class_names.txt"}

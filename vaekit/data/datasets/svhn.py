@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.datasets import torchvision_files
-from vaekit.data.datasets.download import damaged_file, datasets_dir, downloaded
+from vaekit.data.datasets.download import datasets_dir, downloaded
+from vaekit.data.datasets.unpack import damaged_file
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import NumberedNames, Request, Rows, Source, array_blocks, file_identity
 
