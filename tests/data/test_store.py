@@ -171,7 +171,7 @@ def test_a_full_disk_everywhere_says_how_to_need_less(folder, monkeypatch):
         load_dataset(folder, "all")
 
 
-def load_and_report(folder, cache, barrier, results):
+def load_and_report(folder, cache, barrier, results, refresh):
     from vaekit import files
 
     files.cache_dir = lambda: cache
@@ -192,15 +192,16 @@ def load_and_report(folder, cache, barrier, results):
 
     reporter = Counting()
     barrier.wait(30)
-    data = load_dataset(folder, "all", reporter=reporter)
+    data = load_dataset(folder, "all", reporter=reporter, refresh=refresh)
     results.put((reporter.decoded, data.fingerprint))
 
 
-def test_two_processes_at_once_decode_once(folder, cache):
+@pytest.mark.parametrize("refresh", [False, True])
+def test_two_processes_at_once_decode_once(folder, cache, refresh):
     spawn = multiprocessing.get_context("spawn")
     barrier, results = spawn.Barrier(2), spawn.Queue()
     processes = [
-        spawn.Process(target=load_and_report, args=(folder, cache, barrier, results))
+        spawn.Process(target=load_and_report, args=(folder, cache, barrier, results, refresh))
         for _ in range(2)
     ]
     for process in processes:

@@ -75,12 +75,17 @@ def fetch_images(selection: Selection, request: Request) -> StoredImages:
     except OSError as error:
         _warn_unusable(cache_folder.decoded_dir(), error, request.reporter)
         return _decode(selection, request, _scratch).fingerprinted()
+    made_at = _made_at(entry)
     found = None if request.refresh else read_entry(entry)
-    return found if found is not None else _make(selection, request, entry)
+    return found if found is not None else _make(selection, request, entry, made_at)
 
 
-def _make(selection: Selection, request: Request, entry: Path) -> StoredImages:
-    """Decode, and keep the result where the cache can be written to; one process at a time."""
+def _make(selection: Selection, request: Request, entry: Path, made_at: int | None) -> StoredImages:
+    """Decode, and keep the result where the cache can be written to; one process at a time.
+
+    `made_at` is the age of the entry that is missing, damaged or to be refreshed: one that another
+    process has made in the meantime is used.
+    """
     limit = cache_folder.size_limit()
     with ExitStack() as stack:
         try:
@@ -89,8 +94,7 @@ def _make(selection: Selection, request: Request, entry: Path) -> StoredImages:
         except OSError as error:
             _warn_unusable(entry.parent, error, request.reporter)
             return _decode(selection, request, _scratch).fingerprinted()
-        found = None if request.refresh else read_entry(entry)
-        if found is not None:  # made by another process meanwhile
+        if _made_at(entry) != made_at and (found := read_entry(entry)) is not None:
             return found
         decoded = _decode(selection, request, _Mapped(workshop))
         if not decoded.lasting or not len(decoded.stored.images):
@@ -102,6 +106,13 @@ def _make(selection: Selection, request: Request, entry: Path) -> StoredImages:
             return decoded.fingerprinted()
     cache_folder.shrink(limit, keep=entry)
     return stored
+
+
+def _made_at(entry: Path) -> int | None:
+    try:
+        return (entry / cache_entry.META).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _warn_unusable(folder: Path, error: OSError, reporter: Reporter) -> None:
