@@ -1,4 +1,4 @@
-"""Names to code: a name that leads nowhere is a command that fails for its users."""
+"""Each name in a table leads to code, a wrong one to a suggestion, and none imports too much."""
 
 from __future__ import annotations
 
@@ -65,4 +65,4 @@ def test_a_near_miss_is_answered_with_the_nearest(name: str, meant: str) -> None
     message = registry.suggest("dataset", name)
     assert message.startswith(f"unknown dataset {name!r}: ")
     assert (f"did you mean {meant!r}?" in message) == bool(meant)
-    assert "shapes" in message, "all names are told too"
+    assert "shapes" in message, "all names are listed too"

@@ -1,8 +1,8 @@
 """Names to code: the list of models, likelihoods, objectives and data sets.
 
-A new entry is its code and one line here; the contract tests walk these tables. Entries are
-strings, so that listing them imports nothing, and a name out of a file can only ever reach what
-stands in this module.
+A new entry is its code and one line here; the contract tests iterate over these tables. Entries are
+strings, so that listing them imports nothing, and a name from a file can only reach what this
+module lists.
 
     >>> suggest("model", "rensett")
     "unknown model 'rensett': did you mean 'resnet'? (conv, mlp, resnet)"
@@ -58,7 +58,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def resolve(kind: str, name: str) -> Any:
-    """The object behind a name; only names in the table are ever imported."""
+    """The object with this name; only names in the table are imported."""
     target = _TABLES[kind].get(name)
     if target is None:
         raise UsageError(suggest(kind, name))
@@ -67,12 +67,12 @@ def resolve(kind: str, name: str) -> Any:
 
 
 def suggest(kind: str, name: str) -> str:
-    """What to say of a name that is not there: the nearest that is, and all of them."""
+    """The message for an unknown name: the nearest known one, and all of them."""
     return f"unknown {kind} {name!r}: {near_miss(name, names(kind))}"
 
 
 def near_miss(name: str, known: tuple[str, ...]) -> str:
-    """What to try instead of `name`: the nearest known name, and the others where they are few."""
+    """A suggestion instead of `name`: the nearest known name, and the others if they are few."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"did you mean {close[0]!r}?" if close else ""
     if close and len(known) > 12:

@@ -12,25 +12,25 @@ import yaml
 from vaekit.errors import UsageError
 
 LONGEST_YAML = 50_000
-"""Bytes of the largest config that is read at all: one with every option has some thousands."""
+"""Bytes of the largest config that is read; one with every option has a few thousand."""
 
 LARGEST = 10**100
-"""A whole number beyond this is no option's value, and Python refuses to print the largest."""
+"""The largest whole number that is read; Python refuses to print much larger ones."""
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with floats as everyone writes them, and without aliases and tags.
+    """The safe loader, which reads `1e-3` as a float and refuses aliases and tags.
 
-    YAML 1.1 reads `1e-3` as text; people mean a number. An alias can make a small file expand
-    without end, a tag names a type for a value that may not be of it, and no config needs either.
+    YAML 1.1 reads `1e-3` as text. An alias can make a small file expand without end, a tag can
+    give a value a wrong type, and no config needs either.
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not taken")
+            raise yaml.YAMLError("aliases are not supported")
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
-            raise yaml.YAMLError("tags (!) are not taken")
+            raise yaml.YAMLError("tags (!) are not supported")
         return super().compose_node(parent, index)
 
     def construct_yaml_int(self, node: Any) -> int:
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.YAMLError("a key is a list or a mapping")
             if key.value in seen:
-                raise yaml.YAMLError(f"the key {key.value!r} stands twice")
+                raise yaml.YAMLError(f"the key {key.value!r} occurs twice")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -59,7 +59,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A flat mapping out of a YAML file; anything else is named and refused."""
+    """A flat mapping from a YAML file; anything else is an error."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST_YAML + 1)
@@ -87,7 +87,7 @@ def _mapping(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def yaml_text(value: Any) -> str:
-    """One plain value as YAML (JSON's forms are nearly YAML's, and a float keeps all its digits).
+    """One plain value as YAML, mostly as JSON writes it; a float keeps all its digits.
 
     >>> yaml_text((400, 400)), yaml_text("cifar10"), yaml_text(1e-3)
     ('[400, 400]', 'cifar10', '0.001')
@@ -99,7 +99,7 @@ def yaml_text(value: Any) -> str:
 
 
 def _escaped(character: str) -> str:
-    """A character within double quotes. JSON's surrogate pairs would come back as two."""
+    """A character in double quotes; JSON's surrogate pairs would be read as two characters."""
     if character.isprintable() and character not in '"\\':
         return character
     return f"\\U{ord(character):08x}"
