@@ -1,4 +1,4 @@
-"""Downloads a file whole and with its checksum verified; one cut off goes on at the next run."""
+"""Downloads a file whole, with its checksum verified; continues one that was cut off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpacks what was downloaded: a file, or some files of a tar, all of them or none."""
+"""Unpacks a downloaded file, or some files of a tar: all of them or none."""
 
 from __future__ import annotations
 
