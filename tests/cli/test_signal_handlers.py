@@ -161,3 +161,24 @@ def test_nohup_keeps_its_promise(
     process.send_signal(signal.SIGHUP)
     out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "big.npy\n")
+
+
+def test_a_signal_during_an_import_by_c_code_keeps_its_exit_code(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """Python ended with SIGINT where a KeyboardInterrupt had passed through such an import."""
+    code = (
+        "import ctypes, sys\nfrom vaekit.cli import main\n"
+        "import vaekit.cli.commands.models as command\n"
+        "text = b'import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)'\n"
+        "run = ctypes.pythonapi.PyRun_String\n"
+        "run.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object]\n"
+        "run.restype = ctypes.py_object\n"
+        "names = {'__builtins__': __builtins__}\n"
+        "command.print_table = lambda *_: run(text, 257, names, names)\n"
+        "sys.argv[1:] = ['models']\nmain()\n"
+    )
+    Path("stopped.py").write_text(code)
+    process = started(["-m", "stopped"])
+    _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (143, "vaekit: terminated\n")

@@ -26,7 +26,7 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
         SIGNALS.command_ended(code)
-    except KeyboardInterrupt:  # between the end of `run` and this line
+    except KeyboardInterrupt:  # after `run` caught one
         code = (SIGNALS.error or Interrupted()).exit_code
     sys.exit(code)
 

@@ -14,8 +14,16 @@ from vaekit.errors import STOP_ERRORS, Interrupted, Terminated, VaekitError
 RESEND_SECONDS = 0.01
 
 
+class StopSignal(KeyboardInterrupt):
+    """A signal was received.
+
+    It is a class of its own since Python ends with SIGINT, whatever the exit code, where a plain
+    KeyboardInterrupt has passed through an import that a C extension began.
+    """
+
+
 class SignalHandlers:
-    """The first signal raises KeyboardInterrupt in the main thread; a second Ctrl-C exits at once.
+    """The first signal raises StopSignal in the main thread; a second Ctrl-C exits at once.
 
     Once the command has ended, any signal exits at once with the command's own exit code: nothing
     is left to clean up, and Python's shutdown would print a traceback.
@@ -46,13 +54,13 @@ class SignalHandlers:
             os._exit(self._exit_code)
         if self.received is None:
             self.received = number
-            raise KeyboardInterrupt
+            raise StopSignal
         if number == signal.SIGINT:
             os._exit(STOP_ERRORS[self.received].exit_code)
 
     def _resend(self, event: Any) -> None:
         """Python drops an exception raised in a finaliser or a callback: send the signal again."""
-        if self.received is None or not isinstance(event.exc_value, KeyboardInterrupt):
+        if self.received is None or not isinstance(event.exc_value, StopSignal):
             sys.__unraisablehook__(event)
             return
         number, self.received = self.received, None
