@@ -66,7 +66,7 @@ def rewritten(
     tensors, header = load_file(path), read_model_file(path).header.model_dump(mode="json")
     state(tensors)
     values(header)
-    write_tensors(FILE, {"vaekit": {**header, "digest": None}}, tensors)
+    write_tensors(FILE, lambda _: {"vaekit": {**header, "digest": None}}, tensors)
     return FILE
 
 
@@ -123,7 +123,7 @@ def test_five_processes_write_the_same_bytes(tiny_model: Path) -> None:
         f"file, network = weights.load_weights({str(tiny_model)!r}, torch.device('cpu'))\n"
         "values = {'vaekit': file.header.model_dump(mode='json'), 'b': 1, 'a': 2, 'c': 3}\n"
         "from pathlib import Path\n"
-        "weights.write_tensors(Path('five'), values, network.state_dict())\n"
+        "weights.write_tensors(Path('five'), lambda _: values, network.state_dict())\n"
         "print(hashlib.sha256(Path('five').read_bytes()).hexdigest())\n"
     )
     digests = {
@@ -142,14 +142,14 @@ def test_five_processes_write_the_same_bytes(tiny_model: Path) -> None:
 def test_the_order_in_which_tensors_were_made_does_not_matter(tiny_model: Path) -> None:
     tensors = load_file(tiny_model)
     backwards = dict(reversed(tensors.items()))
-    write_tensors(FILE, {"a": 1, "b": 2}, tensors)
-    write_tensors(Path("other"), {"b": 2, "a": 1}, backwards)
+    write_tensors(FILE, lambda _: {"a": 1, "b": 2}, tensors)
+    write_tensors(Path("other"), lambda _: {"b": 2, "a": 1}, backwards)
     assert FILE.read_bytes() == Path("other").read_bytes()
 
 
 def test_views_and_shared_tensors_are_written_as_what_they_show() -> None:
     base = torch.arange(12.0).reshape(3, 4)
-    write_tensors(FILE, {}, {"turned": base.T, "row": base[1], "all": base})
+    write_tensors(FILE, lambda _: {}, {"turned": base.T, "row": base[1], "all": base})
     tensors = load_file(FILE)
     assert torch.equal(tensors["turned"], base.T)
     assert torch.equal(tensors["row"], base[1])
@@ -158,7 +158,7 @@ def test_views_and_shared_tensors_are_written_as_what_they_show() -> None:
 def test_a_number_that_is_not_finite_never_gets_into_a_header() -> None:
     """JSON has no NaN: the file could be written, and never be read again."""
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_tensors(FILE, {"vaekit": {"loss": float("nan")}}, {})
+        write_tensors(FILE, lambda _: {"vaekit": {"loss": float("nan")}}, {})
 
 
 # Rows 31 to 34: a header that lies.
@@ -311,7 +311,7 @@ def test_tensors_that_changed_places_are_found(tiny_model: Path) -> None:
     tensors = load_file(tiny_model)
     one, other = "posterior.mean.bias", "posterior.logvar.bias"
     tensors[one], tensors[other] = tensors[other], tensors[one]
-    write_tensors(FILE, {"vaekit": header}, tensors)
+    write_tensors(FILE, lambda _: {"vaekit": header}, tensors)
     assert "is damaged" in refusal()
 
 

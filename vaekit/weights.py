@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,22 @@ from vaekit.tensor_file import as_place, tensor_digest
 
 def save(path: Path, header: ModelHeader, state: Mapping[str, Tensor]) -> None:
     """Write a model file, with a digest of its tensors in the header."""
+
+    def metadata(digest: str) -> dict[str, Any]:
+        complete = header.model_copy(update={"digest": digest})
+        return {"vaekit": complete.model_dump(mode="json")}
+
+    write_tensors(path, metadata, state)
+
+
+def write_tensors(
+    path: Path, metadata: Callable[[str], Mapping[str, Any]], state: Mapping[str, Tensor]
+) -> None:
+    """Write a safetensors file, whole or not at all; its metadata may hold the tensors' digest."""
     entries, content = _laid_out(state)
     places = {name: as_place(entry) for name, entry in entries.items()}
     digest = tensor_digest(places, lambda place: zlib.crc32(content[place.start : place.stop]))
-    complete = header.model_copy(update={"digest": digest})
-    _write(path, {"vaekit": complete.model_dump(mode="json")}, entries, content)
-
-
-def write_tensors(path: Path, metadata: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file with its header in sorted order, whole or not at all."""
-    _write(path, metadata, *_laid_out(state))
+    _write(path, metadata(digest), entries, content)
 
 
 def _laid_out(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], memoryview]:

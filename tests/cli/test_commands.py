@@ -69,7 +69,7 @@ def test_info_verifies_a_whole_file_and_refuses_a_damaged_one(
 
 def test_info_says_that_a_file_has_no_digest(cli: Any, tiny_model: Path) -> None:
     values = read_model_file(tiny_model).header.model_dump(mode="json", exclude={"digest"})
-    write_tensors(Path("m.safetensors"), {"vaekit": values}, load_file(tiny_model))
+    write_tensors(Path("m.safetensors"), lambda _: {"vaekit": values}, load_file(tiny_model))
     assert "no digest" in cli("info", "m.safetensors").stdout
     done = cli("info", "--verify", "m.safetensors")
     assert (done.code, done.stdout) == (3, "")
@@ -118,7 +118,7 @@ def test_info_shows_a_strangers_header_without_obeying_it(
     cli: Any, tiny_model: Path, change: dict[str, Any]
 ) -> None:
     header = {**read_model_file(tiny_model).header.model_dump(mode="json"), **change}
-    write_tensors(Path("strange"), {"vaekit": header}, load_file(tiny_model))
+    write_tensors(Path("strange"), lambda _: {"vaekit": header}, load_file(tiny_model))
     done = cli("info", "strange")
     assert (done.code, done.stderr) == (0, "")
     assert not {"\x1b", "\x07", "\r"} & set(done.stdout)

@@ -17,6 +17,7 @@ import pytest
 import vaekit as package
 from vaekit.errors import Diverged, VaekitError
 from vaekit.header import read_model_file, sha256
+from vaekit.reporting import SILENT
 from vaekit.training import checkpoint as checkpoints
 from vaekit.training import run as runs
 from vaekit.training.watcher import SilentWatcher, StepFacts
@@ -48,7 +49,7 @@ def checkpoints_in(folder: Path) -> dict[str, str]:
 
 
 def loadable(folder: Path) -> bool:
-    found = checkpoints.newest_checkpoint(folder / "checkpoint")
+    found = checkpoints.newest_checkpoint(runs.folders.folder_at(folder), SILENT)
     return found is not None and found.progress.step > 0
 
 

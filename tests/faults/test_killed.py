@@ -81,7 +81,7 @@ def half_written() -> list[Path]:
 
 
 def saved() -> set[str]:
-    return {path.name for path in checkpoints.checkpoint_files(Path("run/checkpoint"))}
+    return {path.name for path in runs.folders.folder_at(Path("run")).checkpoint_files()}
 
 
 def until(what: Callable[[], object], process: Process) -> bool:
@@ -123,7 +123,7 @@ def kill_sometime(process: Process, rng: random.Random) -> bool:
 
 def check_what_is_left() -> None:
     """Each checkpoint is whole, whatever happened; there are two, or three between two steps."""
-    found = checkpoints.checkpoint_files(Path("run/checkpoint"))
+    found = runs.folders.folder_at(Path("run")).checkpoint_files()
     assert 1 <= len(found) <= 3
     for path in found:
         checkpoints.read_checkpoint(path)

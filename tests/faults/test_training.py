@@ -18,7 +18,7 @@ import pytest
 
 from tests.faults.conftest import refused
 from vaekit import files
-from vaekit.header import read_model_file
+from vaekit.header import read_model_file, sha256
 from vaekit.objectives import elbo as objectives
 
 # Row 39: a number that is not finite.
@@ -208,3 +208,56 @@ def test_second_run_in_a_folder_where_one_is_running_is_refused(cli: Any, how: l
         done = cli("train", *SMALL, "-o", "run", *how)
         refused(done, 1, "--output run: another run is writing there")
     assert cli("train", *SMALL, "-o", "run", *how).code == 0
+
+
+# Rows 71, 77 and 79: what was damaged on the disk, and what no memory holds.
+
+
+def test_flipped_bit_in_a_checkpoint_resumes_from_the_one_before(cli: Any, tiny_run: Path) -> None:
+    shutil.copytree(tiny_run, "run")
+    Path("run/model.safetensors").unlink()
+    older, newer = sorted(Path("run/checkpoint").iterdir())
+    content = bytearray(newer.read_bytes())
+    content[-5] ^= 4
+    newer.write_bytes(content)
+    done = cli("train", "--resume", "run")
+    assert (done.code, done.stdout) == (0, "run/model.safetensors\n"), done.stderr
+    assert f"{newer}: is damaged: its content does not match its checksum" in done.stderr
+    assert f"resuming from {older.name}" in done.stderr
+    assert sha256("run/model.safetensors") == sha256(tiny_run / "model.safetensors")
+
+
+def test_flipped_bit_in_the_only_checkpoint_is_named(cli: Any, tiny_run: Path) -> None:
+    shutil.copytree(tiny_run, "run")
+    Path("run/model.safetensors").unlink()
+    older, newer = sorted(Path("run/checkpoint").iterdir())
+    older.unlink()
+    content = bytearray(newer.read_bytes())
+    content[len(content) // 2] ^= 1
+    newer.write_bytes(content)
+    refused(cli("train", "--resume", "run"), 3, f"{newer}: is damaged")
+
+
+def test_garbage_in_the_metrics_is_one_line_on_resume(cli: Any, tiny_run: Path) -> None:
+    shutil.copytree(tiny_run, "run")
+    Path("run/model.safetensors").unlink()
+    with Path("run/metrics.jsonl").open("ab") as file:
+        file.write(b"\x00\xff garbage\n")
+    refused(cli("train", "--resume", "run"), 3, "run/metrics.jsonl: line 4 is not the metrics")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(["--hidden", "1000000,1000000"], "2,000,"), (["--latent-dim", "1000000000"], "--latent-dim"),
+     (["--hidden", "10000000000,10000000000"], "2^63"),
+     (["--model", "resnet", "--depth", "1000000"], "--depth 1000000"),
+     (["--hidden", ",".join(["8"] * 100_000)], "up to 1000")],
+    ids=["wide", "latents", "overflow", "deep", "many"],
+)  # fmt: skip
+def test_network_that_no_memory_holds_is_refused_from_arithmetic(
+    cli: Any, options: list[str], word: str
+) -> None:
+    began = time.monotonic()
+    refused(cli("train", "--limit", "40", "-o", "run", *options), 2, word)
+    assert time.monotonic() - began < 20
+    assert not Path("run/config.yaml").exists()

@@ -18,6 +18,14 @@ from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoints, interval_seconds
 from vaekit.training.loop import Progress
 
+UNWRITTEN: Any = SimpleNamespace(
+    checkpoints=Path("run/checkpoint"),
+    model_beside=False,
+    manifest=SimpleNamespace(claim=lambda *_: None),
+    checkpoint_files=list,
+)
+"""A folder on a simulated disk."""
+
 
 class Disk:
     """A clock, and a disk on which each save takes its time."""
@@ -61,7 +69,7 @@ def simulated(
     monkeypatch.setattr(checkpoints, "tensors_of", lambda _: {})
     config = resolve_config({"checkpoint_every": every}, environ={})
     trainer: Any = SimpleNamespace(progress=Progress(), ensure_finite=lambda: None)
-    saving = Checkpoints(folders.folder_at(Path("run")), config, "", torch.device("cpu"))
+    saving = Checkpoints(UNWRITTEN, config, "", torch.device("cpu"))
     waited = longest = 0.0
     for number in range(1, int(hours * 3600 / step) + 1):
         disk.train(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,9 +17,18 @@ from safetensors.torch import load_file
 
 import vaekit as package
 from vaekit.config import resolve_config
-from vaekit.errors import DataError, InputError, Interrupted, Terminated, UsageError, VaekitError
+from vaekit.errors import (
+    DataError,
+    InputError,
+    Interrupted,
+    ModelFileError,
+    Terminated,
+    UsageError,
+    VaekitError,
+)
 from vaekit.header import sha256
 from vaekit.training import run as runs
+from vaekit.training.checkpoint import read_checkpoint
 from vaekit.training.watcher import SilentWatcher, StepFacts
 
 OPTIONS = {"dataset": "digits", "limit": 60, "batch_size": 16, "epochs": 4, "hidden": [8],
@@ -227,14 +237,107 @@ def test_a_damaged_checkpoint_is_named(damage: Any) -> None:
     assert "checkpoint" in str(caught.value)
 
 
-def test_a_damaged_checkpoint_can_be_removed_for_the_one_before_it(straight: Path) -> None:
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(straight: Path, watcher: Any) -> None:
     stop("run", 5, checkpoint_every=2)
     path = last_checkpoint(Path("run"))
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"remove it, .* resumes from step-00000004\.safetensors"):
+    assert sha256(resume("run", watcher)) == sha256(straight / "model.safetensors")
+    (warning,) = watcher.warnings
+    assert warning.startswith("run/checkpoint/step-00000005.safetensors: ")
+    assert "resuming from step-00000004.safetensors" in warning
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_a_flipped_bit_anywhere_in_a_checkpoint_is_found() -> None:
+    stop("run", 5)
+    path = last_checkpoint(Path("run"))
+    content = path.read_bytes()
+    read_checkpoint(path)
+    header = 8 + int.from_bytes(content[:8], "little")
+    bits = [*range(0, 8 * header, 101), *range(8 * header, 8 * len(content), 4999)]
+    for bit in [*bits, 8 * len(content) - 1]:
+        path.write_bytes(flipped(content, bit))
+        with pytest.raises(ModelFileError):
+            read_checkpoint(path)
+    path.write_bytes(content)
+    read_checkpoint(path)
+
+
+def test_a_flipped_bit_resumes_from_the_checkpoint_before_to_the_same_bytes(
+    straight: Path, watcher: Any
+) -> None:
+    stop("run", 11, checkpoint_every=5)
+    path = last_checkpoint(Path("run"))
+    path.write_bytes(flipped(path.read_bytes(), 8 * path.stat().st_size - 30))
+    assert sha256(resume("run", watcher)) == sha256(straight / "model.safetensors")
+    assert "step-00000011.safetensors: is damaged" in watcher.warnings[0]
+
+
+def test_a_checkpoint_of_another_version_is_not_passed_over_for_an_older_one() -> None:
+    stop("run", 5, checkpoint_every=2)
+    path = last_checkpoint(Path("run"))
+    content = path.read_bytes().replace(b'format_version\\": 2', b'format_version\\": 3')
+    header = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:header])
+    del entries["__metadata__"]["vaekit-digest"]  # which another version may make otherwise
+    text = json.dumps(entries).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[header:])
+    with pytest.raises(InputError, match="written by another version of vaekit"):
         resume("run")
-    path.unlink()
+
+
+# What a run without a manifest may do.
+
+
+def test_a_run_that_lost_its_manifest_resumes_and_gets_a_new_one(straight: Path) -> None:
+    stop("run", 5)
+    Path("run/.vaekit-run.json").unlink()
+    Path("run/samples").mkdir(exist_ok=True)
+    Path("run/samples/epoch-best.png").write_text("mine")
     assert sha256(resume("run")) == sha256(straight / "model.safetensors")
+    owned = runs.folders.folder_at(Path("run")).manifest.read() or set()
+    assert {Path("run/config.yaml"), Path("run/model.safetensors")} < owned
+    assert Path("run/samples/epoch-best.png") not in owned
+
+
+def test_a_config_of_the_user_is_not_taken_for_a_run() -> None:
+    Path("mine").mkdir()
+    Path("mine/config.yaml").write_text("epochs: 1\n")
+    Path("mine/metrics.jsonl").write_text("mine\n")
+    with pytest.raises(UsageError, match="holds no run"):
+        resume("mine")
+    assert Path("mine/metrics.jsonl").read_text() == "mine\n"
+
+
+def test_a_run_killed_before_its_first_checkpoint_keeps_its_model_beside_the_folder() -> None:
+    class LeftAtOnce(SilentWatcher):
+        def started(self, facts: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train("named.safetensors", LeftAtOnce())
+    assert resume("named") == Path("named.safetensors")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"garbage\n", b"\xff\xfe\x00\n", b"[1]\n", b"{}\n", b'{"epoch": "2"}\n', b"[" * 9**5 + b"\n",
+     b'{"epoch": 1, "train_kl": NaN}\n', b'{"epoch": 1, "train_kl": null}\n', b"\n"],
+    ids=["text", "bytes", "list", "empty", "words", "deep", "nan", "null", "blank"],
+)  # fmt: skip
+def test_garbage_in_the_metrics_is_named_by_its_line(garbage: bytes) -> None:
+    """Row 77."""
+    stop("run", 11)
+    metrics = Path("run/metrics.jsonl")
+    lines = metrics.read_bytes().splitlines(keepends=True)
+    metrics.write_bytes(lines[0] + garbage + lines[1])
+    with pytest.raises(DataError, match=r"^run/metrics\.jsonl: line 2 is not the metrics"):
+        resume("run")
 
 
 def test_a_folder_without_a_run_is_refused() -> None:

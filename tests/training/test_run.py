@@ -104,7 +104,7 @@ def test_every_picture_is_there_and_shows_something(tiny_run: Path, name: str) -
 
 
 def test_the_folder_holds_what_the_interface_lists_and_no_leftovers(tiny_run: Path) -> None:
-    names = {path.name for path in tiny_run.iterdir()} - {".lock", "checkpoint"}
+    names = {path.name for path in tiny_run.iterdir()} - {".lock", ".vaekit-run.json", "checkpoint"}
     assert names == {"model.safetensors", "config.yaml", "metrics.jsonl", "loss.png",
                      "reconstructions", "samples", "latents.png", "interpolation.png"}  # fmt: skip
     assert not list(tiny_run.rglob("*.part"))

@@ -14,6 +14,7 @@ import pytest
 import vaekit as package
 from vaekit.errors import UsageError, VaekitError
 from vaekit.training import run_folder as folders
+from vaekit.training.manifest import Manifest
 from vaekit.training.watcher import RunFacts, SilentWatcher
 
 SMALL = {"limit": 40, "epochs": 1, "hidden": [4], "latent_dim": 2, "threads": 1}
@@ -68,10 +69,11 @@ def test_a_name_that_is_none_is_refused(output: str) -> None:
 
 
 def test_a_folder_with_a_run_is_never_replaced_but_by_force() -> None:
-    run = Path("run")
-    run.mkdir()
     folders.check_output("run", force=False)
-    (run / "config.yaml").touch()
+    run = folders.folder_at(Path("run"))
+    run.manifest.write([run.config])
+    folders.check_output("run", force=False)
+    run.config.touch()
     assert "holds a run already" in refuse("run")
     folders.check_output("run", force=True)
     assert "holds a run already" in refuse("run.safetensors")
@@ -82,7 +84,7 @@ def test_what_stands_in_the_way_is_named_before_training() -> None:
     Path("model.safetensors").mkdir()
     assert "is a file, not a folder" in refuse("file")
     assert "is a file, not a folder" in refuse("file.safetensors")
-    assert "is a folder, not a model file" in refuse("model.safetensors")
+    assert "is a folder, where the run writes a file" in refuse("model.safetensors")
     with pytest.raises(VaekitError, match="cannot write there: not a directory"):
         folders.check_output("file/run", force=False)
 
@@ -154,17 +156,78 @@ def test_force_leaves_no_model_of_the_run_before_beside_a_run_that_ends_early(ou
     left_at_once(output)
     assert not model.exists()
     left = {path.name for path in Path("run").rglob("*") if path.is_file()}
-    assert left - {".lock"} == {
+    assert left - {".lock", ".vaekit-run.json"} == {
         *("config.yaml", "metrics.jsonl"),
         *("notes.txt", "mine.png", "mine.safetensors"),
     }
 
 
-def test_a_file_of_the_models_name_stays_until_a_run_replaces_it() -> None:
-    """There was no run, and nobody forced anything."""
+def test_force_keeps_a_model_of_another_origin_until_the_new_one_replaces_it() -> None:
     Path("run.safetensors").write_text("mine")
-    left_at_once("run.safetensors", force=False)
+    left_at_once("run.safetensors", force=True)
     assert Path("run.safetensors").read_text() == "mine"
+
+
+# The manifest.
+
+
+def manifest_of(name: str) -> Manifest:
+    return folders.folder_at(Path(name)).manifest
+
+
+def test_the_manifest_lists_every_file_of_a_run_and_no_other() -> None:
+    package.train(**{**SMALL, "tensorboard": True}, output="deep/run.safetensors")
+    Path("deep/run/notes.txt").touch()
+    written = {p for p in Path("deep").rglob("*") if p.is_file()}
+    others = {Path("deep/run") / name for name in (".lock", ".vaekit-run.json", "notes.txt")}
+    assert manifest_of("deep/run").read() == written - others
+    entries = json.loads(Path("deep/run/.vaekit-run.json").read_text())
+    assert entries[0] == "../run.safetensors"
+    assert {"config.yaml", "samples/epoch-001.png"} < set(entries)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[", b"{}", b"[1]", b'["config.yaml", null]', b"[" * 100_000, b"\xff\xfe"],
+    ids=["empty", "cut", "object", "number", "null", "deep", "bytes"],
+)
+def test_a_damaged_manifest_owns_nothing(content: bytes) -> None:
+    Path("run").mkdir()
+    Path("run/.vaekit-run.json").write_bytes(content)
+    Path("run/config.yaml").touch()
+    assert manifest_of("run").read() is None
+    assert "config.yaml" in refuse("run", force=True)
+
+
+def test_a_manifest_that_leads_out_of_its_folder_removes_nothing_there() -> None:
+    for name in ("mine.txt", "run.txt", "other.safetensors"):
+        Path(name).write_text("mine")
+    Path("run").mkdir()
+    entries = ["../mine.txt", "../other.safetensors", str(Path("run.txt").resolve()), "a/../../x"]
+    Path("run/.vaekit-run.json").write_text(json.dumps(entries))
+    assert manifest_of("run").read() == set()
+    package.train(**SMALL, output="run", force=True)
+    assert {Path(n).read_text() for n in ("mine.txt", "run.txt", "other.safetensors")} == {"mine"}
+
+
+def test_a_file_that_appears_while_a_run_trains_is_not_replaced() -> None:
+    class Dropper(SilentWatcher):
+        def started(self, facts: RunFacts) -> None:
+            Path("run/samples").mkdir()
+            Path("run/samples/epoch-001.png").write_text("mine")
+
+    with pytest.raises(VaekitError, match=r"run/samples/epoch-001\.png: this run did not write"):
+        package.train(**SMALL, output="run", watcher=Dropper())
+    assert Path("run/samples/epoch-001.png").read_text() == "mine"
+    Path("run/samples/epoch-001.png").rename("mine.png")
+    assert package.train(resume="run").exists()
+
+
+def test_removed_checkpoints_leave_the_manifest() -> None:
+    package.train(**{**SMALL, "epochs": 6}, checkpoint_every=1, output="run")
+    listed = {p for p in manifest_of("run").read() or () if p.parent.name == "checkpoint"}
+    assert set(Path("run/checkpoint").iterdir()) <= listed
+    assert len(listed) <= 3
 
 
 def test_metrics_are_one_json_object_a_line() -> None:

@@ -2,12 +2,15 @@
 
 Randomness is keyed by step, so no generator state is saved: only the position, the weights, their
 average, the best so far, Adam's moments, and the sums of the current epoch. Each checkpoint is one
-safetensors file, written atomically; the last two are kept.
+safetensors file, written atomically, with a digest of all that it holds; the last two are kept.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -21,14 +24,16 @@ from torch import Tensor
 from vaekit import __version__
 from vaekit.config import RunConfig
 from vaekit.errors import ModelFileError
-from vaekit.tensor_file import TensorLayout, read_json, read_layout
+from vaekit.reporting import Reporter
+from vaekit.tensor_file import TensorLayout, file_digest, read_json, read_layout
 from vaekit.training import checkpoint_checks
 from vaekit.training.loop import Progress, Trainer
 from vaekit.training.run_folder import RunFolder
 from vaekit.weights import read_tensors, write_tensors
 
 KEY = "vaekit-checkpoint"
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
+DIGEST_KEY = "vaekit-digest"
 KEPT = 2
 TRAINING_PER_SAVE = 100
 """A checkpoint waits at least this many times as long as the last one took to write."""
@@ -88,7 +93,7 @@ class Checkpoints:
         device: torch.device,
         step: int = 0,
     ) -> None:
-        self._folder, self._config = folder.checkpoints, config
+        self._folder, self._config = folder, config
         self._facts = {"fingerprint": fingerprint, "model_beside": folder.model_beside}
         self._environment = RunEnvironment.now(device)
         self._last_time, self._last_step, self._cost = time.monotonic(), step, 0.0
@@ -111,21 +116,36 @@ class Checkpoints:
         """Write a checkpoint, and remove all but the last two."""
         trainer.ensure_finite()  # a diverged run writes no checkpoint
         began = time.monotonic()
-        path = self._folder / f"step-{trainer.progress.step:08d}.safetensors"
-        progress = dataclasses.asdict(trainer.progress)
-        progress["best"] = None if math.isinf(progress["best"]) else progress["best"]
-        facts = {
+        path = self._folder.checkpoints / f"step-{trainer.progress.step:08d}.safetensors"
+        self._folder.manifest.claim(path)
+        record = self._record(trainer.progress)
+
+        def metadata(tensor_digest: str) -> dict[str, Any]:
+            plain = {"format": "pt", KEY: json.dumps(record, sort_keys=True)}
+            return {KEY: record, DIGEST_KEY: checkpoint_digest(plain, tensor_digest)}
+
+        write_tensors(path, metadata, tensors_of(trainer))
+        self._remove_old(path)
+        self._last_time, self._last_step = time.monotonic(), trainer.progress.step
+        self._cost = self._last_time - began
+
+    def _record(self, now: Progress) -> dict[str, Any]:
+        progress = dataclasses.asdict(now)
+        progress["best"] = None if math.isinf(now.best) else now.best
+        return {
             "format_version": CHECKPOINT_VERSION,
             "config": self._config.model_dump(mode="json"),
             "progress": progress,
-            "circumstances": dataclasses.asdict(self._environment),
+            "environment": dataclasses.asdict(self._environment),
             **self._facts,
         }
-        write_tensors(path, {KEY: facts}, tensors_of(trainer))
-        for old in checkpoint_files(self._folder)[:-KEPT]:
+
+    def _remove_old(self, newest: Path) -> None:
+        """Keep the last two; damaged ones of later steps do not count, and are written again."""
+        found = self._folder.checkpoint_files()
+        older = list(itertools.takewhile(lambda path: path != newest, found))
+        for old in older[: 1 - KEPT]:
             old.unlink(missing_ok=True)
-        self._last_time, self._last_step = time.monotonic(), trainer.progress.step
-        self._cost = self._last_time - began
 
 
 def interval_seconds(interval: str) -> float:
@@ -138,34 +158,45 @@ def interval_seconds(interval: str) -> float:
     return float(interval.removesuffix(unit)) * TIME_UNITS[unit]
 
 
-def checkpoint_files(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the oldest first."""
-    return sorted(folder.glob("step-*.safetensors"))
-
-
-def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint, or None where there is none; a damaged one is an error."""
-    found = checkpoint_files(folder)
-    if not found:
-        return None
-    try:
-        return read_checkpoint(found[-1])
-    except ModelFileError as error:
-        if len(found) == 1:
+def newest_checkpoint(folder: RunFolder, reporter: Reporter) -> Checkpoint | None:
+    """The newest intact checkpoint; a warning names damaged ones. None where there are none."""
+    damaged: list[ModelFileError] = []
+    for path in reversed(folder.checkpoint_files()):
+        try:
+            checkpoint = read_checkpoint(path)
+        except OtherVersion:
             raise
-        remedy = f"remove it, and the run resumes from {found[-2].name}"
-        raise ModelFileError(f"{error}: {remedy}") from None
+        except ModelFileError as error:
+            damaged.append(error)
+            continue
+        if damaged:
+            reporter.warn(f"{damaged[0]}; resuming from {path.name}, the one before")
+        return checkpoint
+    if damaged:
+        raise damaged[0]
+    return None
+
+
+class OtherVersion(ModelFileError):
+    """A checkpoint of another version of vaekit: intact, and of no use to this one."""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint's header."""
+    """Read and check a checkpoint's header, and compare its content with its digest."""
     layout = read_layout(path)
-    text = layout.metadata.get(KEY)
+    metadata = dict(layout.metadata)
+    text, digest = metadata.get(KEY), metadata.pop(DIGEST_KEY, None)
     if not isinstance(text, str):
         raise ModelFileError(f"{path} is not a checkpoint of vaekit")
     values = read_json(path, text, "checkpoint header")
+    if digest is not None and digest != json.dumps(
+        checkpoint_digest(metadata, file_digest(path, layout.tensors, layout.size))
+    ):
+        raise ModelFileError(f"{path}: is damaged: its content does not match its checksum")
     if values.get("format_version") != CHECKPOINT_VERSION:
-        raise ModelFileError(f"{path}: written by another version of vaekit; it cannot be resumed")
+        raise OtherVersion(f"{path}: written by another version of vaekit; it cannot be resumed")
+    if digest is None:
+        raise ModelFileError(f"{path}: is damaged: it has no checksum")
     record = checkpoint_checks.checked_checkpoint(values, path)
     best = math.inf if record.progress.best is None else record.progress.best
     return Checkpoint(
@@ -174,8 +205,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         fingerprint=record.fingerprint,
         model_beside=record.model_beside,
         progress=Progress(**{**record.progress.model_dump(), "best": best}),
-        environment=RunEnvironment(**record.circumstances.model_dump()),
+        environment=RunEnvironment(**record.environment.model_dump()),
     )
+
+
+def checkpoint_digest(metadata: Mapping[str, Any], tensor_digest: str) -> str:
+    """A hash of all that a checkpoint holds: its metadata, and the digest of its tensors."""
+    text = json.dumps([dict(metadata), tensor_digest], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def tensors_of(trainer: Trainer) -> dict[str, Tensor]:

@@ -59,12 +59,12 @@ class RunEnvironmentRecord(_Checked):
 class CheckpointRecord(_Checked):
     """The header of a checkpoint."""
 
-    format_version: Literal[1]
+    format_version: Literal[2]
     config: dict[str, Any]
     fingerprint: str
     model_beside: bool
     progress: ProgressRecord
-    circumstances: RunEnvironmentRecord
+    environment: RunEnvironmentRecord
 
 
 def checked_checkpoint(values: Mapping[str, Any], where: object) -> CheckpointRecord:
@@ -197,4 +197,4 @@ def _mismatch(layout: TensorLayout, why: str) -> ModelFileError:
 
 
 def _bad(where: object, why: str) -> ModelFileError:
-    return ModelFileError(f"{where}: {why}; an older checkpoint beside it may be intact")
+    return ModelFileError(f"{where}: {why}")

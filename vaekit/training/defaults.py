@@ -1,4 +1,4 @@
-"""Settles the options that depend on the images, and estimates the memory of a run.
+"""Settles the options that depend on the images, and builds the network.
 
 The defaults are measured choices (see `docs/defaults.md`). They are written into the run's config,
 so that it stays complete if a later vaekit has other defaults.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vaekit import registry
@@ -171,57 +169,3 @@ def network_from_config(
         seed=config.seed,
         mean_image=mean_image,
     )
-
-
-def meta_network(config: RunConfig, image: tuple[int, int, int]) -> VAE:
-    """The network on the meta device, which takes no memory; impossible settings are refused.
-
-    Building it is quick. Running it is not: torch then spends a second on imports.
-    """
-    with torch.device("meta"):
-        return network_from_config(config, image)
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Parameter count, and the memory that a run needs in bytes."""
-
-    parameters: int
-    weights: int
-    activations: int
-
-    @property
-    def total(self) -> int:
-        """Weights and activations kept for the backward pass."""
-        return self.weights + self.activations
-
-
-def footprint(config: RunConfig, image: tuple[int, int, int]) -> Footprint:
-    """Parameters and expected memory, without allocating it.
-
-    Each weight takes four numbers (value, gradient, Adam's two moments; five with an average), and
-    each layer's output is kept for the backward pass, for every image of a batch.
-    """
-    network = meta_network(config, image)
-    parameters = sum(p.numel() for p in network.parameters())
-    copies = 5 if config.ema else 4
-    outputs = _outputs(network, image) * config.batch_size
-    return Footprint(parameters, 4 * copies * parameters, 4 * outputs)
-
-
-def _outputs(network: VAE, image: tuple[int, int, int]) -> int:
-    """Count the layers' outputs for one image, by a pass on the meta device."""
-    height, width, channels = image
-    count = 0
-
-    def add(_module: object, _args: object, output: object) -> None:
-        nonlocal count
-        count += output.numel() if isinstance(output, Tensor) else 0
-
-    hooks = [m.register_forward_hook(add) for m in network.modules() if not list(m.children())]
-    network.eval()
-    x = torch.empty(1, channels, height, width, device="meta")
-    network.decode(network.encode(x).mean)
-    for hook in hooks:
-        hook.remove()
-    return count

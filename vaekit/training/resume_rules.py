@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,11 @@ class FoundRun:
     folder: RunFolder
     config: RunConfig
     checkpoint: Checkpoint | None
+    stamps: list[tuple[Path, int, int]]
+    """Each checkpoint with its time and size, which tell whether another process changed them."""
 
 
-def find_run(path: Path) -> FoundRun:
+def find_run(path: Path, reporter: Reporter) -> FoundRun:
     """The run in a folder; without a checkpoint it starts again."""
     folder = folders.folder_at(path)
     if path.is_file():
@@ -39,13 +42,29 @@ def find_run(path: Path) -> FoundRun:
         )
     if not path.is_dir():
         raise UsageError(f"--resume {path}: no such folder")
-    checkpoint = checkpoints.newest_checkpoint(folder.checkpoints)
+    stamps = _stamps(folder)
+    checkpoint = checkpoints.newest_checkpoint(folder, reporter)
     if checkpoint is not None:
         folder = folders.folder_at(path, model_beside=checkpoint.model_beside)
-        return FoundRun(folder, resolve_config(checkpoint.config, environ={}), checkpoint)
-    if not folder.config.exists():
-        raise UsageError(f"--resume {path}: that folder holds no run (no {folder.config.name})")
-    return FoundRun(folder, resolve_config({}, environ={}, config=folder.config), None)
+        return FoundRun(folder, resolve_config(checkpoint.config, environ={}), checkpoint, stamps)
+    owned = folder.manifest.read() or set()
+    if folder.config not in owned or not folder.config.exists():
+        raise UsageError(f"--resume {path}: that folder holds no run")
+    folder = folders.folder_at(path, model_beside=folder.manifest.beside in owned)
+    return FoundRun(folder, resolve_config({}, environ={}, config=folder.config), None, stamps)
+
+
+def find_again(found: FoundRun, reporter: Reporter) -> FoundRun:
+    """The same run; read again if another process has changed its checkpoints meanwhile."""
+    unchanged = _stamps(found.folder) == found.stamps
+    return found if unchanged else find_run(found.folder.path, reporter)
+
+
+def _stamps(folder: RunFolder) -> list[tuple[Path, int, int]]:
+    with contextlib.suppress(FileNotFoundError):  # of a run that is training now
+        facts = [(path, path.stat()) for path in folder.checkpoint_files()]
+        return [(path, fact.st_mtime_ns, fact.st_size) for path, fact in facts]
+    return []
 
 
 def merge_options(found: FoundRun, options: Mapping[str, Any]) -> RunConfig:

@@ -27,14 +27,9 @@ from vaekit.threads import using_threads
 from vaekit.training import resume_rules, tensorboard
 from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
-from vaekit.training.defaults import (
-    Footprint,
-    fill_defaults,
-    footprint,
-    meta_network,
-    network_from_config,
-)
+from vaekit.training.defaults import fill_defaults, network_from_config
 from vaekit.training.loop import Trainer
+from vaekit.training.memory_needs import Footprint, footprint, refuse_too_large
 from vaekit.training.run_folder import RunFolder
 from vaekit.training.run_pictures import RunPictures
 from vaekit.training.session import Session
@@ -68,10 +63,12 @@ def run_training(
     device = _device(config)
     folders.check_output(config.output, force=force)
     config, data = prepare(config, watcher)
+    refuse_too_large(config, data.train.image_shape, device)
     folder = folders.choose_folder(
         config.output, f"{folders.dataset_stem(config.dataset)}-{config.model}"
     )
-    with folders.exclusive_use(folder), deterministic(device), using_threads(config.threads):
+    arithmetic = using_threads(config.threads)
+    with folders.exclusive_use(folder, force=force), deterministic(device), arithmetic:
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, None)
 
@@ -84,15 +81,16 @@ def resume_training(
     `options` may change only what leaves the result the same, and the number of epochs.
     """
     watcher = watcher or SilentWatcher()
-    found = resume_rules.find_run(path)
+    found = resume_rules.find_run(path, watcher)
+    folders.refuse_blocked_names(found.folder, "--resume")
     config = resume_rules.merge_options(found, options)
     device = _device(config)
     resume_rules.refuse_changed_options(found, config)
     config, data = prepare(config, watcher)
-    resume_rules.refuse_changed_options(found, config, data.train.image_shape)
     folder, arithmetic = found.folder, using_threads(config.threads)
     with folders.exclusive_use(folder, fresh=False), deterministic(device), arithmetic:
-        found = resume_rules.find_run(path)  # another process may have finished the run meanwhile
+        found = resume_rules.find_again(found, watcher)
+        resume_rules.refuse_changed_options(found, config, data.train.image_shape)
         resume_rules.refuse_changed_data(found, data.train, device, watcher)
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, found.checkpoint)
@@ -114,6 +112,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, Footprint]:
     """For `--dry-run`: the config with all defaults, and the memory that it needs."""
     config, data = prepare(config, reporter)
+    refuse_too_large(config, data.train.image_shape, devices.choose_device(config.device))
     return config, footprint(config, data.train.image_shape)
 
 
@@ -122,7 +121,6 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
     data = load_training_data(config, reporter)
     count, shape = len(data.train), data.train.image_shape
     config = fill_defaults(config.changed(refresh=False), shape, config.dataset, count)
-    meta_network(config, shape)  # refuses impossible settings
     if config.batch_size > count:
         reporter.note(
             f"--batch-size {config.batch_size}: there are {count} images, so a batch holds them all"

@@ -1,10 +1,13 @@
-"""A run's folder: its name, who may write to it, and the metrics appended to it."""
+"""A run's folder: its name, its files, who may write to it, and the metrics appended to it."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
+import math
+import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,17 +15,25 @@ from pathlib import Path
 
 from vaekit import files
 from vaekit.errors import DataError, UsageError, VaekitError
+from vaekit.training.manifest import Manifest
+from vaekit.wording import one_line
 
-ROOT = Path("runs")
+RUNS = Path("runs")
 MODEL_ENDING = ".safetensors"
-PICTURE_FOLDERS = ("reconstructions", "samples")
-ONCE = ("loss.png", "latents.png", "interpolation.png")
+SUBFOLDERS = {
+    "reconstructions": r"epoch-\d{3,}\.png",
+    "samples": r"epoch-\d{3,}\.png",
+    "checkpoint": r"step-\d{8,}\.safetensors",
+}
+"""Subfolders, and the names that a run gives its files there."""
+
+LOCK = ".lock"
 REFUSED_ENDINGS = (".pth", ".pt", ".ckpt", ".pkl", ".bin")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where everything of one run goes."""
+    """The folder of one run, and the path of its model."""
 
     path: Path
     model: Path
@@ -39,8 +50,18 @@ class RunFolder:
 
     @property
     def interpolation(self) -> Path:
-        """The picture that is drawn last of all."""
+        """The picture that is drawn last."""
         return self.path / "interpolation.png"
+
+    @property
+    def latents(self) -> Path:
+        """The picture of the latent space."""
+        return self.path / "latents.png"
+
+    @property
+    def loss(self) -> Path:
+        """The plot of the losses."""
+        return self.path / "loss.png"
 
     @property
     def checkpoints(self) -> Path:
@@ -48,12 +69,28 @@ class RunFolder:
         return self.path / "checkpoint"
 
     @property
+    def manifest(self) -> Manifest:
+        """The list of the run's files."""
+        return Manifest(self.path, self.path.parent / f"{self.path.name}{MODEL_ENDING}")
+
+    @property
+    def fixed(self) -> list[Path]:
+        """The files that every run writes outside its subfolders."""
+        return [self.config, self.metrics, self.model, self.loss, self.latents, self.interpolation]
+
+    @property
     def model_beside(self) -> bool:
-        """Whether the model stands beside the folder, under its name, and not in it."""
+        """Whether the model is beside the folder, as `name.safetensors`, rather than in it."""
         return self.model.parent != self.path
 
+    def checkpoint_files(self) -> list[Path]:
+        """The run's checkpoints, oldest first."""
+        owned = self.manifest.read()
+        found = [path for path in _numbered(self.checkpoints) if owned is None or path in owned]
+        return sorted(found, key=lambda path: (len(path.name), path.name))
+
     def picture(self, kind: str, epoch: int) -> Path:
-        """Where the picture of one kind after one epoch goes."""
+        """The path of a picture of one kind after one epoch."""
         return self.path / kind / f"epoch-{epoch:03d}.png"
 
     def add_metrics(self, record: Mapping[str, object]) -> None:
@@ -65,22 +102,34 @@ class RunFolder:
             file.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, float]]:
-        """All lines of the metrics so far; one that a power cut left unfinished is not one."""
+        """The metrics of each epoch; a last line that a power cut left unfinished is dropped."""
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = self.metrics.read_bytes().split(b"\n")[:-1]
+        return [self._record(line, number) for number, line in enumerate(lines, 1)]
+
+    def _record(self, line: bytes, number: int) -> dict[str, float]:
+        with contextlib.suppress(ValueError, RecursionError):
+            record = json.loads(line)
+            if isinstance(record, dict) and type(record.get("epoch")) is int:
+                values = record.values()
+                if all(type(v) in (int, float) and abs(v) < math.inf for v in values):
+                    return record
+        raise DataError(
+            f"{self.metrics}: line {number} is not the metrics of an epoch; "
+            "put the file back as it was, or remove the line"
+        )
 
     def last_record(self) -> dict[str, float]:
-        """The line of the last epoch, which the run's end tells of."""
+        """The metrics of the last epoch."""
         records = self.records()
         if not records:
-            raise DataError(f"{self.metrics}: is missing or empty: put it back, or train anew")
+            raise DataError(f"{self.metrics}: is missing or empty: put it back, or train again")
         return records[-1]
 
     def cut_metrics(self, epoch: int) -> None:
-        """Forget the lines of epochs that will be made again, and what a power cut left of one."""
-        if not self.metrics.exists():  # a new run, which should not wait for the disk
+        """Drop the lines of epochs that will run again, and an unfinished last line."""
+        if not self.metrics.exists():  # a new run need not wait for the disk
             self.metrics.touch()
             return
         kept = [record for record in self.records() if record["epoch"] <= epoch]
@@ -91,7 +140,7 @@ class RunFolder:
 def choose_folder(output: str | None, name: str) -> RunFolder:
     """The folder that `--output` asks for, or the next free `runs/<name>`."""
     if output is None:
-        path = _next_free(ROOT / name)
+        path = _next_free(RUNS / name)
         return folder_at(path)
     target = Path(output)
     beside = target.suffix == MODEL_ENDING
@@ -105,7 +154,7 @@ def folder_at(path: Path, *, model_beside: bool = False) -> RunFolder:
 
 
 def check_output(output: str | None, *, force: bool) -> None:
-    """Say early what is wrong with `--output`, before images are decoded or a step is made."""
+    """Refuse an unusable `--output` before any image is decoded."""
     if output is None:
         return
     target = Path(output)
@@ -119,18 +168,80 @@ def check_output(output: str | None, *, force: bool) -> None:
     folder = choose_folder(output, "")
     if folder.path.exists() and not folder.path.is_dir():
         raise UsageError(f"--output {output}: {folder.path} is a file, not a folder")
-    if folder.model.is_dir():
-        raise UsageError(f"--output {output}: {folder.model} is a folder, not a model file")
-    if folder.config.exists() and not force:
-        raise UsageError(
-            f"--output {output}: {folder.path} holds a run already; "
-            "choose another name, or --force to replace it"
-        )
+    refuse_foreign_files(folder, force=force)
     _prove_writable(folder)
 
 
+def refuse_foreign_files(folder: RunFolder, *, force: bool) -> None:
+    """Refuse a folder in which a new run would replace a file that is not a run's own."""
+    refuse_blocked_names(folder, "--output")
+    owned, output = folder.manifest.read(), f"--output {folder.path}"
+    if owned is None and (name := _first_foreign(folder)) is not None:
+        raise UsageError(
+            f"{output}: the folder is not empty, and no list says that a run wrote "
+            f"{one_line(name)}; choose another name"
+        )
+    if owned and folder.config in owned and folder.config.exists() and not force:
+        raise UsageError(
+            f"{output}: {folder.path} holds a run already; "
+            "choose another name, or --force to replace it"
+        )
+    if folder.model_beside and folder.model not in (owned or ()):
+        _refuse_model(folder.model, force=force)
+    for path in _with_names_of_a_run(folder):
+        if path not in (owned or ()) and path != folder.model:
+            raise UsageError(
+                f"{output}: the run in that folder did not write {path}, which a new run could "
+                "replace; move it away, or choose another name"
+            )
+
+
+def _refuse_model(model: Path, *, force: bool) -> None:
+    if os.path.lexists(model) and not force:
+        raise UsageError(
+            f"--output {model}: exists already; choose another name, or --force to replace it"
+        )
+
+
+def refuse_blocked_names(folder: RunFolder, flag: str) -> None:
+    """Refuse files where the run needs folders, and folders where it writes files."""
+    for path in (*(folder.path / name for name in SUBFOLDERS), folder.path / "tensorboard"):
+        if os.path.lexists(path) and not path.is_dir():
+            raise UsageError(
+                f"{flag} {folder.path}: {path} is a file, where the run needs a folder; "
+                "move it away"
+            )
+    for path in folder.fixed:
+        if path.is_dir():
+            raise UsageError(
+                f"{flag} {folder.path}: {path} is a folder, where the run writes a file; "
+                "move it away"
+            )
+
+
+def _first_foreign(folder: RunFolder) -> str | None:
+    """A name in a folder without a manifest, other than what a run that never began leaves."""
+    if not folder.path.exists():
+        return None
+    own = (folder.path / LOCK, folder.manifest.path)
+    others = (p for p in sorted(folder.path.iterdir()) if (files.replaced_by(p) or p) not in own)
+    return next((path.name for path in others), None)
+
+
+def _with_names_of_a_run(folder: RunFolder) -> list[Path]:
+    """The files in a folder with names that a run gives its files."""
+    found = [path for path in folder.fixed if os.path.lexists(path)]
+    return found + [path for name in SUBFOLDERS for path in _numbered(folder.path / name)]
+
+
+def _numbered(subfolder: Path) -> list[Path]:
+    """The files of a subfolder with names that a run gives them."""
+    pattern = SUBFOLDERS[subfolder.name]
+    return [path for path in subfolder.glob("*") if re.fullmatch(pattern, path.name)]
+
+
 def dataset_stem(dataset: str) -> str:
-    """A data set's name as part of a folder's: a path's own name without its ending.
+    """A data set's name for use in a folder's name: the last part of a path, without its ending.
 
     >>> dataset_stem("cifar10"), dataset_stem("photos/cats/"), dataset_stem("x/cifar10-jpeg.tar.gz")
     ('cifar10', 'cats', 'cifar10-jpeg')
@@ -139,7 +250,7 @@ def dataset_stem(dataset: str) -> str:
 
 
 def _next_free(path: Path) -> Path:
-    """`path`, or `path-2`, `path-3` and so on: the first that nobody has, taken by making it."""
+    """`path`, or `path-2`, `path-3` and so on: the first that can be created."""
     numbered = (path.with_name(f"{path.name}-{i}") for i in itertools.count(2))
     return next(p for p in itertools.chain([path], numbered) if _made(p))
 
@@ -160,7 +271,7 @@ def _reason(error: OSError) -> str:
 
 
 def _prove_writable(folder: RunFolder) -> None:
-    """Make the folder now, since hours later is too late to learn that it cannot be made."""
+    """Make the folder and write to it now, rather than find out after hours that it fails."""
     try:
         for parent in (folder.path, folder.model.parent):
             parent.mkdir(parents=True, exist_ok=True)
@@ -171,45 +282,28 @@ def _prove_writable(folder: RunFolder) -> None:
 
 
 @contextlib.contextmanager
-def exclusive_use(folder: RunFolder, *, fresh: bool = True) -> Iterator[None]:
-    """Make the folder, prove that it can be written, and keep every other run out of it."""
+def exclusive_use(folder: RunFolder, *, fresh: bool = True, force: bool = False) -> Iterator[None]:
+    """Keep every other run out of the folder; remove what the last one left, or all if `fresh`."""
     _prove_writable(folder)
-    with files.locked(folder.path / ".lock", wait=False) as got:
+    with files.locked(folder.path / LOCK, wait=False) as got:
         if not got:
             raise VaekitError(f"--output {folder.path}: another run is writing there")
-        _remove_leftovers(folder)
+        folder.manifest.remove_leftovers()
         if fresh:
+            refuse_foreign_files(folder, force=force)
             _clear(folder)
+        elif folder.manifest.read() is None:  # lost, or of a version that had none
+            folder.manifest.write({*folder.fixed, *_with_names_of_a_run(folder)})
         yield
 
 
-def _remove_leftovers(folder: RunFolder) -> None:
-    """Half of a file that was being saved when a run was killed is of use to nobody."""
-    for path in (
-        folder.path,
-        *(folder.path / kind for kind in PICTURE_FOLDERS),
-        folder.checkpoints,
-    ):
-        files.remove_leftovers(path)
-    files.remove_leftovers(folder.model.parent, {folder.model})
-
-
 def _clear(folder: RunFolder) -> None:
-    """Forget the run that was here before: `--force` allowed it, or it never began.
+    """Remove the files of the run that was here before: `--force` allowed it, or it never began.
 
-    All that it wrote goes, and nothing else: a new run that is killed early must not be found
-    beside the model of another. The config goes last, since it says that there is a run.
+    A new run that is killed early must not be found beside the model of another. The config goes
+    last, since it says that there is a run.
     """
-    pictures = [(folder.path / kind).glob("epoch-*.png") for kind in PICTURE_FOLDERS]
-    checkpoints = folder.checkpoints.glob("step-*.safetensors")
-    left = _finished(folder) if folder.config.exists() else []
-    for old in (*left, folder.metrics, *itertools.chain(checkpoints, *pictures), folder.config):
-        if not old.is_dir():
-            old.unlink(missing_ok=True)
-
-
-def _finished(folder: RunFolder) -> list[Path]:
-    """What only a run leaves, and what a file of the same name might be without one."""
-    drawn = [folder.path / name for name in ONCE]
-    events = (folder.path / "tensorboard").glob("events.out.tfevents.*")
-    return [folder.model, folder_at(folder.path).model, *drawn, *events]
+    owned = folder.manifest.read() or set()
+    for path in sorted(owned, key=lambda path: path == folder.config):
+        path.unlink(missing_ok=True)
+    folder.manifest.write([folder.config, folder.metrics, folder.model])

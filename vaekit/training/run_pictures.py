@@ -54,12 +54,14 @@ class RunPictures:
 
     def draw(self, network: VAE, epoch: int) -> None:
         """Draw reconstructions and samples after an epoch."""
+        paths = [self.folder.picture(kind, epoch) for kind in ("samples", "reconstructions")]
+        self.folder.manifest.claim(*paths)
         samples = inference.decode(network, network.prior.sample(self._latents))
-        pictures.save_picture(self.folder.picture("samples", epoch), pictures.grid(samples))
+        pictures.save_picture(paths[0], pictures.grid(samples))
         x = self._floats(self._choice(self._images, ORIGINALS))
         pairs = [x, inference.decode(network, inference.encode(network, x).mean)]
         picture = pictures.rows(pairs, ["original", "reconstruction"])
-        pictures.save_picture(self.folder.picture("reconstructions", epoch), picture)
+        pictures.save_picture(paths[1], picture)
 
     def curves(self, *, last: bool) -> None:
         """Plot the losses so far, at most every `CURVES_EVERY` seconds and at the end."""
@@ -67,18 +69,21 @@ class RunPictures:
             return
         from vaekit.output import plots
 
+        self.folder.manifest.claim(self.folder.loss)
         plots.loss_curves(
             self.folder.records(),
-            self.folder.path / "loss.png",
+            self.folder.loss,
             title=f"{self._images.name}, {self.config.model}, {self._loss_name()}",
         )
         self._curves_drawn = time.monotonic()
 
     def finish(self, network: VAE) -> None:
         """Draw the latent space in two dimensions, and interpolations."""
-        if not self.off:
-            self._latent_space(network)
-            self._interpolation(network)
+        if self.off:
+            return
+        self.folder.manifest.claim(self.folder.latents, self.folder.interpolation)
+        self._latent_space(network)
+        self._interpolation(network)
 
     def _loss_name(self) -> str:
         name = str(self.config.likelihood)
@@ -100,7 +105,7 @@ class RunPictures:
         )
         plots.latent_scatter(
             points,
-            self.folder.path / "latents.png",
+            self.folder.latents,
             labels=labels,
             classes=self._scatter_images.classes,
             title=f"{self._images.name}: latent space of {len(indices):,} images",

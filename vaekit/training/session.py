@@ -69,7 +69,7 @@ class Session:
     def _epochs(self) -> None:
         config, start = self.trainer.config, self.trainer.progress.step
         collapse = CollapseWatch(config, self.trainer.steps_per_epoch)
-        log = EventLog(self.folder.path, wanted=config.tensorboard, step=start)
+        log = EventLog(self.folder, wanted=config.tensorboard, step=start)
         with log, StopRequest() as stop:
             while not self.trainer.finished:
                 self._steps(stop)
