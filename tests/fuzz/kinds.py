@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.fuzz import made_arrays, made_images, made_latents, made_tensors, made_yaml, made_zips
+from tests.fuzz import (
+    made_arrays,
+    made_images,
+    made_latents,
+    made_tars,
+    made_tensors,
+    made_tiffs,
+    made_yaml,
+    made_zips,
+)
 from tests.fuzz.damage import Draw, damaged
 
 
@@ -102,6 +111,14 @@ class Samples:
         """A zip of images in class folders."""
         return [made_zips.zipped(self.pictured())]
 
+    def tars(self) -> list[bytes]:
+        """The same as a tar."""
+        return [made_tars.tarred(self.pictured())]
+
+    def tiffs(self) -> list[bytes]:
+        """TIFFs of bytes, of 16 and 32 bits and of floats, packed in every way."""
+        return made_tiffs.tiffs()
+
     def pictured(self) -> dict[str, bytes]:
         """Its members."""
         png, jpeg = made_images.picture("RGB", "PNG"), made_images.picture("L", "JPEG")
@@ -161,6 +178,14 @@ def _members(data: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def _tar_members(data: bytes) -> dict[str, bytes]:
+    import tarfile
+
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        opened = ((member.name, archive.extractfile(member)) for member in archive)
+        return {name: file.read() for name, file in opened if file is not None}
+
+
 def _plain(data: bytes) -> dict[str, bytes]:
     return {name.removesuffix(".npy"): content for name, content in _members(data).items()}
 
@@ -173,6 +198,8 @@ KINDS = {
     "npy": Kind("x.npy", ALL, Samples.arrays, made_arrays.npy),
     "npz": Kind("x.npz", ALL, Samples.archives, _from_one(lambda d: made_arrays.npz(_plain(d)))),
     "zip": Kind("i.zip", ALL, Samples.zips, _from_one(lambda d: made_zips.lying(_members(d)))),
+    "tar": Kind("i.tar", ALL, Samples.tars, _from_one(lambda d: made_tars.lying(_tar_members(d)))),
+    "tiff": Kind("t.tif", ("embed", "pipe"), Samples.tiffs, made_tiffs.tiff),
     "png": Kind("p.png", ("embed", "pipe"), Samples.pngs, made_images.png),
     "picture": Kind("p.jpg", ("embed",), Samples.pictures, made_images.other),
     "latents-npy": Kind("z.npy", ("latents",), Samples.latent_arrays, made_arrays.npy),

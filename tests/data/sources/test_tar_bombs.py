@@ -177,6 +177,18 @@ def resident(name=None):
     return int(status.partition(f"{name or 'VmRSS'}:")[2].split()[0]) * 1024
 
 
+@pytest.mark.parametrize("kind", [b"0", b"x", b"L", b"g"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_negative_size_is_damage_and_does_not_read_the_rest_of_the_file(tmp_path, kind, pack):
+    first = bytearray(header("1.png", 0, kind))
+    first[124:136] = b"\xff" * 10 + b"\xfc\x18"  # -1000, in base 256
+    first[148:156] = b"%06o\0 " % (sum(first[:148]) + sum(first[156:512]) + 8 * 32)
+    data = pack(bytes(first) + header("2.png", 5) + padded(b"hello"))
+    for way in (from_file, from_stdin):
+        with pytest.raises(DataError, match=r"bomb\.tar|standard input"):
+            way(data, tmp_path)
+
+
 def test_zeros_without_end_on_stdin_are_not_read_without_end(tmp_path):
     class Zeros(io.RawIOBase):
         given = 0

@@ -83,6 +83,8 @@ class TarStream:
                 self._headers = None
         except RecursionError:
             raise self._refused("has headers within headers") from None
+        except (ValueError, LookupError, ArithmeticError) as error:  # numbers that are none
+            raise tarfile.ReadError(str(error)) from None
 
     def content(self, member: tarfile.TarInfo) -> bytes:
         """The bytes of the member at which the iteration stands."""
@@ -100,6 +102,8 @@ class TarStream:
 
     def read(self, size: int) -> bytes:
         """The next bytes; `tarfile` calls this, and `tell` and `seek`."""
+        if size < 0:  # the rest of the file, however long it is
+            raise tarfile.ReadError("a size is negative")
         if self._headers is not None:
             self._headers += size
             if self._headers > MOST_HEADER_BYTES:
@@ -127,6 +131,8 @@ class TarStream:
 
     def _check(self, member: tarfile.TarInfo, shared: int) -> None:
         check_tar_member(member, self.where)
+        if member.size < 0:
+            raise tarfile.ReadError("a size is negative")
         self.count += 1
         self.empty += not (member.isreg() and member.size)
         if shared > MOST_SHARED:
