@@ -358,11 +358,14 @@ def test_a_folder_that_cannot_be_synced_is_written_to(monkeypatch: pytest.Monkey
     assert Path("m.bin").read_bytes() == b"content"
 
 
-def test_a_file_system_without_modes_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
+def test_a_file_system_without_modes_is_written_to(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     """As on most USB sticks."""
 
     def no_modes(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "chmod", no_modes)
     files.write_bytes(Path("m.bin"), b"content")

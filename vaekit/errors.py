@@ -22,14 +22,25 @@ import signal
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from vaekit.wording import one_line
+
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
 class VaekitError(Exception):
-    """The base of everything vaekit raises on purpose."""
+    r"""The base of everything vaekit raises on purpose; its message is one printable line.
+
+    Names of files and texts from headers may hold newlines and codes that steer a terminal.
+
+    >>> print(VaekitError("a\nb.png is \x1b[31mbad"))
+    a\nb.png is \x1b[31mbad
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class DownloadError(VaekitError):

@@ -23,8 +23,15 @@ MARK = ".vaekit-"
 RANDOM = 8
 """Random characters in the middle of a temporary name, from `tempfile`."""
 
-UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
-"""The errors of a file system that has no locks, or cannot sync a folder."""
+UNSUPPORTED = {
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EINVAL,
+    errno.EPERM,
+}
+"""The errors of a file system that lacks locks or modes, or cannot sync a folder."""
 
 NO_ROOM = {
     errno.ENOSPC: "make room on that disk",
@@ -95,7 +102,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             with file:
                 yield file
                 file.flush()
-                with contextlib.suppress(PermissionError):  # there are no modes on a USB stick
+                with _where_supported():
                     temporary.chmod(0o666 & ~current_umask())
                 if sys.platform == "win32":  # where an open file cannot be renamed
                     file.close()
@@ -204,12 +211,19 @@ def sync_folder(folder: Path) -> None:
     except PermissionError:  # a folder that can be written but not listed
         return
     try:
-        os.fsync(handle)
+        with _where_supported():
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _where_supported() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
