@@ -50,12 +50,12 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     found = ast.literal_eval(done.stdout.splitlines()[-1])
     assert found == {
         "vaekit.errors", "vaekit.cli", "vaekit.cli.app", "vaekit.cli.lasting_stderr",
-        "vaekit.cli.signal_handlers", "vaekit.registry",
+        "vaekit.cli.signal_handlers", "vaekit.registry", "vaekit.wording",
     }  # fmt: skip
 
 
 def test_info_imports_nothing_heavy(tiny_model: Path) -> None:
-    for options in ([], ["--json"]):
+    for options in ([], ["--json"], ["--verify"]):
         arguments = ["info", str(tiny_model), *options]
         assert imported(f"from vaekit.cli import run; run({arguments!r})") == set()
 
