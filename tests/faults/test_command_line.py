@@ -26,9 +26,9 @@ def test_n_0_and_n_minus_1_are_a_wrong_command_line(
      ("--batch-size", "0"), ("--latent-dim", "0"), ("--limit", "0"), ("--val-split", "1"),
      ("--threads", "0"), ("--seed", "-1"), ("--grad-clip", "nan"), ("--weight-decay", "nan"),
      ("--ema", "1"), ("--kl-warmup", "-1"), ("--free-bits", "nan"), ("--checkpoint-every", "0"),
-     ("--pictures-every", "0"), ("--early-stop", "0"), ("--micro-batch", "0"),
+     ("--pictures-every", "-1"), ("--early-stop", "0"), ("--micro-batch", "0"),
      ("--adam-eps", "nan"), ("--sigma", "0"), ("--image-size", "0")],
-    ids=" ".join,
+    ids=str,
 )  # fmt: skip
 def test_number_that_cannot_be_is_a_wrong_command_line_that_names_the_flag(
     cli: Any, flag: str, value: str
