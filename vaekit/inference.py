@@ -77,7 +77,7 @@ class Model:
 
     @property
     def chunk(self) -> int:
-        """Rows per call of the network, whatever number of images is given."""
+        """Rows per call of the network, the same for any number of images."""
         return self.network.chunk
 
     @property

@@ -26,7 +26,7 @@ from vaekit.reporting import SILENT, Reporter
 class EvaluatedModel:
     """The model, the images and the seed; about `batch_size` images are in memory at a time.
 
-    Networks see images in chunks of one size whatever it is, so no number depends on it.
+    Networks always see images in chunks of one size, so no number depends on it.
     """
 
     model: Model
@@ -38,9 +38,9 @@ class EvaluatedModel:
     """Warnings about the numbers, which the record keeps."""
 
     def __post_init__(self) -> None:
-        own, wanted = self.images.image_shape, self.model.header.image
-        if own != wanted:
-            has, takes = ("x".join(map(str, shape)) for shape in (own, wanted))
+        own, needed = self.images.image_shape, self.model.header.image
+        if own != needed:
+            has, takes = ("x".join(map(str, shape)) for shape in (own, needed))
             raise DataError(f"{self.images.name}: its images are {has}, the model's are {takes}")
 
     def warn(self, message: str) -> None:

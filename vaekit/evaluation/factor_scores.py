@@ -41,10 +41,10 @@ def why_no_factors(images: ImageSet, latent_dim: int) -> str | None:
 
 
 def factor_scores(
-    subject: EvaluatedModel, points: ImageSet, wanted: MetricRequest, absent: dict[str, str]
+    subject: EvaluatedModel, points: ImageSet, request: MetricRequest, absent: dict[str, str]
 ) -> dict[str, Any]:
     """The requested scores of the posterior means, by name, and their settings."""
-    names = [name for name in FACTOR_METRICS if name in wanted.metrics and name not in absent]
+    names = [name for name in FACTOR_METRICS if name in request.metrics and name not in absent]
     if not names:
         return {}
     other = EvaluatedModel(

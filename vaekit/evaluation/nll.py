@@ -31,7 +31,7 @@ CHUNKS = 4
 """Chunks of latents decoded at once on a CPU: few enough for its caches."""
 ROWS_ON_ACCELERATOR = 16384
 MOST_WEIGHED_VALUES = 2**22
-"""Values of decoded images in memory at once, whatever the number of rows."""
+"""A limit on the values of decoded images in memory at once."""
 
 
 @dataclass(frozen=True)

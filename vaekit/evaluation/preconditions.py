@@ -21,37 +21,37 @@ def not_normalised(likelihood: Likelihood) -> str:
 
 
 def refuse_unfit_evaluation(
-    model: Model, images: ImageSet, wanted: MetricRequest, points: ImageSet | None = None
+    model: Model, images: ImageSet, request: MetricRequest, points: ImageSet | None = None
 ) -> dict[str, str]:
     """Raise where a requested metric cannot be computed.
 
     With `--metrics all`, metrics that these images cannot give are returned with their reasons.
     """
-    _refuse_request(model.network.likelihood, wanted)
-    absent = _too_few(images, wanted)
+    _refuse_request(model.network.likelihood, request)
+    absent = _too_few(images, request)
     reason = why_no_factors(points or images, model.latent_dim)
     if reason:
-        absent |= {name: reason for name in FACTOR_METRICS if name in wanted.metrics}
+        absent |= {name: reason for name in FACTOR_METRICS if name in request.metrics}
     for name, why in absent.items():
-        if not wanted.everything:
+        if not request.everything:
             raise DataError(f"--metrics {name}: {why}")
     return absent
 
 
-def _refuse_request(likelihood: Likelihood, wanted: MetricRequest) -> None:
+def _refuse_request(likelihood: Likelihood, request: MetricRequest) -> None:
     """Refuse what no images could give."""
-    if wanted.features not in FEATURES:
-        raise UsageError(f"--features {wanted.features}: {near_miss(wanted.features, FEATURES)}")
-    if "bits_per_dim" in wanted.metrics and not likelihood.discrete:
+    if request.features not in FEATURES:
+        raise UsageError(f"--features {request.features}: {near_miss(request.features, FEATURES)}")
+    if "bits_per_dim" in request.metrics and not likelihood.discrete:
         raise UsageError(f"--metrics bits_per_dim: {why_no_bits(likelihood)}")
-    if wanted.nll_samples is None:
+    if request.nll_samples is None:
         for metric in METRICS:
-            if metric.name in wanted.metrics and metric.needs == NLL_SAMPLES:
+            if metric.name in request.metrics and metric.needs == NLL_SAMPLES:
                 raise UsageError(
                     f"--metrics {metric.name}: give the number of draws, such as --nll-samples 1000"
                 )
         return
-    refuse_draws(likelihood, wanted.nll_samples)
+    refuse_draws(likelihood, request.nll_samples)
 
 
 def refuse_draws(likelihood: Likelihood, samples: int) -> None:
@@ -62,11 +62,11 @@ def refuse_draws(likelihood: Likelihood, samples: int) -> None:
         raise UsageError(f"--nll-samples: {not_normalised(likelihood)}")
 
 
-def _too_few(images: ImageSet, wanted: MetricRequest) -> dict[str, str]:
+def _too_few(images: ImageSet, request: MetricRequest) -> dict[str, str]:
     return {
         metric.name: f"{len(images)} images, and at least {metric.fewest_images} are needed"
         for metric in METRICS
-        if metric.name in wanted.metrics and len(images) < metric.fewest_images
+        if metric.name in request.metrics and len(images) < metric.fewest_images
     }
 
 

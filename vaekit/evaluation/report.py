@@ -52,7 +52,7 @@ BROKEN: EvaluationRecord = {
 def evaluate(
     model: Model,
     images: ImageSet,
-    wanted: MetricRequest | None = None,
+    request: MetricRequest | None = None,
     *,
     points: ImageSet | None = None,
     reporter: Reporter = SILENT,
@@ -66,43 +66,43 @@ def evaluate(
         record = evaluate(vaekit.load("m.safetensors"), vaekit.load_dataset("digits"))
         record["neg_elbo"], record["neg_elbo_stderr"]
     """
-    return evaluate_each(model, images, wanted, points=points, reporter=reporter)[0]
+    return evaluate_each(model, images, request, points=points, reporter=reporter)[0]
 
 
 def evaluate_each(
     model: Model,
     images: ImageSet,
-    wanted: MetricRequest | None = None,
+    request: MetricRequest | None = None,
     *,
     points: ImageSet | None = None,
     reporter: Reporter = SILENT,
 ) -> tuple[EvaluationRecord, PerImage]:
     """`evaluate`, and beside it the values of each image where a metric is a mean over images."""
-    wanted = wanted or MetricRequest()
-    subject = EvaluatedModel(model, images, wanted.seed, wanted.batch_size, reporter)
-    absent = refuse_unfit_evaluation(model, images, wanted, points)
-    extract = _extractor(subject, wanted, absent)
+    request = request or MetricRequest()
+    subject = EvaluatedModel(model, images, request.seed, request.batch_size, reporter)
+    absent = refuse_unfit_evaluation(model, images, request, points)
+    extract = _extractor(subject, request, absent)
     record = _data_facts(subject)
     seen = encode_once(subject)
     record |= _bound(subject, seen, absent)
-    record |= _log_likelihood(subject, wanted, seen.per_image)
-    record |= _latents_and_images(subject, wanted, seen)
-    record |= _samples(subject, wanted, extract, absent)
-    record |= factor_scores(subject, points or images, wanted, absent)
-    record |= _circumstances(subject, wanted, absent)
+    record |= _log_likelihood(subject, request, seen.per_image)
+    record |= _latents_and_images(subject, request, seen)
+    record |= _samples(subject, request, extract, absent)
+    record |= factor_scores(subject, points or images, request, absent)
+    record |= _circumstances(subject, request, absent)
     return {name: without_nonfinite(value) for name, value in record.items()}, seen.per_image
 
 
 def _extractor(
-    subject: EvaluatedModel, wanted: MetricRequest, absent: dict[str, str]
+    subject: EvaluatedModel, request: MetricRequest, absent: dict[str, str]
 ) -> Extractor | None:
     """The feature extractor, before any long work; if it is missing, other metrics still come."""
-    if not (wanted.metrics & set(SAMPLE_METRICS)) - absent.keys():
+    if not (request.metrics & set(SAMPLE_METRICS)) - absent.keys():
         return None
     try:
-        return extractor(wanted.features, subject.model.network, wanted.inception_weights)
+        return extractor(request.features, subject.model.network, request.inception_weights)
     except FeaturesMissing as missing:
-        names = [name for name in SAMPLE_METRICS if name in wanted.metrics]
+        names = [name for name in SAMPLE_METRICS if name in request.metrics]
         subject.reporter.warn(f"{', '.join(names)} left out: {missing} (or --features pixels)")
         absent |= dict.fromkeys(names, str(missing))
         return None
@@ -137,10 +137,10 @@ def _bound(subject: EvaluatedModel, seen: EncodePass, absent: dict[str, str]) ->
 
 
 def _log_likelihood(
-    subject: EvaluatedModel, wanted: MetricRequest, per_image: PerImage
+    subject: EvaluatedModel, request: MetricRequest, per_image: PerImage
 ) -> EvaluationRecord:
     """Minus the importance weighted bound, K, and how far to trust it."""
-    samples = wanted.nll_samples
+    samples = request.nll_samples
     if samples is None:
         return {}
     found = []
@@ -171,7 +171,7 @@ def _log_likelihood(
 
 
 def _latents_and_images(
-    subject: EvaluatedModel, wanted: MetricRequest, seen: EncodePass
+    subject: EvaluatedModel, request: MetricRequest, seen: EncodePass
 ) -> EvaluationRecord:
     """Latent statistics, reconstruction quality, and the diagnosis from both."""
     bound = seen.bound
@@ -197,7 +197,7 @@ def _latents_and_images(
         "distortion": bound.reconstruction,
         "active_units": latents.active_units,
         **distance,
-        **(correlation if "total_correlation" in wanted.metrics else {}),
+        **(correlation if "total_correlation" in request.metrics else {}),
         **seen.quality,
         "explained_variance": explained,
         "verdict": verdict,
@@ -223,18 +223,18 @@ def _distance_from_prior(
 
 def _samples(
     subject: EvaluatedModel,
-    wanted: MetricRequest,
+    request: MetricRequest,
     extract: Extractor | None,
     absent: dict[str, str],
 ) -> EvaluationRecord:
     """How drawn images compare with real ones, between the requested features."""
-    names = [name for name in SAMPLE_METRICS if name in wanted.metrics and name not in absent]
+    names = [name for name in SAMPLE_METRICS if name in request.metrics and name not in absent]
     if extract is None or not names:
         return {}
     real, drawn = subject.features_of_both(extract)
     if not math.isfinite(float(real.sum()) + float(drawn.sum())):
-        raise VaekitError(f"--features {wanted.features}: the features are not all finite")
-    found: EvaluationRecord = {"features": wanted.features}
+        raise VaekitError(f"--features {request.features}: the features are not all finite")
+    found: EvaluationRecord = {"features": request.features}
     if "fid" in names:
         found["fid"] = fid(real, drawn)
     if "kid" in names:
@@ -255,12 +255,12 @@ def _samples(
 
 
 def _circumstances(
-    subject: EvaluatedModel, wanted: MetricRequest, absent: dict[str, str]
+    subject: EvaluatedModel, request: MetricRequest, absent: dict[str, str]
 ) -> EvaluationRecord:
     path: Path | None = subject.model.path
     likelihood = subject.model.network.likelihood
     return {
-        **({} if wanted.any_of(SAMPLE_METRICS) else {"features": None}),
+        **({} if request.any_of(SAMPLE_METRICS) else {"features": None}),
         "notes": [*([] if likelihood.normalised else [not_normalised(likelihood)]), *subject.notes],
         "absent": absent,
         "seed": subject.seed,

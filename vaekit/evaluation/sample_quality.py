@@ -65,8 +65,8 @@ def kid(
     """The squared maximum mean discrepancy with the kernel (x·y / D + 1)³, without bias.
 
     Bińkowski et al. 2018 (arXiv:1801.01401): the mean over 100 random subsets of 1000 from each
-    set, as in torch-fidelity; of as many as there are, where there are fewer. It is zero on
-    average for two sets from one law, and so may come out below zero.
+    set, as in torch-fidelity, or of all features where there are fewer. It is zero on average for
+    two sets from one distribution, so it may be negative.
     """
     a, b = _checked(real, drawn, 2)
     size = min(subset_size, len(a), len(b))
