@@ -109,8 +109,8 @@ def diagnosis(health: Health) -> tuple[str, str]:
     """One word, and a sentence that says why and what to try.
 
     In this order: `collapsed` where KL < 0.1 nats or no dimension is active; `over-regularised`
-    where reconstructions keep under half of the images' variance; `mismatched` where q(z) is
-    certainly over 0.1 nats from the prior for each active dimension; else `healthy`.
+    where reconstructions keep under half of the images' variance; `mismatched` where the floor
+    is over 0.1 nats per active dimension; else `healthy`.
 
     >>> diagnosis(Health(0.01, 0, 8, 0.0, 0.0, 0.0))[0]
     'collapsed'

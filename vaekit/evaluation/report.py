@@ -210,10 +210,11 @@ def _distance_from_prior(
 ) -> EvaluationRecord:
     """I(x; z), and KL(q(z) ‖ p(z)) from above and below."""
     information = mutual_information(seen.posterior, seed=subject.seed)
-    ceiling = seen.bound.kl - information.lower
+    shared = max(0.0, information.lower)  # noise can take it below zero
+    ceiling = seen.bound.kl - shared
     floor = max(0.0, latents.normal_kl, seen.bound.kl - information.upper)
     return {
-        "mutual_information": information.lower,
+        "mutual_information": shared,
         "mutual_information_stderr": information.stderr,
         "aggregate_kl": ceiling,
         "aggregate_kl_stderr": information.stderr,
