@@ -73,7 +73,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(error: BaseExceptio
     assert names() == ["file.bin"]
 
 
-def test_nobody_sees_half_a_file() -> None:
+def test_a_reader_never_sees_half_a_file() -> None:
     target = Path("file.bin")
     target.write_bytes(b"old")
     with files.replacing(target) as file:
@@ -140,7 +140,7 @@ def test_a_lock_keeps_another_process_out_until_it_is_given_back() -> None:
     assert asked() == "True"
 
 
-def test_who_waits_for_a_lock_gets_it_when_it_is_free() -> None:
+def test_a_waiting_process_gets_the_lock_when_it_is_free() -> None:
     with contextlib.ExitStack() as stack:
         with files.locked(Path("lock")):
             waiting = stack.enter_context(holder("wait"))

@@ -218,9 +218,7 @@ def test_a_format_version_that_is_no_number_is_refused(tiny_model: Path, version
         (("surprise",), 1),
     ],
 )
-def test_a_field_that_does_not_hold_is_named(
-    tiny_model: Path, path: tuple[str, ...], value: object
-) -> None:
+def test_an_invalid_field_is_named(tiny_model: Path, path: tuple[str, ...], value: object) -> None:
     def change(_: Any, values: dict[str, Any]) -> None:
         *outer, last = path
         for name in outer:

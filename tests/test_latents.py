@@ -283,7 +283,7 @@ def test_bad_latents_say_where_and_what(content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_an_unbounded_record_ends(monkeypatch):
+def test_a_record_without_end_is_refused(monkeypatch):
     monkeypatch.setattr("vaekit.latents.text.LONGEST_LINE", 1000)
     with pytest.raises(DataError, match="line 1: record is too long"):
         chunks('{"z":[\n' + "1,\n" * 1000 + "1]}")
@@ -340,7 +340,7 @@ def test_names_on_one_line_whatever_they_are(tmp_path):
         chunks(path)
 
 
-def test_without_pyarrow_the_way_to_it_is_told(monkeypatch):
+def test_without_pyarrow_the_error_says_how_to_install_it(monkeypatch):
     content = table(z=[[1.0]])
     monkeypatch.setitem(sys.modules, "pyarrow.compute", None)
     with pytest.raises(UsageError, match=r"pip install 'vaekit\[parquet\]'"):

@@ -102,7 +102,7 @@ def test_bytes_are_equal_every_time(form):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("count", [1, 2])
-def test_one_frame_is_a_picture_and_still_frames_are_no_obstacle(form, count):
+def test_one_frame_is_a_picture_and_equal_frames_can_be_encoded(form, count):
     still = np.full((count, 16, 16, 3), 7, np.uint8)
     with Image.open(io.BytesIO(encode_animation(still, form, there_and_back=True))) as read:
         assert np.array_equal(np.asarray(read.convert("RGB")), still[0])
@@ -139,7 +139,7 @@ def test_frames_are_labelled():
         (GREY[0], "gif", {}, "uint8"),
     ],
 )
-def test_what_cannot_move_is_refused(pictures, form, options, message):
+def test_frames_that_make_no_animation_are_refused(pictures, form, options, message):
     with pytest.raises(UsageError, match=message):
         encode_animation(pictures, form, **options)
 

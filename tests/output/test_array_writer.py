@@ -76,7 +76,7 @@ def test_the_header_leaves_first_where_the_count_is_known(tmp_path):
     assert b"(100, 5)" in first[0]
 
 
-def test_fewer_rows_than_promised_are_mended_in_a_file_and_an_error_down_a_pipe(tmp_path, piped):
+def test_fewer_rows_than_announced_are_corrected_in_a_file_and_an_error_in_a_pipe(tmp_path, piped):
     send(Target(tmp_path / "z.npy", "npy"), Z[:7], 100)
     assert np.array_equal(np.load(tmp_path / "z.npy"), Z[:7])
     with piped("npy") as (target, _), pytest.raises(VaekitError, match=r"7 rows .* 100 "):
@@ -120,7 +120,7 @@ def test_a_reader_that_has_gone_is_a_broken_pipe_and_nothing_worse(monkeypatch, 
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
 
 
-def test_rows_of_another_shape_do_not_slip_in(tmp_path):
+def test_rows_of_another_shape_are_refused(tmp_path):
     with (
         open_array_writer(Target(tmp_path / "z", "npy"), (5,)) as out,
         pytest.raises(VaekitError, match=r"\(4,\) among rows of shape \(5,\)"),

@@ -49,7 +49,7 @@ def images(output, form=None) -> Target:
         ("-", "npy", None, "npy"),
     ],
 )
-def test_where_and_in_which_form(output, form, path, chosen):
+def test_output_and_format_choose_the_file_and_its_format(output, form, path, chosen):
     target = images(output, form)
     assert (target.path, target.form) == (None if path is None else Path(path), chosen)
     assert str(target) == (path or "stdout")
@@ -86,7 +86,7 @@ def test_a_png_moves_only_where_that_was_asked_for():
         ("", None, "give a file name"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_can(output, form, message):
+def test_an_impossible_output_is_refused_with_the_possible_ones(output, form, message):
     with pytest.raises(UsageError, match=message):
         images(output, form)
 

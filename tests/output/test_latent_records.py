@@ -153,7 +153,7 @@ def test_stdout_carries_what_a_file_would(write, piped, form):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_json_does_not_take_what_is_not_finite(tmp_path, bad):
+def test_json_refuses_numbers_that_are_not_finite(tmp_path, bad):
     z = Z.copy()
     z[3, 1] = bad
     with pytest.raises(VaekitError, match=r"record 4 \(.*\.png\).*NaN or infinite"):
@@ -165,7 +165,7 @@ def test_json_does_not_take_what_is_not_finite(tmp_path, bad):
     assert f",{bad}\n" in (tmp_path / "z").read_text(errors="replace")
 
 
-def test_latents_of_another_width_do_not_slip_in(tmp_path):
+def test_latents_of_another_width_are_refused(tmp_path):
     with (
         open_record_writer(Target(tmp_path / "z", "csv"), width=3) as out,
         pytest.raises(VaekitError, match=r"\(5, 3\), not \(5, 2\)"),
@@ -202,7 +202,7 @@ def test_half_a_file_down_a_pipe_never_opens_as_a_whole_one(piped, form):
     opens(taken).close()
 
 
-def test_without_pyarrow_the_way_to_it_is_told(tmp_path, monkeypatch):
+def test_without_pyarrow_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.compute", None)
     with pytest.raises(UsageError, match=r"pip install 'vaekit\[parquet\]'"):
         send(Target(tmp_path / "z", "parquet"))
@@ -233,7 +233,7 @@ def test_every_finite_float_survives_decimals(patterns):
     )
 
 
-def test_the_one_float_that_would_not():
+def test_the_one_float_that_needs_another_digit_survives_too():
     value = np.uint32(0x15AE43FD).view(np.float32)
     assert np.float32(float(str(value))) != value  # what makes the exception needed
     for signed in (value, -value):

@@ -52,7 +52,7 @@ def test_channels_go_last_and_are_not_mixed_up():
     assert out.sum() == 255
 
 
-def test_half_precision_and_gradients_are_no_obstacle():
+def test_half_precision_and_tensors_with_gradients_can_be_drawn():
     image = torch.full((1, 1, 2, 2), 0.5, dtype=torch.bfloat16, requires_grad=True)
     assert to_uint8(image).ravel().tolist() == [128] * 4
     assert to_uint8(np.full((1, 1, 2, 2), 0.5, np.float16)).ravel().tolist() == [128] * 4
@@ -87,7 +87,7 @@ def test_nan_is_named_by_image_not_painted():
         torch.zeros(1, 4, 4, 1, dtype=torch.bool),
     ],
 )
-def test_what_is_no_stack_of_images_is_refused(images):
+def test_arrays_that_are_not_images_are_refused(images):
     with pytest.raises(UsageError):
         to_uint8(images)
 
@@ -247,7 +247,7 @@ def test_a_picture_too_large_for_webp_is_refused_with_a_way_out():
         encode_picture(np.zeros((2, 16_384, 1), np.uint8), "webp")
 
 
-def test_floats_do_not_slip_into_a_file():
+def test_floats_are_refused_as_a_picture():
     with pytest.raises(UsageError):
         encode_picture(np.zeros((4, 4, 1), np.float32), "png")
 

@@ -117,7 +117,7 @@ def test_a_term_of_zero_is_a_number():
 
 
 @pytest.mark.parametrize("records", [[], [{"epoch": 1}], [{"epoch": 1, "train_kl": math.inf}]])
-def test_nothing_to_draw_is_no_reason_to_fail(records):
+def test_a_plot_without_any_numbers_can_be_drawn(records):
     assert_unclipped(loss_figure(records))
 
 
@@ -217,7 +217,7 @@ def test_labels_may_be_names_or_missing():
     assert_unclipped(latent_figure(cloud(3), labels=["_", "__", "x" * 100]))
 
 
-def test_a_name_the_font_cannot_write_is_no_warning():
+def test_a_name_that_the_font_lacks_gives_no_warning():
     assert figure_pixels(latent_figure(cloud(2), labels=["漢字", "猫"])).shape == (900, 1080, 3)
 
 
@@ -278,7 +278,7 @@ def test_points_that_are_not_finite_are_left_out():
         (np.zeros((3, 2)), [0, 1]),
     ],
 )
-def test_what_is_no_scatter_is_refused(points, labels):
+def test_points_that_cannot_be_a_scatter_are_refused(points, labels):
     with pytest.raises(UsageError):
         latent_figure(points, labels=labels)
 

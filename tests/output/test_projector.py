@@ -30,7 +30,7 @@ def send(folder, images, *, piece=7):
         return np.asarray(read)
 
 
-def test_vectors_and_what_they_are_stand_in_one_order(tmp_path):
+def test_latents_and_their_labels_are_in_the_same_order(tmp_path):
     z = rng.normal(size=(3, 4)).astype(np.float32)
     with open_projector(tmp_path / "p") as out:
         out.write(["a.png", "b\tc\nd.png"], z[:2], labels=["cat", None])
@@ -71,7 +71,7 @@ def test_thumbnails_fill_a_square_row_by_row(tmp_path, count):
 
 
 @pytest.mark.parametrize("size", [(8, 4), (4, 8), (200, 100)])
-def test_images_that_are_no_squares_keep_their_shape_on_white(tmp_path, size):
+def test_images_that_are_not_square_keep_their_shape_on_white(tmp_path, size):
     sprite = send(tmp_path, flat(10, size=size, channels=3))
     dark = (sprite == 10).all(axis=-1)
     assert dark.sum() == 64 * 32

@@ -30,7 +30,7 @@ def flat(count: int, size=(8, 8), channels=1) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 10, 1000, 20_000])
-def test_none_covers_another_and_none_is_left_out_without_need(count):
+def test_thumbnails_never_overlap_and_use_the_room_there_is(count):
     places = rng.normal(scale=300, size=(count, 2))
     chosen = places[without_overlap(places, 40)]
     near = np.abs(chosen[:, None] - chosen[None]).max(axis=-1) + 1e9 * np.eye(len(chosen))
@@ -67,7 +67,7 @@ def test_in_the_picture_they_stand_pixel_for_pixel():
     assert np.array_equal(picture[top : top + SIDE, left : left + SIDE], image[0])
 
 
-def test_of_many_a_choice_is_shown_and_that_is_said():
+def test_of_many_images_a_choice_is_shown_and_counted():
     points = rng.normal(size=(3000, 2))
     figure = latent_figure(points, labels=np.arange(3000) % 3, thumbnails=flat(3000))
     shown = len(boxes(figure))
@@ -80,7 +80,7 @@ def test_of_many_a_choice_is_shown_and_that_is_said():
 
 
 @pytest.mark.parametrize("labels", [None, np.linspace(0, 1, 50), np.arange(50)])
-def test_whatever_the_labels_are(labels):
+def test_thumbnails_work_with_every_kind_of_label(labels):
     points = rng.normal(size=(50, 2))
     points[3] = np.nan
     images = rng.random((50, 3, 60, 30)).astype(np.float32)
