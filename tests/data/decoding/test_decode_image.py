@@ -309,6 +309,24 @@ def test_fault_70_ninety_million_pixels_are_read_and_more_than_the_limit_are_ref
         decode_image(image_bytes.grey_png(10_001, 10_000))
 
 
+@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate"])
+def test_a_tiff_that_claims_pixels_it_cannot_hold_is_refused_at_once(encode, packing):
+    data = encode(Image.new("L", (8, 8)), "TIFF", compression=packing)
+    for tag in (256, 257, 278):  # width, height, rows in a strip
+        marks = [struct.pack("<HHI", tag, kind, 1) for kind in (3, 4)]
+        at = max(data.find(mark) for mark in marks) + 8
+        data = data[:at] + struct.pack("<I", 9_999) + data[at + 4 :]
+    with pytest.raises(ImageError, match="is truncated"):
+        decode_image(data, (8, 8))
+
+
+def test_a_blank_tiff_that_packs_as_tightly_as_it_can_is_read(encode):
+    blank = Image.new("L", (9_000, 9_000), 255)
+    for packing in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        data = encode(blank, "TIFF", compression=packing)
+        assert decode_image(data, (4, 4)).pixels.min() == 255, len(data)
+
+
 def test_a_damaged_tiff_prints_nothing(tmp_path, encode):
     """libtiff writes to stderr by itself, past Python, and from every thread."""
     values = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
 from vaekit.data.decoding.png_guards import refuse_hollow, without_texts
+from vaekit.data.decoding.tiff_guards import refuse_hollow_tiff
 from vaekit.data.imageset import Pixels
 from vaekit.data.source import MAX_BYTES, Size
 from vaekit.errors import ImageError
@@ -139,6 +140,8 @@ def _check_size(image: Image.Image, data: bytes) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(_too_many())
     refuse_hollow(data)
+    if image.format == "TIFF":
+        refuse_hollow_tiff(image, len(data))
 
 
 @cache
