@@ -86,16 +86,18 @@ def test_clearing_leaves_nothing(fill, cache):
     assert cache_folder.clear() == []
 
 
-def test_what_a_killed_process_left_goes_when_the_next_entry_is_made(fill, cache):
+def test_what_a_killed_process_left_goes_after_a_day(fill, cache):
     """Else a set that is never asked for again would take its room for ever."""
     fill("one")
-    left, busy = (cache / "decoded" / f".{digit * 64}.left" for digit in "01")
-    for folder in (left, busy):
+    left, busy, new = (cache / "decoded" / f".{digit * 64}.left" for digit in "012")
+    for folder in (left, busy, new):
         folder.mkdir()
         (folder / "1.npy").write_bytes(b"half")
+    age(left, 0)
+    age(busy, 0)
     with files.locked(cache / "decoded" / f"{'1' * 64}.lock"):
         fill("two")
-    assert (left.exists(), busy.exists()) == (False, True)
+    assert [folder.exists() for folder in (left, busy, new)] == [False, True, True]
 
 
 def test_nothing_but_entries_is_ever_removed(fill, cache):

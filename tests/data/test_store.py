@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +113,16 @@ def test_a_cache_that_cannot_be_written_costs_one_warning(folder, cache, heard):
     assert len(data) == 30
     assert len(heard.warnings) == 1
     assert "cannot be kept in" in heard.warnings[0]
+
+
+def test_a_file_system_without_modes_has_a_cache_too(folder, heard, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    for _ in range(2):
+        assert len(load_dataset(folder, "all", reporter=heard)) == 30
+    assert (heard.decodings, heard.warnings) == ([30], [])
 
 
 def test_a_full_disk_under_the_cache_costs_one_warning(folder, heard, monkeypatch):

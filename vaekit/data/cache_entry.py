@@ -81,7 +81,8 @@ def write_meta(entry: Path, stored: StoredImages, facts: EntryFacts, sums: list[
     for path in (entry / IMAGES, entry / META):
         if path.name == META:
             files.write_text(path, json.dumps({"meta": meta, "checksum": _checksum_of(meta)}))
-        path.chmod(0o600)
+        with suppress(OSError):  # where there are no modes, reading checks those that it shows
+            path.chmod(0o600)
 
 
 def read_entry(entry: Path, *, verify: bool = True) -> StoredImages | None:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ USUAL_LIMIT = 20_000_000_000
 
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 _WORKSHOP = re.compile(r"\.([0-9a-f]{64})\.")
+_DAY = 86_400
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -66,7 +68,7 @@ def entries() -> list[CacheEntry]:
 def clear() -> list[CacheEntry]:
     """Remove every entry that is not in use, and what killed processes left; returns them."""
     removed = [entry for entry in entries() if _remove(entry.path)]
-    _remove_orphans()
+    _remove_orphans(0)
     for path in _paths():
         if path.suffix == ".lock" and not path.with_suffix("").exists():
             with files.locked(path, wait=False) as free:
@@ -78,9 +80,10 @@ def clear() -> list[CacheEntry]:
 def shrink(limit: int, keep: Path) -> None:
     """Remove the least recently used entries until the rest fit; never `keep` or one in use.
 
-    What killed processes left goes too.
+    What killed processes left goes too, after a day: not every file system has locks that tell
+    whether a process still works on it.
     """
-    _remove_orphans()
+    _remove_orphans(_DAY)
     found = entries()
     total = sum(entry.size for entry in found)
     for entry in found:
@@ -113,11 +116,17 @@ def _paths() -> Iterator[Path]:
 
 
 def _entry(path: Path) -> CacheEntry:
-    sizes, last_used = 0, 0.0
+    size = 0
     with suppress(OSError):
-        last_used = path.stat().st_mtime
-        sizes = sum(file.stat().st_size for file in path.iterdir())
-    return CacheEntry(path, read_facts(path), sizes, last_used)
+        size = sum(file.stat().st_size for file in path.iterdir())
+    return CacheEntry(path, read_facts(path), size, _last_used(path))
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _remove(path: Path) -> bool:
@@ -131,9 +140,11 @@ def _remove(path: Path) -> bool:
     return False
 
 
-def _remove_orphans() -> None:
-    """Remove the workshops of killed processes, whichever entry they were for."""
-    matches = [_WORKSHOP.match(path.name) for path in _paths()]
+def _remove_orphans(seconds: float) -> None:
+    """Remove the workshops of killed processes, older than this, whichever entry they were for."""
+    latest = time.time() - seconds
+    old = [path for path in _paths() if _last_used(path) <= latest]
+    matches = [_WORKSHOP.match(path.name) for path in old]
     for key in {match[1] for match in matches if match}:
         entry = decoded_dir() / key
         with suppress(OSError), files.locked(entry.with_suffix(".lock"), wait=False) as free:
