@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ class FirstStep(Exception):
 
 def train(train: str, flags: Sequence[str], epochs: int, count: int, **_: Any) -> dict[str, float]:
     """Throughput of `vaekit train`, with its progress bar, metrics and checkpoints."""
+    _wait_as_the_command()
     from vaekit.cli import run, training_view
 
     marks = Epochs()
@@ -33,8 +35,16 @@ def train(train: str, flags: Sequence[str], epochs: int, count: int, **_: Any) -
     return marks.measured(count)
 
 
+def _wait_as_the_command() -> None:
+    """Decide how threads wait, as `vaekit train` does before it imports torch."""
+    from vaekit import thread_waiting
+
+    thread_waiting.decide(["train"], os.environ)
+
+
 def first_step(flags: Sequence[str], **_: Any) -> dict[str, float]:
     """Seconds from the start of `vaekit train` to its first step, after all imports."""
+    _wait_as_the_command()
     import vaekit.training.run  # noqa: F401 (imported before the clock starts)
     from vaekit.cli import run, training_view
 

@@ -77,10 +77,9 @@ def limit_threads(threads: int | None) -> None:
 
 
 def _threads(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The environment of every contender."""
-    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    """Each contender starts as its users start it: only the number of threads may be set."""
     threads = settings.get("threads")
-    return waiting if threads is None else {**waiting, "OMP_NUM_THREADS": str(threads)}
+    return {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
 
 
 def _drain(screen: int, shown: list[bytes]) -> None:
