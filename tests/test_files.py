@@ -381,3 +381,19 @@ def test_a_user_without_a_home_has_a_cache_of_their_own(monkeypatch: pytest.Monk
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(tempfile, "tempdir", "/scratch")
     assert files.cache_dir() == Path(f"/scratch/vaekit-{os.getuid()}")
+
+
+def test_a_signal_in_the_moment_a_file_is_made_leaves_no_temporary_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of thousands of images of a folder was left so."""
+    make = files._new_file
+
+    def interrupted(path: Path) -> object:
+        make(path).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "_new_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_bytes(Path("x.bin"), b"x")
+    assert [*Path().iterdir()] == []

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
@@ -21,7 +22,7 @@ MARK = ".vaekit-"
 """Part of each temporary name: files of other programs may end in `.part` too."""
 
 RANDOM = 8
-"""Random characters in the middle of a temporary name, from `tempfile`."""
+"""Random characters in the middle of a temporary name."""
 
 UNSUPPORTED = {
     errno.ENOLCK,
@@ -96,38 +97,40 @@ def write_one_of_many(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    with errors_naming_file(path):
-        file, temporary = _temporary_file(path)
-        try:
-            with file:
-                yield file
-                file.flush()
-                with _where_supported():
-                    temporary.chmod(0o666 & ~current_umask())
-                if sys.platform == "win32":  # where an open file cannot be renamed
-                    file.close()
-                temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with errors_naming_file(path), contextlib.ExitStack() as cleanup:
+        file, temporary = _temporary_file(path, cleanup)
+        yield file
+        file.flush()
+        with _where_supported():
+            temporary.chmod(0o666 & ~current_umask())
+        if sys.platform == "win32":  # where an open file cannot be renamed
+            file.close()
+        temporary.replace(path)
 
 
-def _temporary_file(path: Path) -> tuple[IO[bytes], Path]:
-    """A new file beside `path`, locked as long as it is open: an unlocked one is a leftover."""
+def _temporary_file(path: Path, cleanup: contextlib.ExitStack) -> tuple[IO[bytes], Path]:
+    """A new file beside `path`, locked as long as it is open: an unlocked one is a leftover.
+
+    `cleanup` closes and removes it, and knows its name before it exists: a signal may arrive
+    between any two instructions.
+    """
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY)
-        file, temporary = os.fdopen(handle, "wb"), Path(name)
+        name = f"{_prefix(path)}{secrets.token_hex(RANDOM // 2)}{TEMPORARY}"
+        temporary = path.with_name(name)
+        cleanup.callback(temporary.unlink, missing_ok=True)
+        file = cleanup.enter_context(_new_file(temporary))
         if sys.platform == "win32":  # where nobody can remove an open file
             return file, temporary
-        try:
-            _lock(file, wait=True)
-        except BaseException:
-            file.close()
-            temporary.unlink(missing_ok=True)
-            raise
-        if os.fstat(handle).st_nlink:
+        _lock(file, wait=True)
+        if os.fstat(file.fileno()).st_nlink:
             return file, temporary
         file.close()  # another process removed it before it was locked
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """A file that did not exist, which no other user can open."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 @contextlib.contextmanager

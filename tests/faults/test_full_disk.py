@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +14,7 @@ from typing import IO, Any
 import pytest
 
 import vaekit as package
+from vaekit import files
 from vaekit.errors import Diverged, VaekitError
 from vaekit.header import read_model_file, sha256
 from vaekit.reporting import SILENT
@@ -98,18 +98,13 @@ class Disk:
     """Plays a disk that is full for the files whose names hold one word."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.word, self.room, self.names = "", 0, dict[int, str]()
-        self.mkstemp, self.fdopen = tempfile.mkstemp, os.fdopen
-        monkeypatch.setattr("vaekit.files.tempfile.mkstemp", self._mkstemp)
-        monkeypatch.setattr("vaekit.files.os.fdopen", self._fdopen)
+        self.word, self.room = "", 0
+        self.new_file = files._new_file
+        monkeypatch.setattr("vaekit.files._new_file", self._new_file)
 
-    def _mkstemp(self, **how: Any) -> tuple[int, str]:
-        handle, self.names[handle] = self.mkstemp(**how)
-        return handle, self.names[handle]
-
-    def _fdopen(self, handle: int, mode: str, *rest: Any, **how: Any) -> Any:
-        file = self.fdopen(handle, mode, *rest, **how)
-        full = self.word and self.word in self.names.get(handle, "")
+    def _new_file(self, path: Path) -> Any:
+        file = self.new_file(path)
+        full = self.word and self.word in path.name
         return Brim(file, self.room) if full else file
 
 
