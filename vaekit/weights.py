@@ -12,6 +12,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,12 @@ def write_tensors(
     """Write a safetensors file, whole or not at all; its metadata may hold the tensors' digest."""
     entries, content = _laid_out(state)
     places = {name: as_place(entry) for name, entry in entries.items()}
-    digest = tensor_digest(places, lambda place: zlib.crc32(content[place.start : place.stop]))
-    _write(path, metadata(digest), entries, content)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # zlib releases the GIL
+        found = pool.map(
+            lambda place: zlib.crc32(content[place.start : place.stop]), places.values()
+        )
+        checksums = dict(zip(places.values(), found, strict=True))
+    _write(path, metadata(tensor_digest(places, checksums.__getitem__)), entries, content)
 
 
 def _laid_out(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], memoryview]:
