@@ -1,4 +1,4 @@
-"""Row 42: a disk that is full ends the run with a line that says so, and costs nothing that was."""
+"""Row 42: a full disk ends a run with one line, and every file from before stays intact."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
      ("loss.png", "run/loss.png", 1000),
      ("interpolation", "run/interpolation.png", 0)],
 )  # fmt: skip
-def test_whatever_does_not_fit_the_run_goes_on_when_there_is_room(
+def test_a_file_that_does_not_fit_is_named_and_the_run_resumes_with_room(
     disk: Disk, straight: str, word: str, named: str, room: int
 ) -> None:
     def fill() -> None:
@@ -188,7 +188,7 @@ def test_a_run_that_diverged_says_so_on_a_full_disk_too(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_metrics_that_cannot_be_added_to_are_named(straight: str) -> None:
+def test_metrics_that_cannot_be_written_are_named(straight: str) -> None:
     metrics = Path("run/metrics.jsonl")
 
     def fill() -> None:
@@ -279,9 +279,7 @@ def small(tmp_path: Path) -> Iterator[Small]:
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_disk_is_survived_and_the_run_goes_on(
-    vaekit: Cli, small: Small, straight: str
-) -> None:
+def test_a_run_resumes_after_a_full_disk(vaekit: Cli, small: Small, straight: str) -> None:
     """The real command on a real full disk, with less and less room; then with enough."""
     run = small.path / "run"
     short = {**OPTIONS, "epochs": 1, "pictures_every": 9}
@@ -301,8 +299,8 @@ def test_a_full_disk_is_survived_and_the_run_goes_on(
     assert sha256(run / "model.safetensors") == straight
 
 
-def test_metrics_on_a_full_disk_are_added_to_or_not(small: Small) -> None:
-    """A line may be cut in its middle there; the run that is taken up knows it for none."""
+def test_a_metrics_line_cut_by_a_full_disk_is_dropped_on_resume(small: Small) -> None:
+    """A line may be cut in its middle; resuming drops it."""
     options = {**OPTIONS, "epochs": 15, "pictures_every": 99, "checkpoint_every": 10**6}
     straight = sha256(package.train(**options, output="straight"))
     run = small.path / "run"

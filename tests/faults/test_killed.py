@@ -1,4 +1,4 @@
-"""Row 41: kill -9 at any moment, inside a save too, again and again, costs a run not one bit.
+"""Row 41: kill -9 at any moment, also during a save and several times, changes no bit of a run.
 
 Real commands are killed. A moment is counted from the first checkpoint of each life, so that
 every life makes some progress however slowly it starts.
@@ -45,7 +45,7 @@ LONGEST_LIFE = 1.5
 
 @dataclass
 class Tally:
-    """What a run went through."""
+    """The kills of a run, and those during a save."""
 
     kills: int = 0
     inside: int = 0
@@ -131,7 +131,7 @@ def check_what_is_left() -> None:
 
 
 def torment(process: Process, kinds: Iterator[str], rng: random.Random, tally: Tally) -> None:
-    """Kill a run and take it up, as often as there are kinds of kills, or until it ends."""
+    """Kill and resume a run, once for each kind of kill, or until it ends."""
     before: set[str] = set()
     for kind in kinds:
         if not learning(process, before):
@@ -170,16 +170,16 @@ def assert_equal(run: Path, straight: Path) -> None:
 
 @pytest.fixture
 def rng() -> random.Random:
-    """A moment that finds a fault must be known: it is printed when a test fails."""
+    """The seed is printed when a test fails, so that the moment can be found again."""
     seed = int.from_bytes(os.urandom(4), "little")
     print(f"seed of the kills: {seed}")
     return random.Random(seed)
 
 
-def test_a_run_keeps_others_out_while_it_lives_and_lets_them_in_when_it_is_killed(
+def test_a_second_run_is_refused_while_the_first_lives_and_allowed_after_it_was_killed(
     rng: random.Random,
 ) -> None:
-    """A lock that a kill left behind would shut out the one who wants to go on."""
+    """A lock that a kill left behind would prevent resuming."""
     options = {**COMMON, **RUNS["mlp"], "epochs": 40}
     process = begin(options)
     assert learning(process, set())

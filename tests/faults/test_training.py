@@ -1,4 +1,4 @@
-"""Rows 39 to 52, as they are typed; tests/training proves what lies beneath to the bit."""
+"""Rows 39 to 52, 71, 77 and 79 on the command line; tests/training tests them to the bit."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _epochs() -> int:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
 )
-def test_one_signal_saves_and_says_how_to_go_on(
+def test_one_signal_saves_and_says_how_to_resume(
     cli: Any, running: Any, number: int, code: int
 ) -> None:
     running.send_signal(number)
@@ -163,7 +163,7 @@ def test_second_ctrl_c_leaves_at_once_without_saving() -> None:
     assert not [*Path("run").rglob("step-*")]
 
 
-# Rows 48 to 50: what is said of a run that is taken up.
+# Rows 48 to 50: resuming.
 
 
 def test_resuming_a_finished_run_says_so_and_ends_with_0(cli: Any, tiny_run: Path) -> None:
@@ -210,7 +210,7 @@ def test_second_run_in_a_folder_where_one_is_running_is_refused(cli: Any, how: l
     assert cli("train", *SMALL, "-o", "run", *how).code == 0
 
 
-# Rows 71, 77 and 79: what was damaged on the disk, and what no memory holds.
+# Rows 71, 77 and 79: damage on the disk, and networks too large for the memory.
 
 
 def test_flipped_bit_in_a_checkpoint_resumes_from_the_one_before(cli: Any, tiny_run: Path) -> None:

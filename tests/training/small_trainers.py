@@ -1,4 +1,4 @@
-"""Trainers of a very small network, and what the tests of training do with them."""
+"""Trainers of a very small network, and helpers to run them."""
 
 from __future__ import annotations
 

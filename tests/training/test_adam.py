@@ -1,4 +1,4 @@
-"""The update is torch's: what `torch.optim` does over some steps, it does."""
+"""Our Adam makes the same steps as `torch.optim`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def weights(of: nn.Module) -> list[Tensor]:
 
 @pytest.mark.parametrize("decoupled", [False, True])
 @pytest.mark.parametrize(("eps", "decay"), [(1e-8, 0.0), (1e-2, 0.3)])
-def test_steps_are_those_of_torchs_plain_loop(decoupled: bool, eps: float, decay: float) -> None:
+def test_steps_equal_those_of_torch_optim(decoupled: bool, eps: float, decay: float) -> None:
     ours, theirs = network(), network()
     adam = Adam(ours.parameters(), eps=eps, weight_decay=decay, decoupled=decoupled)
     reference = REFERENCES[decoupled](
@@ -49,7 +49,7 @@ def test_steps_are_those_of_torchs_plain_loop(decoupled: bool, eps: float, decay
     assert [float(state["step"]) for state in adam.state.values()] == [len(RATES)] * 4
 
 
-def test_a_step_that_is_held_back_leaves_no_trace() -> None:
+def test_a_skipped_step_changes_no_weight_and_no_state() -> None:
     ours, never = network(), network()
     adam = Adam(ours.parameters())
     gradients(ours)

@@ -1,4 +1,4 @@
-"""When checkpoints are written: often enough to lose little, seldom enough to cost little."""
+"""Checkpoints are written often enough to lose little, and rarely enough to cost little."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_saving_takes_less_than_a_fiftieth_of_a_run_on_any_disk(
     assert run.longest <= max(300.0, 100 * cost) + 0.5, "and little is lost"
 
 
-def test_a_disk_that_is_slow_at_times_is_paid_for_afterwards(
+def test_a_slow_save_delays_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert simulated(monkeypatch, uneven()).share < 0.02
@@ -110,13 +110,13 @@ def test_epoch_ends_are_saved_where_that_is_cheap(monkeypatch: pytest.MonkeyPatc
     assert 240 <= dear.longest <= 300
 
 
-def test_a_number_of_steps_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interval_in_steps_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     run = simulated(monkeypatch, itertools.repeat(60.0), every=50, hours=1)
     assert len(run.disk.saves) == 7200 / 50 + 1
     assert run.longest == 25
 
 
-def test_a_run_that_is_taken_up_counts_from_there() -> None:
+def test_a_resumed_run_counts_steps_from_where_it_resumed() -> None:
     config = resolve_config({"checkpoint_every": 10}, environ={})
     saving = Checkpoints(folders.folder_at(Path("run")), config, "", torch.device("cpu"), 7)
     assert [step for step in range(8, 20) if saving.due(step)] == [17, 18, 19]

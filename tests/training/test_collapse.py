@@ -16,7 +16,7 @@ DEAD = {"epoch": 3, "step": 600, "train_kl": 0.01, "val_kl": 0.01, "active_units
 ALIVE = {"epoch": 3, "step": 600, "train_kl": 9.0, "val_kl": 9.0, "active_units": 4}
 
 
-def test_a_run_whose_latents_died_says_so(watcher: Any) -> None:
+def test_a_run_with_collapsed_latents_warns(watcher: Any) -> None:
     package.train(**LONG, beta=1000.0, watcher=watcher, output="run")
     assert watcher.warnings
     message = watcher.warnings[-1]
@@ -25,7 +25,7 @@ def test_a_run_whose_latents_died_says_so(watcher: Any) -> None:
     assert "try --beta 1, --kl-warmup 10, --free-bits 0.1" in message
 
 
-def test_a_healthy_run_is_not_alarmed(watcher: Any) -> None:
+def test_a_healthy_run_gets_no_warning(watcher: Any) -> None:
     package.train(**LONG, watcher=watcher, output="run")
     assert watcher.records[-1]["val_kl"] > 0.5
     assert watcher.records[-1]["active_units"] >= 1
@@ -38,21 +38,19 @@ def test_a_healthy_run_is_not_alarmed(watcher: Any) -> None:
      ({"active_units": 2}, True)],
     ids=repr,
 )  # fmt: skip
-def test_a_verdict_needs_both_some_kl_and_some_active_dimension(
-    change: dict[str, float], warned: bool
-) -> None:
+def test_a_low_kl_or_no_active_dimension_warns(change: dict[str, float], warned: bool) -> None:
     message = collapse_warning(RunConfig(latent_dim=4, lr=2e-3), {**DEAD, **change})
     assert (message is not None) is warned
 
 
-def test_what_was_tried_already_is_not_proposed_again() -> None:
+def test_options_in_use_are_not_suggested() -> None:
     tried = RunConfig(latent_dim=4, kl_warmup=5.0, free_bits=0.5, lr=3e-3)
     message = collapse_warning(tried, DEAD)
     assert message is not None
     assert message.endswith("try --lr 0.001")
 
 
-def test_nobody_is_alarmed_before_the_latents_had_their_time(watcher: Any) -> None:
+def test_no_warning_comes_before_the_latents_had_time(watcher: Any) -> None:
     watch = CollapseWatch(RunConfig(latent_dim=4, kl_warmup=2.0, lr=2e-3), steps_per_epoch=100)
     due = SETTLED_STEPS + 200
     watch.check({**DEAD, "step": due - 1}, watcher, last=False)

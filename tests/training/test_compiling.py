@@ -1,4 +1,4 @@
-"""--compile: the same training, compiled for the size of batch that comes all the time."""
+"""--compile: the same training, compiled for whole batches."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_while_beta_rises_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -
         ("auto", "conv", "mps", 10**9, False),
     ],
 )
-def test_auto_looks_at_the_length_of_the_run(
+def test_auto_compiles_only_long_runs(
     monkeypatch: pytest.MonkeyPatch,
     asked: str,
     model: str,
@@ -85,7 +85,7 @@ def failing(function: Any, **_: Any) -> Any:
     return compiled
 
 
-def test_what_cannot_be_compiled_is_done_without_and_said(
+def test_auto_falls_back_to_eager_mode_with_a_note(
     monkeypatch: pytest.MonkeyPatch, watcher: Any
 ) -> None:
     monkeypatch.setattr(torch, "compile", failing)
@@ -98,7 +98,7 @@ def test_what_cannot_be_compiled_is_done_without_and_said(
     assert watcher.notes == ["continues without compiling: torch cannot compile here (no headers)"]
 
 
-def test_asked_for_by_name_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compile_on_is_an_error_where_torch_cannot_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", failing)
     with pytest.raises(
         VaekitError, match=r"--compile on: torch cannot compile here \(no headers\)"
@@ -106,7 +106,7 @@ def test_asked_for_by_name_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
         epoch(trainer(compile="on"))
 
 
-def test_an_error_of_the_objective_itself_stays_what_it_is(
+def test_an_error_of_the_objective_is_not_blamed_on_the_compiler(
     monkeypatch: pytest.MonkeyPatch, watcher: Any
 ) -> None:
     def wrong(*_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The learning rate that is chosen where none is given: what docs/defaults.md measured."""
+"""The default learning rate is the one measured in docs/defaults.md."""
 
 from __future__ import annotations
 

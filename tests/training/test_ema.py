@@ -1,4 +1,4 @@
-"""The moving average of the weights: what `--ema` keeps is this average, and not nearly it."""
+"""The weights that `--ema` keeps are the moving average of its formula."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stir(model: VAE, seed: int) -> None:
 
 
 @pytest.mark.parametrize("decay", [0.2, 0.9, 0.999])
-def test_it_is_the_average_of_the_formula(decay: float) -> None:
+def test_the_average_follows_the_formula(decay: float) -> None:
     model = network()
     average = WeightAverage(model, decay)
     expected = [p.detach().double().clone() for p in model.parameters()]
@@ -50,7 +50,7 @@ def test_the_statistics_of_a_batch_norm_are_copied_and_not_averaged() -> None:
         assert torch.equal(mine, theirs[name])
 
 
-def test_the_average_is_apart_from_what_is_trained() -> None:
+def test_the_average_shares_no_memory_with_the_trained_network() -> None:
     model = network()
     average = WeightAverage(model, 0.9)
     before = [p.clone() for p in average.network.parameters()]

@@ -1,4 +1,4 @@
-"""The loop against one written by hand: order, noise, objective, step, and when to stop."""
+"""The training loop against one written by hand: order, noise, objective, step, stopping."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_order_is_keyed_by_seed_and_epoch() -> None:
     assert not torch.equal(epoch_order(50, 3, 0), epoch_order(50, 4, 0))
 
 
-def test_an_epoch_that_was_left_goes_on_where_it_stood() -> None:
+def test_an_interrupted_epoch_resumes_at_its_next_batch() -> None:
     straight, left = trainer(), trainer()
     epoch(straight)
     for indices in list(left.epoch_batches())[:2]:
@@ -106,7 +106,7 @@ def test_noise_depends_on_the_step_and_not_on_what_was_drawn_before() -> None:
     [(50, 16, [16, 16, 16, 2]), (49, 16, [16, 16, 17]), (48, 16, [16, 16, 16]), (3, 16, [3]),
      (17, 16, [17]), (2, 1, [2])],
 )  # fmt: skip
-def test_one_image_that_is_left_joins_the_batch_before_it(
+def test_a_single_last_image_joins_the_batch_before_it(
     count: int, size: int, lengths: list[int]
 ) -> None:
     """A batch norm can learn nothing from a batch of one, and says so with an error."""
@@ -144,7 +144,7 @@ def test_what_is_not_finite_stops_the_run_before_the_update(kind: str) -> None:
     assert run.progress.step == 2
 
 
-def test_a_weight_whose_gradient_alone_is_not_finite_is_found_out_before_it_is_saved() -> None:
+def test_a_weight_with_an_infinite_gradient_is_never_saved() -> None:
     """Only an overflow does that: biases, which are watched, are then still finite."""
 
     def overflowing(model: Any, x: Tensor, noise: Tensor, **options: Any) -> dict[str, Tensor]:
@@ -168,7 +168,7 @@ def test_grad_clip_checks_the_gradients_of_all_weights() -> None:
     assert len(run.gradients._checked) == len(list(run.network.parameters()))
 
 
-def test_weights_that_the_last_step_of_an_epoch_broke_are_found_out() -> None:
+def test_weights_broken_by_the_last_step_of_an_epoch_end_the_run() -> None:
     run = trainer(count=16, val=8, lr=1e38, schedule="constant")
     run.step(next(run.epoch_batches()))
     with pytest.raises(Diverged, match=r"epoch 1: after its last step the loss is (nan|inf)"):
@@ -190,7 +190,7 @@ def test_a_log_variance_without_bounds_stays_finite() -> None:
 # The end of an epoch.
 
 
-def test_the_record_is_the_mean_over_the_images_and_not_over_the_batches() -> None:
+def test_metrics_are_means_over_images_not_over_batches() -> None:
     run = trainer(lr=1e-30)
     record = epoch(run)
     fresh = trainer(lr=1e-30)
@@ -269,14 +269,14 @@ def test_without_validation_the_last_weights_are_kept() -> None:
     [(2, [5.0, 3.0, 4.0, 4.0, 1.0, 1.0], 4), (1, [5.0, 5.0, 1.0, 1.0, 1.0, 1.0], 2),
      (3, [6.0, 5.0, 4.0, 3.0, 2.0, 1.0], 6), (None, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 6)],
 )  # fmt: skip
-def test_patience_ends_when_nothing_gets_better(
+def test_early_stopping_ends_a_run_without_improvement(
     patience: int | None, losses: list[float], epochs: int
 ) -> None:
     run = trainer(val=8, early_stop=patience, epochs=6)
     assert len(told(run, losses)) == epochs
 
 
-def test_patience_needs_a_validation_to_be_tried() -> None:
+def test_early_stopping_needs_validation() -> None:
     run = trainer(early_stop=1)
     for _ in range(4):
         assert not run.finished

@@ -1,4 +1,4 @@
-"""Row 51: out of memory. Fewer images at a time, the same batch, and a clear end at one image."""
+"""Row 51: out of memory gives smaller micro-batches of the same batch, then a clear error."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_no_result(
     assert "the same" in heard.warnings[0]
 
 
-def test_what_was_half_done_when_memory_ran_out_is_forgotten() -> None:
+def test_a_failed_micro_batch_leaves_no_gradient() -> None:
     """The gradients of the parts that went through must not be counted twice."""
     run, _ = heard_trainer(micro_batch=8)
     calls = iter(range(1000))
@@ -95,7 +95,7 @@ def test_what_was_half_done_when_memory_ran_out_is_forgotten() -> None:
      ({"likelihood": "gaussian", "sigma": "optimal"}, "--sigma optimal"),
      ({"model": "conv", "hidden": None, "channels": (4,), "norm": "batch"}, "batch norm")],
 )  # fmt: skip
-def test_it_says_so_where_the_result_depends_on_the_parts(
+def test_a_warning_says_where_micro_batches_change_the_result(
     options: dict[str, Any], named: str
 ) -> None:
     run, heard = heard_trainer(**options)
@@ -145,11 +145,11 @@ def test_validation_takes_fewer_images_too(monkeypatch: pytest.MonkeyPatch) -> N
     ],
     ids=repr,
 )
-def test_every_device_has_its_words_for_it(error: BaseException, is_it: bool) -> None:
+def test_out_of_memory_is_recognised_on_every_device(error: BaseException, is_it: bool) -> None:
     assert is_out_of_memory(error) is is_it
 
 
-def test_another_error_is_not_taken_for_it() -> None:
+def test_another_error_is_not_taken_for_out_of_memory() -> None:
     run, heard = heard_trainer()
 
     def broken(*_: Any, **__: Any) -> dict[str, Tensor]:

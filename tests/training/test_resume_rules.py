@@ -1,4 +1,4 @@
-"""A run that was stopped goes on to the very same bytes, or says why it cannot."""
+"""A stopped run resumes to the same bytes, or an error says why it cannot."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_run_with_batch_norm_ends_with_the_same_bytes() -> None:
     assert sha256(resume("run")) == sha256(straight)
 
 
-def test_a_run_may_be_stopped_again_and_again(straight: Path) -> None:
+def test_a_run_may_be_stopped_several_times(straight: Path) -> None:
     stop("run", 2)
     for at in (6, 7, 13):
         with pytest.raises(Terminated):
@@ -123,11 +123,11 @@ def test_each_signal_has_its_exit_code(number: int, kind: type[VaekitError], cod
     assert signal.getsignal(number) is before, "the caller's own handler is back"
 
 
-# Row 41: kill -9, whenever.
+# Row 41: kill -9 at any moment.
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
-def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(straight: Path) -> None:
+def test_a_killed_run_resumes_from_its_last_checkpoint(straight: Path) -> None:
     code = (
         "import os, signal, vaekit\nfrom vaekit.training.watcher import SilentWatcher\n"
         "class Killer(SilentWatcher):\n"
@@ -147,7 +147,7 @@ def test_only_the_last_two_checkpoints_are_kept() -> None:
     assert names == [f"step-000000{STEPS - 1}.safetensors", f"step-000000{STEPS}.safetensors"]
 
 
-# Rows 48 to 50: what is said instead.
+# Rows 48 to 50: runs that do not resume as asked.
 
 
 def test_a_run_that_is_finished_says_so_and_changes_nothing(straight: Path, watcher: Any) -> None:
@@ -175,7 +175,7 @@ def test_an_option_that_would_change_the_run_is_named(options: dict[str, Any]) -
 def test_a_run_that_another_process_finished_meanwhile_is_found_finished(
     straight: Path, monkeypatch: pytest.MonkeyPatch, watcher: Any
 ) -> None:
-    """It held the folder when this one began; the checkpoint that was the newest then is gone."""
+    """The other process held the folder at first; the checkpoint that was newest then is gone."""
     stop("run", 3)
     prepare = runs.prepare
 
@@ -189,14 +189,14 @@ def test_a_run_that_another_process_finished_meanwhile_is_found_finished(
     assert any("is finished" in note for note in watcher.notes)
 
 
-def test_what_does_not_change_the_result_may_differ(straight: Path) -> None:
+def test_options_that_leave_the_result_the_same_may_change_on_resume(straight: Path) -> None:
     stop("run", 3)
     path = resume("run", pictures_every=1, checkpoint_every="1h", lr=1e-3)
     assert sha256(path) == sha256(straight / "model.safetensors")
     assert Path("run/samples/epoch-003.png").exists()
 
 
-def test_a_constant_rate_can_go_on_and_another_cannot() -> None:
+def test_only_a_constant_rate_can_get_more_epochs() -> None:
     train("run", schedule="constant", epochs=2)
     longer = resume("run", epochs=4)
     assert sha256(longer) != sha256(train("other", schedule="constant", epochs=2))
@@ -210,7 +210,7 @@ def test_a_constant_rate_can_go_on_and_another_cannot() -> None:
         resume("cosine", epochs=4)
 
 
-def test_other_images_under_the_same_name_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_images_under_the_same_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""A run from its options to its folder: the same bytes again, and nothing in it that lies."""
+"""A run gives the same bytes each time, and its files describe it correctly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def metrics(folder: Path) -> list[dict[str, float]]:
 # Row 38: the same training twice.
 
 
-def test_the_same_seed_gives_the_same_file_and_another_seed_another(tiny_model: Path) -> None:
+def test_the_seed_decides_the_bytes_of_the_file(tiny_model: Path) -> None:
     assert sha256(package.train(**TINY, output="again")) == sha256(tiny_model)
     assert sha256(package.train(**TINY, seed=1, output="other")) != sha256(tiny_model)
 
@@ -145,7 +145,7 @@ def test_the_file_holds_the_weights_that_it_says_it_holds() -> None:
     assert report.neg_elbo == pytest.approx(best["val_neg_elbo"], rel=1e-6)
 
 
-def test_what_the_file_says_of_the_training_is_so(tiny_model: Path, tiny_run: Path) -> None:
+def test_the_header_describes_the_training_correctly(tiny_model: Path, tiny_run: Path) -> None:
     header = read_model_file(tiny_model).header
     training, last = header.training, metrics(tiny_run)[-1]
     data = load_dataset("digits", "train", limit=300)
@@ -235,7 +235,7 @@ def test_a_run_that_diverged_leaves_no_model(val_split: float, watcher: Any) -> 
     ],
     ids=lambda options: ",".join(map(str, options)),
 )
-def test_odd_but_sound_options_train(options: dict[str, Any]) -> None:
+def test_unusual_options_train(options: dict[str, Any]) -> None:
     path = package.train(**{**SMALL, **options}, output="run")
     assert package.load(path, "cpu").sample(2).shape == (2, 1, 8, 8)
     assert package.load(path, "cpu").sample(2).isfinite().all()

@@ -1,4 +1,4 @@
-"""A run's folder: nobody loses a run to another, nor hours to a folder that cannot be written."""
+"""A run's folder: no run or file of the user is lost, and an unusable folder is refused early."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_a_pickles_name_is_refused_with_a_better_one(ending: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["", "-"])
-def test_a_name_that_is_none_is_refused(output: str) -> None:
-    """An empty variable in a script would else fill the folder one is in."""
+def test_an_empty_name_and_a_dash_are_refused(output: str) -> None:
+    """Otherwise an empty variable in a script would fill the current folder."""
     assert "name a folder" in refuse(output)
     assert list(Path().iterdir()) == []
 
@@ -79,7 +79,7 @@ def test_a_folder_with_a_run_is_never_replaced_but_by_force() -> None:
     assert "holds a run already" in refuse("run.safetensors")
 
 
-def test_what_stands_in_the_way_is_named_before_training() -> None:
+def test_a_file_or_folder_in_the_way_is_named_before_training() -> None:
     Path("file").touch()
     Path("model.safetensors").mkdir()
     assert "is a file, not a folder" in refuse("file")
@@ -90,7 +90,7 @@ def test_what_stands_in_the_way_is_named_before_training() -> None:
 
 
 @pytest.mark.parametrize("output", ["locked/run", "locked/model.safetensors", None])
-def test_a_folder_that_cannot_be_written_is_found_out_before_training(
+def test_a_folder_that_cannot_be_written_is_refused_before_training(
     output: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row 43. Permissions do not bind root, so the refusal is played."""
@@ -148,7 +148,7 @@ def left_at_once(output: str, *, force: bool = True) -> None:
 
 @pytest.mark.parametrize("output", ["run", "run.safetensors"])
 def test_force_leaves_no_model_of_the_run_before_beside_a_run_that_ends_early(output: str) -> None:
-    """Nobody could tell which of them the model is of; `--resume` took it for its own."""
+    """It would be unclear which run the model is from; `--resume` would take it for its own."""
     model = package.train(**SMALL, output=output)
     Path("run/notes.txt").write_text("mine")
     Path("run/samples/mine.png").write_text("mine")

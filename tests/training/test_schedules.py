@@ -1,4 +1,4 @@
-"""Schedules by hand and by torch: a wrong one trains on, only worse."""
+"""Schedules against formulas and torch: a wrong one would train without an error, only worse."""
 
 from __future__ import annotations
 

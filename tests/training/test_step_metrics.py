@@ -1,4 +1,4 @@
-"""Many steps read together, as on an accelerator: nothing bad gets into the weights either way."""
+"""Metrics of many steps read at once, as on an accelerator, still keep NaN out of the weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from vaekit.training.run_folder import RunFolder
 from vaekit.training.step_metrics import StepMetrics
 
 
-def reading_late(together: int = 50, **options: Any) -> Trainer:
+def reading_late(read_every: int = 50, **options: Any) -> Trainer:
     run = trainer(**options)
-    run.step_metrics = StepMetrics(torch.device("cpu"), together)
+    run.step_metrics = StepMetrics(torch.device("cpu"), read_every)
     return run
 
 
-@pytest.mark.parametrize("together", [2, 3, 50])
-def test_reading_late_changes_no_bit_of_a_run(together: int) -> None:
-    late, plain = reading_late(together, ema=0.9), trainer(ema=0.9)
+@pytest.mark.parametrize("read_every", [2, 3, 50])
+def test_reading_late_changes_no_bit_of_a_run(read_every: int) -> None:
+    late, plain = reading_late(read_every, ema=0.9), trainer(ema=0.9)
     for _ in range(2):
         first, second = epoch(late), epoch(plain)
         for timing in ("seconds", "images_per_second"):
@@ -33,7 +33,7 @@ def test_reading_late_changes_no_bit_of_a_run(together: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["loss", "reconstruction", "kl", "gradient"])
-def test_updates_are_held_back_from_the_first_bad_number_on(kind: str) -> None:
+def test_updates_stop_at_the_first_bad_number(kind: str) -> None:
     run, good = reading_late(count=80), trainer(count=80)
     run.gradients.objective = poisoned(kind, at=2)
     batches = list(run.epoch_batches())
@@ -46,7 +46,7 @@ def test_updates_are_held_back_from_the_first_bad_number_on(kind: str) -> None:
         run.end_epoch()
 
 
-def test_a_checkpoint_that_is_due_reads_first(tmp_path: Any) -> None:
+def test_a_checkpoint_reads_pending_metrics_first(tmp_path: Any) -> None:
     run = reading_late()
     run.gradients.objective = poisoned("kl", at=0)
     run.step(next(run.epoch_batches()))
@@ -57,7 +57,7 @@ def test_a_checkpoint_that_is_due_reads_first(tmp_path: Any) -> None:
 
 
 def test_the_means_shown_are_those_of_the_steps_that_were_read() -> None:
-    run, plain = reading_late(together=2), trainer()
+    run, plain = reading_late(read_every=2), trainer()
     shown = [run.step(indices).neg_elbo for indices in run.epoch_batches()]
     each = [plain.step(indices).neg_elbo for indices in plain.epoch_batches()]
     assert torch.tensor(shown[0]).isnan()
