@@ -42,5 +42,5 @@ def test_pictures_can_be_turned_off_in_every_notation(value: object) -> None:
 
 @pytest.mark.parametrize("value", [-1, "-1", "never", True, 2.5])
 def test_a_number_of_epochs_between_pictures_is_whole_and_positive(value: object) -> None:
-    with pytest.raises(ValueError, match="pictures_every"):
+    with pytest.raises(ValueError, match="write a number of epochs, or off"):
         RunConfig(pictures_every=value)  # type: ignore[arg-type]

@@ -79,7 +79,11 @@ def _pictures_every(value: object) -> object:
     """`0`, `"off"` and YAML's bare `off` mean never; a text of digits is a number."""
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
-    return "off" if value is False or (value == 0 and isinstance(value, int)) else value
+    if value == "off" or (isinstance(value, int) and not value):
+        return "off"
+    if not isinstance(value, int) or value is True or value < 0:
+        raise ValueError("write a number of epochs, or off")
+    return value
 
 
 def switch(value: object) -> object:
@@ -106,5 +110,5 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
 ImageSize = Annotated[tuple[Count, Count], BeforeValidator(parse_size)]
 Interval = Annotated[Count | str, BeforeValidator(_interval)]
-PicturesEvery = Annotated[Count | Literal["off"], BeforeValidator(_pictures_every)]
+PicturesEvery = Annotated[int | Literal["off"], BeforeValidator(_pictures_every)]
 Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]
