@@ -298,7 +298,7 @@ def test_fault_70_deep_and_transparent_images_keep_to_the_stated_memory(tmp_path
     done = subprocess.run(command, capture_output=True, text=True)
     shape, _, grown = done.stdout.rpartition(" ")
     assert shape == f"({side}, {side}, {3 if kind == 'RGBA' else 1})", done.stderr
-    assert int(grown) <= decoding.MEMORY_PER_PIXEL * side**2 + (16 << 20)
+    assert int(grown) <= 12 * side**2 + (16 << 20)
 
 
 def test_fault_70_ninety_million_pixels_are_read_and_more_than_the_limit_are_refused():

@@ -3,6 +3,8 @@
 What comes out is upright (EXIF), opaque (transparency is laid on white), 8 bits deep (16-bit grey
 is scaled, not clipped), and grey (C = 1) or RGB (C = 3). Resizing scales the image to cover the
 target, antialiased, and crops the middle: its aspect is kept, and nothing is padded.
+
+Decoding takes up to 12 bytes of memory a pixel beside the file; 20 for WebP.
 """
 
 from __future__ import annotations
@@ -34,11 +36,8 @@ _PLUGINS = ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Ppm")
 MAX_PIXELS = 100_000_000
 """A larger picture is refused by its header: a small file may claim a huge one."""
 
-MEMORY_PER_PIXEL = 12
-"""Bytes that decoding takes for each pixel, at most, beside the file; 20 for WebP."""
-
 _STRIP_PIXELS = 1 << 20
-"""Large pictures are converted in strips of about this many pixels, to keep to that."""
+"""Large pictures are converted in strips of about this many pixels, to save memory."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {

@@ -20,8 +20,8 @@ BROKEN_ARCHIVE = (
 MAX_EXPANSION = 200
 """How many times larger than its file an archive may be, once unpacked: images never are."""
 
-EXPANSION_FROM = 256 << 20
-"""Bytes that any archive may unpack to."""
+EXPANSION_FROM = 128 << 20
+"""Bytes that any archive may unpack to; half of an image that is as large as it may be."""
 
 
 def check_member(name: str, where: str) -> None:
