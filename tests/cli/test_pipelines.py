@@ -142,7 +142,7 @@ def test_a_failure_in_a_pipeline_fails_it_and_leaves_nothing(shell: Any) -> None
     assert not Path("x.png").exists()
     lines = done.stderr.decode().splitlines()
     assert sorted(lines) == ["vaekit: nowhere/: no such file or folder",
-                             "vaekit: stdin: is empty: there are no latents in it"]  # fmt: skip
+                             "vaekit: stdin: is empty: it holds no latents"]  # fmt: skip
 
 
 def test_substitutions_are_read_and_written_as_files(shell: Any, model: Model) -> None:

@@ -6,6 +6,7 @@ the modules `decode_all.py`, `decode_batch.py`, `conversions.py` and `skipped.py
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -137,20 +138,18 @@ def test_two_splits_of_an_opened_set_are_listed_once_and_noted_once(
     fill_folder, picture, heard, monkeypatch
 ):
     """`train` takes train and val: a large folder is walked once, and its notes appear once."""
-    from vaekit.data.sources import folder as module
+    scan, scanned = os.scandir, []
 
-    walk, walked = module._walk, []
+    def watched(path):
+        scanned.append(path)
+        return scan(path)
 
-    def watched(root, inside, *rest):
-        walked.append(inside)
-        return walk(root, inside, *rest)
-
-    monkeypatch.setattr(module, "_walk", watched)
+    monkeypatch.setattr(os, "scandir", watched)
     folder = fill_folder({**{f"{n}.png": picture(n) for n in range(20)}, "labels.csv": b""})
     opened = open_dataset(folder, Request(reporter=heard))
     train = opened.take("train")
     assert (len(train), len(opened.take("val", like=train))) == (16, 2)
-    assert walked == [""]
+    assert scanned == [folder]
     assert len(heard.notes) == 1
     assert "1 files that are not images" in heard.notes[0]
 

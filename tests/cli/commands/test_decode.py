@@ -170,7 +170,7 @@ def test_a_terminal_is_not_waited_on_for_latents(terminal: Any, tiny_model: Path
 def test_no_stdin_and_an_empty_one_are_told(shell: Any, placed: Path) -> None:
     ends = {
         "<&-": "standard input: is closed",
-        "< /dev/null": "stdin: is empty: there are no latents in it",
+        "< /dev/null": "stdin: is empty: it holds no latents",
     }
     for redirection, message in ends.items():
         done = shell(f"vaekit decode {placed} {redirection}")
