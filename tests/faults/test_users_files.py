@@ -120,6 +120,17 @@ def test_output_file_that_exists_is_replaced_with_force(cli: Any) -> None:
     assert cli("train", *options, "--force").code == 0
 
 
+def test_model_in_the_folder_of_a_run_whose_model_is_beside_it_is_refused(cli: Any) -> None:
+    options = ["--limit", "40", "--epochs", "1", "--hidden", "4", "--force", "-o"]
+    assert cli("train", *options, "run.safetensors").code == 0
+    put("model.safetensors")
+    assert cli("train", *options, "run.safetensors").code == 0
+    done = cli("train", *options, "run")
+    assert done.code == 2
+    assert "did not write run/model.safetensors" in done.stderr.splitlines()[-1]
+    assert all_mine("model.safetensors")
+
+
 @pytest.mark.parametrize("name", ["samples", "reconstructions", "checkpoint", "tensorboard"])
 @pytest.mark.parametrize("how", ["resume", "force"])
 def test_file_where_a_run_needs_a_folder_is_found_before_training(

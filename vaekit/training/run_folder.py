@@ -183,13 +183,12 @@ def refuse_foreign_files(folder: RunFolder, *, force: bool) -> None:
         )
     if owned and folder.config in owned and folder.config.exists() and not force:
         raise UsageError(
-            f"{output}: {folder.path} holds a run already; "
-            "choose another name, or --force to replace it"
+            f"{output}: holds a run already; choose another name, or --force to replace it"
         )
     if folder.model_beside and folder.model not in (owned or ()):
         _refuse_model(folder.model, force=force)
     for path in _with_names_of_a_run(folder):
-        if path not in (owned or ()) and path != folder.model:
+        if path not in (owned or ()) and not (folder.model_beside and path == folder.model):
             raise UsageError(
                 f"{output}: the run in that folder did not write {path}, which a new run could "
                 "replace; move it away, or choose another name"
@@ -305,5 +304,6 @@ def _clear(folder: RunFolder) -> None:
     """
     owned = folder.manifest.read() or set()
     for path in sorted(owned, key=lambda path: path == folder.config):
-        path.unlink(missing_ok=True)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
     folder.manifest.write([folder.config, folder.metrics, folder.model])
