@@ -149,7 +149,7 @@ def test_two_splits_of_an_opened_set_are_listed_once_and_noted_once(
     opened = open_dataset(folder, Request(reporter=heard))
     train = opened.take("train")
     assert (len(train), len(opened.take("val", like=train))) == (16, 2)
-    assert scanned == [folder]
+    assert scanned.count(folder) == 1
     assert len(heard.notes) == 1
     assert "1 files that are not images" in heard.notes[0]
 
