@@ -24,6 +24,7 @@ from vaekit import registry
 from vaekit.errors import UsageError
 from vaekit.option_types import (
     Count,
+    Counts,
     Fraction,
     ImageSize,
     Interval,
@@ -79,7 +80,10 @@ class RunConfig(BaseModel):
     )
 
     model: Annotated[str, known("model")] | None = _option(
-        None, "Model", "the network: mlp, conv or resnet", shown="mlp under 16 pixels, else conv"
+        None,
+        "Model",
+        "the network: mlp, conv, resnet or ladder",
+        shown="mlp under 16 pixels, else conv",
     )
     latent_dim: Count | None = _option(
         None,
@@ -91,10 +95,16 @@ class RunConfig(BaseModel):
         None, "Model", 'mlp: hidden layer sizes, e.g. 400,400; "" for none', shown="400,400"
     )
     channels: Sizes | None = _option(
-        None, "Model", "conv, resnet: channels, e.g. 32,64,128", shown="by image size"
+        None, "Model", "conv, resnet, ladder: channels, e.g. 32,64,128", shown="by image size"
     )
     depth: Count | None = _option(
-        None, "Model", "resnet: blocks at each size", shown="by image size"
+        None, "Model", "resnet, ladder: blocks at each size", shown="by image size"
+    )
+    latent_groups: Counts | None = _option(
+        None, "Model", "ladder: groups of latents at each size, 1x1 first", shown="by image size"
+    )
+    latent_channels: Count | None = _option(
+        None, "Model", "ladder: latents in each cell of a group", shown="8"
     )
     activation: Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"] | None = _option(
         None, "Model", "non-linearity", shown="by model"

@@ -5,12 +5,37 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 LOG_TWO_PI = math.log(2 * math.pi)
+
+
+class Draw(NamedTuple):
+    """Latents drawn from a posterior, and the normals that each of them came from."""
+
+    z: Tensor
+    q: Normal
+    params: Tensor | None = None
+    """The parameters of p(x|z), where drawing gave them as well."""
+
+
+class Posterior(Protocol):
+    """q(z|x) of a batch, whether its latents are independent or each group depends on others."""
+
+    def draw(self, noise: Tensor) -> Draw:
+        """Latents from noise (N, D), or K draws of each image from noise (N, K, D)."""
+        ...
+
+    def at_mean(self) -> Normal:
+        """The normals of all latents where every latent they depend on is at its mean."""
+        ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Posterior:
+        """The same on another device or in another precision, as `Tensor.to`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +61,16 @@ class Normal:
         z = mean + std · noise: the reparameterisation of Kingma & Welling 2013 (arXiv:1312.6114).
         """
         return self.mean + self.std * noise
+
+    def draw(self, noise: Tensor) -> Draw:
+        """Draws from noise (N, D), or K draws of each row from noise (N, K, D)."""
+        many = noise.ndim > self.mean.ndim
+        q = Normal(self.mean[:, None], self.logvar[:, None]) if many else self
+        return Draw(q.sample(noise), q)
+
+    def at_mean(self) -> Normal:
+        """These normals, which depend on no latent."""
+        return self
 
     def log_prob(self, z: Tensor) -> Tensor:
         """The log density of each row of z, in nats: shape (N,)."""

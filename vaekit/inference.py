@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vaekit import devices, weights
 from vaekit.errors import DataError, ModelFileError, UsageError
-from vaekit.gaussian import Normal, concatenate_normals
+from vaekit.gaussian import Draw, Normal, concatenate_normals
 from vaekit.header import ModelHeader
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
@@ -108,13 +108,20 @@ class Model:
 
         A draw is keyed by the seed and the image's number, counted from `start`.
         """
-        posterior = self.posterior(images)
-        return self.draw_posterior(posterior, seed=seed, start=start) if sample else posterior.mean
+        if not sample:
+            return self.posterior(images).mean
+        return self.draw(images, seed=seed, start=start).z
 
-    def draw_posterior(self, posterior: Normal, *, seed: int = 0, start: int = 0) -> Tensor:
-        """One draw from each posterior, that of image number `start` first."""
-        stop = start + len(posterior.mean)
-        return posterior.sample(normal_rows(start, stop, self.latent_dim, seed, "posterior"))
+    def draw(self, images: ImageBatch, *, seed: int = 0, start: int = 0) -> Draw:
+        """One draw from the posterior of each image, that of number `start` first."""
+        found = []
+        for x in (self._batch(part) for part in self._pieces(images)):
+            noise = normal_rows(start, start + len(x), self.latent_dim, seed, "posterior")
+            found.append(draw(self.network, x, noise))
+            start += len(x)
+        q = concatenate_normals([drawn.q for drawn in found])
+        self.check_finite("latents", q.mean, q.logvar)
+        return Draw(torch.cat([drawn.z for drawn in found]), q)
 
     def posterior(self, images: ImageBatch) -> Normal:
         """Means and log-variances of q(z|x)."""
@@ -231,8 +238,18 @@ def _tensor(values: Any) -> Tensor:
 def encode(network: VAE, x: Tensor) -> Normal:
     """q(z|x) for images (N, C, H, W) in [0, 1], in fixed chunks, on the CPU."""
     with evaluating(network):
-        found = [network.encode(chunk).to("cpu") for chunk in _padded(network, x)]
+        found = [network.encode(chunk).at_mean().to("cpu") for chunk in _padded(network, x)]
     return concatenate_normals(found)[: len(x)]
+
+
+@torch.no_grad()
+def draw(network: VAE, x: Tensor, noise: Tensor) -> Draw:
+    """A draw from q(z|x) for each image and its row of noise, in fixed chunks, on the CPU."""
+    both = zip(_padded(network, x), _padded(network, noise), strict=True)
+    with evaluating(network):
+        found = [network.encode(chunk).draw(rows) for chunk, rows in both]
+    z = torch.cat([drawn.z.cpu() for drawn in found])
+    return Draw(z[: len(x)], concatenate_normals([d.q.to("cpu") for d in found])[: len(x)])
 
 
 def decode(network: VAE, z: Tensor) -> Tensor:

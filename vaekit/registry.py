@@ -20,6 +20,7 @@ MODELS = {
     "mlp": "vaekit.models.mlp:MLP",
     "conv": "vaekit.models.conv:Conv",
     "resnet": "vaekit.models.resnet:ResNet",
+    "ladder": "vaekit.models.ladder:Ladder",
 }
 LIKELIHOODS = {
     "bce": "vaekit.likelihoods:CrossEntropy",

@@ -17,9 +17,9 @@ IMAGE = (8, 8, 1)
     ("name", "setting", "message"),
     [
         ("conv", "hidden", "--hidden is for --model mlp, not for conv"),
-        ("mlp", "channels", "--channels is for --model conv or resnet, not for mlp"),
+        ("mlp", "channels", "--channels is for --model conv, resnet or ladder, not for mlp"),
         ("mlp", "norm", "--norm is for --model conv or resnet, not for mlp"),
-        ("conv", "depth", "--depth is for --model resnet, not for conv"),
+        ("conv", "depth", "--depth is for --model resnet or ladder, not for conv"),
         ("mlp", "hiden", "unknown setting 'hiden' for --model mlp: did you mean 'hidden'?"),
     ],
 )

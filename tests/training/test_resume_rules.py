@@ -102,6 +102,14 @@ def test_a_run_with_batch_norm_ends_with_the_same_bytes() -> None:
     assert sha256(resume("run")) == sha256(straight)
 
 
+def test_a_run_of_a_hierarchy_ends_with_the_same_bytes() -> None:
+    ladder = {"model": "ladder", "channels": [8], "latent_groups": [1, 1, 0, 1]}
+    options = {**ladder, "latent_channels": 2, "hidden": None, "latent_dim": None}
+    straight = train("straight", **options)
+    stop("run", 6, **options)
+    assert sha256(resume("run")) == sha256(straight)
+
+
 def test_a_run_may_be_stopped_several_times(straight: Path) -> None:
     stop("run", 2)
     for at in (6, 7, 13):

@@ -221,6 +221,15 @@ def test_a_run_that_diverged_leaves_no_model(val_split: float, watcher: Any) -> 
     assert watcher.ends == 1
 
 
+LADDER = {
+    "model": "ladder",
+    "hidden": None,
+    "latent_dim": None,
+    "channels": "8",
+    "latent_groups": "1,0,1,0",
+}
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -231,6 +240,7 @@ def test_a_run_that_diverged_leaves_no_model(val_split: float, watcher: Any) -> 
         {"likelihood": "gaussian", "optimizer": "adamw", "weight_decay": 0.1, "early_stop": 1},
         {"model": "conv", "channels": "4,8", "hidden": None, "precision": "bfloat16", "limit": 20},
         {"model": "resnet", "channels": "8", "hidden": None, "likelihood": "logistic", "limit": 20},
+        LADDER | {"micro_batch": 7, "free_bits": 0.01, "limit": 20},
         {"kl_warmup": 0.5, "free_bits": 0.5, "schedule": "one-cycle", "micro_batch": 7},
     ],
     ids=lambda options: ",".join(map(str, options)),
@@ -245,7 +255,7 @@ def test_unusual_options_train(options: dict[str, Any]) -> None:
     ("options", "named"),
     [
         ({"model": "conv"}, "hidden is for model mlp, not for model conv"),
-        ({"channels": [4]}, "channels is for model conv or model resnet, not for"),
+        ({"channels": [4]}, "channels is for model conv or model resnet or model ladder, not for"),
         ({"sigma": 1.0}, "sigma is for likelihood gaussian, not bce"),
         ({"likelihood": "gaussian", "sigma": 1e-9}, "sigma 1e-09"),
         ({"binarize": "static"}, "binarize is for likelihood bernoulli"),

@@ -17,7 +17,7 @@ from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import TERMS, ElboReport, Moments, chunk_terms
 from vaekit.evaluation.evaluated_model import EvaluatedModel
 from vaekit.evaluation.image_quality import image_quality
-from vaekit.gaussian import Normal, concatenate_normals
+from vaekit.gaussian import Normal, Posterior, concatenate_normals
 from vaekit.inference import pad_rows
 from vaekit.models.vae import VAE, evaluating
 
@@ -74,14 +74,16 @@ def _encode_chunk(
     q = network.encode(padded)
     objective = registry.resolve("objective", "elbo")
     terms = chunk_terms(Encoded(network, q), objective, padded, start, subject.seed)
-    grey = q if subject.binarization is None else network.encode(pad_rows(shown, network.chunk))
+    at_mean = grey = q.at_mean()
+    if subject.binarization is not None:
+        grey = network.encode(pad_rows(shown, network.chunk)).at_mean()
     reconstructions = network.mean(pad_rows(grey.mean[:count], network.chunk))[:count].cpu()
     terms = {name: values[:count] for name, values in terms.items()}
     subject.model.check_finite("ELBO terms", *terms.values())
     subject.model.check_finite("reconstructions", reconstructions)
     return (
         terms,
-        q[:count].to("cpu"),
+        at_mean[:count].to("cpu"),
         image_quality(shown.cpu(), reconstructions),
     )
 
@@ -89,11 +91,11 @@ def _encode_chunk(
 class Encoded:
     """A network whose images are already encoded; the objective uses it like any network."""
 
-    def __init__(self, network: VAE, posterior: Normal) -> None:
+    def __init__(self, network: VAE, posterior: Posterior) -> None:
         self.likelihood, self.prior = network.likelihood, network.prior
         self.latent_dim, self.decode = network.latent_dim, network.decode
         self._posterior = posterior
 
-    def encode(self, x: Tensor) -> Normal:
+    def encode(self, x: Tensor) -> Posterior:
         """The posterior of these images, computed before."""
         return self._posterior

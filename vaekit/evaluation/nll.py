@@ -22,7 +22,7 @@ from torch import Tensor
 from vaekit import inference
 from vaekit.errors import UsageError
 from vaekit.evaluation.pareto import UNRELIABLE_K, pareto_k, tail_size
-from vaekit.gaussian import Normal
+from vaekit.gaussian import Normal, Posterior
 from vaekit.models.vae import VAE
 from vaekit.reporting import Task
 from vaekit.seeds import BLOCK, normal_rows
@@ -74,16 +74,16 @@ def importance_estimate(
     if samples < 1:
         raise UsageError(f"--nll-samples {samples}: at least 1")
     together, images = _batch_sizes(network, samples)
-    q = inference.encode(network, x)
+    posteriors = _posteriors(network, x, images)
     found = []
-    for first in range(0, len(x), images):
+    for first, posterior in zip(range(0, len(x), images), posteriors, strict=True):
         part = slice(first, min(first + images, len(x)))
         count = part.stop - first
         numbers = range(start + first, start + first + images)
         noises = _noise_batches(numbers, samples, together, network.latent_dim, seed)
         counted = _with_progress(noises, count, task)
         padded = inference.pad_rows(x[part], images)
-        sums = _running_sums(network, padded, _padded(q[part], images), counted, samples)
+        sums = _running_sums(network, padded, posterior, counted, samples)
         found.append([values[:count] for values in sums])
     total, squares, largest = (
         torch.cat(parts) for parts in (zip(*found, strict=True) if found else [_EMPTY] * 3)
@@ -108,8 +108,21 @@ def _batch_sizes(network: VAE, samples: int) -> tuple[int, int]:
     return together, max(1, rows // together)
 
 
+def _posteriors(network: VAE, x: Tensor, images: int) -> Iterator[Posterior]:
+    """q(z|x) of `images` at a time, filled up with rows of the prior or of black images."""
+    if network.factorised:
+        q = inference.encode(network, x)
+    for first in range(0, len(x), images):
+        part = slice(first, first + images)
+        if network.factorised:
+            yield _padded(q[part], images)
+        else:  # each draw has normals of its own, so the posterior stays with the network
+            device = next(network.parameters()).device
+            yield network.encode(inference.pad_rows(x[part], images).to(device))
+
+
 def _running_sums(
-    network: VAE, x: Tensor, q: Normal, noises: Iterator[Tensor], samples: int
+    network: VAE, x: Tensor, q: Posterior, noises: Iterator[Tensor], samples: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log Σ w, log Σ w² and the largest log w of each image, without ever holding all K."""
     total, q = torch.full((len(x),), -math.inf, dtype=torch.float64), q.to(x.device)
@@ -123,16 +136,16 @@ def _running_sums(
     return total, squares, largest
 
 
-def log_weights(network: VAE, x: Tensor, q: Normal, noise: Tensor) -> Tensor:
+def log_weights(network: VAE, x: Tensor, q: Posterior, noise: Tensor) -> Tensor:
     """Log p(x|z) + log p(z) − log q(z|x) for draws z = mean + std · noise: (N, K, D) to (N, K).
 
     log q(z|x) needs no z: it is −½ Σ (noise² + logvar + log 2π).
     """
     count, draws, width = noise.shape
-    each = Normal(q.mean[:, None], q.logvar[:, None])
-    z = each.sample(noise)
+    z, each, params = q.draw(noise)
     log_ratio = network.prior.log_prob(z) - each.log_prob_of_noise(noise)
-    params = network.decode(z.reshape(count * draws, width))
+    if params is None:
+        params = network.decode(z.reshape(count * draws, width))
     log_px = network.likelihood.log_prob_of_draws(params.unflatten(0, (count, draws)), x)
     return log_px + log_ratio
 

@@ -86,7 +86,7 @@ def evaluate_each(
     seen = encode_once(subject)
     record |= _bound(subject, seen, absent)
     record |= _log_likelihood(subject, request, seen.per_image)
-    record |= _latents_and_images(subject, request, seen)
+    record |= _latents_and_images(subject, request, seen, absent)
     record |= _samples(subject, request, extract, absent)
     record |= factor_scores(subject, points or images, request, absent)
     record |= _circumstances(subject, request, absent)
@@ -170,34 +170,44 @@ def _log_likelihood(
     }
 
 
+OF_ONE_NORMAL = ("mutual_information", "total_correlation")
+"""Metrics that need each posterior to be one normal."""
+
+
 def _latents_and_images(
-    subject: EvaluatedModel, request: MetricRequest, seen: EncodePass
+    subject: EvaluatedModel, request: MetricRequest, seen: EncodePass, absent: dict[str, str]
 ) -> EvaluationRecord:
     """Latent statistics, reconstruction quality, and the diagnosis from both."""
     bound = seen.bound
     if not math.isfinite(bound.kl):
         return BROKEN
-    latents = aggregate(seen.posterior)
+    factorised = subject.model.network.factorised
+    latents = aggregate(seen.posterior) if factorised else None
+    active_units = latents.active_units if latents else bound.active_units
     variance = pixel_variance(subject.images)
     explained = 1 - seen.quality["mse"] / variance if variance > 0 else math.nan
     distance = _distance_from_prior(subject, seen, latents)
+    reason = "in a hierarchy, the normals of a latent depend on the latents above it"
+    absent |= {} if factorised else dict.fromkeys(OF_ONE_NORMAL, reason)
     verdict, sentence = diagnosis(
         Health(
             kl=bound.kl,
-            active_units=latents.active_units,
+            active_units=active_units,
             latent_dim=subject.model.latent_dim,
             explained=explained if math.isfinite(explained) else 1.0,
             floor=distance["aggregate_kl_floor"],
             ceiling=distance["aggregate_kl"],
         )
     )
-    correlation = {"total_correlation": latents.total_correlation}
+    correlation = {}
+    if latents is not None and "total_correlation" in request.metrics:
+        correlation = {"total_correlation": latents.total_correlation}
     return {
         "rate": bound.kl,
         "distortion": bound.reconstruction,
-        "active_units": latents.active_units,
+        "active_units": active_units,
         **distance,
-        **(correlation if "total_correlation" in request.metrics else {}),
+        **correlation,
         **seen.quality,
         "explained_variance": explained,
         "verdict": verdict,
@@ -206,9 +216,15 @@ def _latents_and_images(
 
 
 def _distance_from_prior(
-    subject: EvaluatedModel, seen: EncodePass, latents: AggregatePosterior
+    subject: EvaluatedModel, seen: EncodePass, latents: AggregatePosterior | None
 ) -> EvaluationRecord:
-    """I(x; z), and KL(q(z) ‖ p(z)) from above and below."""
+    """I(x; z), and KL(q(z) ‖ p(z)) from above and below.
+
+    Of a hierarchy only what follows from 0 ≤ I(x; z) ≤ log n is known.
+    """
+    if latents is None:
+        kl = seen.bound.kl
+        return {"aggregate_kl": kl, "aggregate_kl_floor": max(0.0, kl - math.log(seen.bound.n))}
     information = mutual_information(seen.posterior, seed=subject.seed)
     shared = max(0.0, information.lower)  # noise can take it below zero
     ceiling = seen.bound.kl - shared

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from vaekit.likelihoods import Likelihood
-from vaekit.models.layers import Posterior, activate, normalise
+from vaekit.models.layers import PosteriorHead, activate, normalise
 from vaekit.models.linear import Linear
 from vaekit.models.settings import GridSize, Image, stage_widths
 from vaekit.models.vae import VAE
@@ -46,7 +46,7 @@ class Conv(VAE):
         self.sizes = _sizes(image[:2], len(channels))
         features = channels[-1] * math.prod(self.sizes[-1])
         self.encoder = nn.Sequential(*self._down(), nn.Flatten())
-        self.posterior = Posterior(features, latent_dim)
+        self.posterior = PosteriorHead(features, latent_dim)
         unflatten = nn.Unflatten(1, (channels[-1], *self.sizes[-1]))
         self.decoder = nn.Sequential(Linear(latent_dim, features), unflatten, *self._up())
         self.output = _doubling(channels[0], self.output_channels, self.sizes[0])

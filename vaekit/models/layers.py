@@ -16,7 +16,7 @@ LOGVAR_LIMIT = 20.0
 """The posterior's log-variance stays within ±20, where its exponential is harmless."""
 
 
-class Posterior(nn.Module):
+class PosteriorHead(nn.Module):
     """The head of an encoder: two linear maps, to the mean and the log-variance of q(z|x).
 
     They run in full precision even under autocast: an embedding should not be rounded to bfloat16.

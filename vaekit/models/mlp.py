@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from vaekit.likelihoods import Likelihood
-from vaekit.models.layers import Posterior, activate
+from vaekit.models.layers import PosteriorHead, activate
 from vaekit.models.linear import Linear, suits
 from vaekit.models.settings import Image
 from vaekit.models.vae import VAE
@@ -52,7 +52,7 @@ class MLP(VAE):
         values = math.prod(image)
         down, up = [values, *hidden], [latent_dim, *reversed(hidden)]
         self.encoder = nn.Sequential(nn.Flatten(), *_linears(down, activation))
-        self.posterior = Posterior(down[-1], latent_dim)
+        self.posterior = PosteriorHead(down[-1], latent_dim)
         self.decoder = nn.Sequential(*_linears(up, activation))
         self.output = Linear(up[-1], likelihood.parameters_per_value * values)
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vaekit.likelihoods import Likelihood
-from vaekit.models.layers import Posterior, Resize, activate, normalise
+from vaekit.models.layers import PosteriorHead, Resize, activate, normalise
 from vaekit.models.linear import Linear
 from vaekit.models.settings import GridSize, Image, stage_widths
 from vaekit.models.vae import VAE
@@ -50,7 +50,7 @@ class ResNet(VAE):
         self.sizes = _sizes(image[:2], len(channels))
         features = channels[-1] * math.prod(self.sizes[-1])
         self.encoder = nn.Sequential(*self._down(), *self._ready(channels[-1]), nn.Flatten())
-        self.posterior = Posterior(features, latent_dim)
+        self.posterior = PosteriorHead(features, latent_dim)
         unflatten = nn.Unflatten(1, (channels[-1], *self.sizes[-1]))
         self.decoder = nn.Sequential(Linear(latent_dim, features), unflatten, *self._up())
         self.output = nn.Conv2d(channels[0], self.output_channels, 3, padding=1)

@@ -46,6 +46,12 @@ def _is_widths(value: object) -> bool:
     return all(_is_count(width) for width in value)
 
 
+def _is_counts(value: object) -> bool:
+    if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS:
+        return False
+    return any(value) and all(_is_count(count) or count == 0 for count in value)
+
+
 def _one_of(known: tuple[str, ...]) -> Setting:
     return Setting(lambda value: isinstance(value, str) and value in known, ", ".join(known))
 
@@ -59,6 +65,10 @@ SETTINGS = {
         lambda value: _is_count(value) and value <= MOST_LAYERS,
         f"a positive whole number, up to {MOST_LAYERS}",
     ),
+    "latent_groups": Setting(
+        lambda value: _is_counts(value), f"a list of up to {MOST_LAYERS} counts, not all of them 0"
+    ),
+    "latent_channels": Setting(_is_count, "a positive whole number"),
     "activation": _one_of(tuple(ACTIVATIONS)),
     "norm": _one_of(NORMS),
 }
@@ -105,5 +115,7 @@ def stage_widths(stages: int) -> list[int]:
 def _not_taken(name: str, setting: str, known: tuple[str, ...]) -> str:
     takers = [m for m in names("model") if setting in resolve("model", m).defaults((1, 1, 1))]
     if takers:
-        return f"--{setting} is for --model {' or '.join(takers)}, not for {name}"
+        *first, last = takers
+        owners = f"{', '.join(first)} or {last}" if first else last
+        return f"--{setting} is for --model {owners}, not for {name}"
     return f"unknown setting {setting!r} for --model {name}: {near_miss(setting, known)}"

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.errors import UsageError
-from vaekit.gaussian import Normal, StandardNormal
+from vaekit.gaussian import Normal, Posterior, StandardNormal
 from vaekit.likelihoods import Likelihood
-from vaekit.models.layers import Posterior, full_precision
+from vaekit.models.layers import PosteriorHead, full_precision
 from vaekit.models.settings import Image, check_image, check_latent_dim, resolve_settings
 from vaekit.registry import resolve
 from vaekit.seeds import BLOCK, key
@@ -39,12 +39,14 @@ class VAE(nn.Module):
     """
 
     name: ClassVar[str]
+    factorised: ClassVar[bool] = True
+    """Whether q(z|x) of one latent depends on no other latent."""
     image: Image
     latent_dim: int
     likelihood: Likelihood
     prior: StandardNormal
     encoder: nn.Module
-    posterior: Posterior
+    posterior: PosteriorHead
     decoder: nn.Module
     output: nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
@@ -61,6 +63,21 @@ class VAE(nn.Module):
     def defaults(cls, image: Image) -> dict[str, Any]:
         """The network's default settings for images of this shape."""
         raise NotImplementedError
+
+    @classmethod
+    def latent_dim_for(
+        cls, image: Image, settings: Mapping[str, Any], asked: int | None, usual: int
+    ) -> int:
+        """How many latents a network with these settings has: any number that is asked for.
+
+        A model whose settings decide it raises UsageError where another number is asked for.
+        """
+        return asked or usual
+
+    @property
+    def group_sizes(self) -> list[int]:
+        """How many latents each group has, the coarsest first; most models have one group."""
+        return [self.latent_dim]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -81,7 +98,7 @@ class VAE(nn.Module):
         """Channels of the decoder's output: the parameters of every channel of an image."""
         return self.likelihood.parameters_per_value * self.image[2]
 
-    def encode(self, x: Tensor) -> Normal:
+    def encode(self, x: Tensor) -> Posterior:
         """q(z|x), for images (N, C, H, W) in [0, 1]."""
         q: Normal = self.posterior(self.encoder(x))
         return q
@@ -100,7 +117,7 @@ class VAE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction: the mean image at the posterior's mean."""
-        return self.mean(self.encode(x).mean)
+        return self.mean(self.encode(x).at_mean().mean)
 
     @torch.no_grad()
     def start_at(self, mean_image: Tensor) -> None:

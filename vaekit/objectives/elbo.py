@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vaekit.gaussian import Normal
+from vaekit.gaussian import Normal, Posterior
 from vaekit.likelihoods import Likelihood
 
 
@@ -32,7 +32,7 @@ class ElboModel(Protocol):
         """p(z)."""
         ...
 
-    def encode(self, x: Tensor) -> Normal:
+    def encode(self, x: Tensor) -> Posterior:
         """q(z|x)."""
         ...
 
@@ -65,8 +65,9 @@ def elbo(
         >>> bool((terms["neg_elbo"] == terms["reconstruction"] + terms["kl"]).all())
         True
     """
-    q = model.encode(x)
-    params = model.decode(q.sample(noise))
+    z, q, params = model.encode(x).draw(noise)
+    if params is None:
+        params = model.decode(z)
     reconstruction = -model.likelihood.log_prob(params, x)
     kl_per_dim = model.prior.kl(q)
     kl = kl_per_dim.sum(1)

@@ -35,7 +35,10 @@ MANY_IMAGES = 10_000
 USUAL_BATCH = 128
 
 PICTURES_IN_A_RUN = 10
-NETWORK_OPTIONS = ("hidden", "channels", "depth", "activation", "norm")
+NETWORK_OPTIONS = (
+    *("hidden", "channels", "depth", "activation", "norm"),
+    *("latent_groups", "latent_channels"),
+)
 LIKELIHOOD_OPTIONS = {"sigma": "takes_sigma", "binarize": "binary"}
 """Options for some likelihoods only, and the attribute that their classes have."""
 
@@ -48,14 +51,17 @@ def fill_defaults(
     model = config.model or ("mlp" if min(height, width) < 16 else "conv")
     likelihood = config.likelihood or _likelihood(dataset, channels)
     epochs = config.epochs or EPOCHS.get(dataset) or _epochs(n, config.batch_size)
+    network = _network_options(config, model, image)
+    kind: type[VAE] = registry.resolve("model", model)
+    usual = _latent_dim(dataset, channels)
     return config.changed(
         model=model,
-        latent_dim=config.latent_dim or _latent_dim(dataset, channels),
+        latent_dim=kind.latent_dim_for(image, network, config.latent_dim, usual),
         likelihood=likelihood,
         epochs=epochs,
         lr=config.lr or _rate(config, likelihood, n or 0),
         pictures_every=config.pictures_every or max(1, epochs // PICTURES_IN_A_RUN),
-        **_network_options(config, model, image),
+        **network,
         **_likelihood_options(config, likelihood),
     )
 

@@ -112,7 +112,7 @@ def _outputs(network: VAE, image: tuple[int, int, int]) -> int:
     hooks = [m.register_forward_hook(add) for m in network.modules() if not list(m.children())]
     network.eval()
     x = torch.empty(1, channels, height, width, device="meta")
-    network.decode(network.encode(x).mean)
+    network.decode(network.encode(x).at_mean().mean)
     for hook in hooks:
         hook.remove()
     return count

@@ -106,9 +106,11 @@ def _embedded(
 
     done = 0
     for chunk in chunks:
-        q = model.posterior(chunk.images)
         if sample:
-            q = Normal(model.draw_posterior(q, seed=use.seed, start=done), q.logvar)
+            z, drawn, _ = model.draw(chunk.images, seed=use.seed, start=done)
+            q = Normal(z, drawn.logvar)
+        else:
+            q = model.posterior(chunk.images)
         done += len(chunk)
         yield chunk, q
 

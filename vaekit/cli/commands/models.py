@@ -14,6 +14,10 @@ MODEL_SUMMARIES = {
         "--channels, --depth, --activation, --norm",
         "residual blocks with group norm: the quality choice",
     ),
+    "ladder": (
+        "--channels, --depth, --latent-groups, --latent-channels",
+        "groups of spatial latents, the coarse before the fine: slow steps, long training",
+    ),
 }
 
 
