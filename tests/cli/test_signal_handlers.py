@@ -23,6 +23,12 @@ PATIENCE = 60.0
 """Seconds after which a test gives up on a process."""
 
 
+def heed_signals() -> None:
+    """A command heeds no signal that was ignored when it began, as under `nohup`: tests may be."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def started() -> Iterator[Callable[[Sequence[str]], subprocess.Popen[str]]]:
     """Starts commands, of which none outlives the test."""
@@ -30,7 +36,11 @@ def started() -> Iterator[Callable[[Sequence[str]], subprocess.Popen[str]]]:
 
     def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_signals,
         )
         running.append(process)
         return process

@@ -15,8 +15,8 @@ MODEL_SUMMARIES = {
         "residual blocks with group norm: the quality choice",
     ),
     "ladder": (
-        "--channels, --depth, --latent-groups, --latent-channels",
-        "groups of spatial latents, the coarse before the fine: slow steps, long training",
+        "--channels, --depth, --latent-groups, --latent-channels, --activation",
+        "groups of latents, coarse to fine: sharp pictures, slow steps",
     ),
 }
 
