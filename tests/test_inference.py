@@ -14,7 +14,8 @@ from torch import Tensor
 
 import vaekit as package
 from vaekit.errors import DataError, ModelFileError, UsageError
-from vaekit.inference import Model, as_floats, latent_path
+from vaekit.inference import Model, as_floats
+from vaekit.latent_walks import latent_path
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import build
 

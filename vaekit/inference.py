@@ -19,6 +19,7 @@ from vaekit import devices, weights
 from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.gaussian import Draw, Normal, concatenate_normals
 from vaekit.header import ModelHeader
+from vaekit.latent_walks import latent_path, order_by_kl, traversal
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
 
@@ -117,7 +118,7 @@ class Model:
         found = []
         for x in (self._batch(part) for part in self._pieces(images)):
             noise = normal_rows(start, start + len(x), self.latent_dim, seed, "posterior")
-            found.append(draw(self.network, x, noise))
+            found.append(draw_latents(self.network, x, noise))
             start += len(x)
         q = concatenate_normals([drawn.q for drawn in found])
         self.check_finite("latents", q.mean, q.logvar)
@@ -243,7 +244,7 @@ def encode(network: VAE, x: Tensor) -> Normal:
 
 
 @torch.no_grad()
-def draw(network: VAE, x: Tensor, noise: Tensor) -> Draw:
+def draw_latents(network: VAE, x: Tensor, noise: Tensor) -> Draw:
     """A draw from q(z|x) for each image and its row of noise, in fixed chunks, on the CPU."""
     both = zip(_padded(network, x), _padded(network, noise), strict=True)
     with evaluating(network):
@@ -303,53 +304,3 @@ def pad_rows(rows: Tensor, size: int) -> Tensor:
     batch, channels, height, width = rows.shape
     flat = rows.permute(0, 2, 3, 1).reshape(-1)
     return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def check_path(steps: int, method: str) -> None:
-    """Refuse an unknown method and a path without two ends."""
-    if method not in ("slerp", "linear"):
-        raise UsageError(f"--method {method}: slerp or linear")
-    if steps < 2:
-        raise UsageError(f"--steps {steps}: at least the two ends")
-
-
-def latent_path(a: Tensor, b: Tensor, steps: int, method: str = "slerp") -> Tensor:
-    """`steps` latents from `a` to `b`: along the arc (slerp; White, 2016, 1609.04468) or a line.
-
-    >>> latent_path(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 3)[1]
-    tensor([0.7071, 0.7071])
-    """
-    check_path(steps, method)
-    t = torch.linspace(0, 1, steps)[:, None]
-    path = _slerp(a, b, t) if method == "slerp" else torch.lerp(a, b, t)
-    path[0], path[-1] = a, b
-    return path
-
-
-def order_by_kl(kl: Sequence[float]) -> list[int]:
-    """The latent dimensions, that with the largest KL first.
-
-    >>> order_by_kl([0.1, 2.0, 0.5])
-    [1, 2, 0]
-    """
-    return sorted(range(len(kl)), key=lambda dim: (-kl[dim], dim))
-
-
-def traversal(base: Tensor, dim: int, steps: int, reach: float) -> Tensor:
-    """Copies of `base` in which one dimension goes from -reach to reach.
-
-    >>> traversal(torch.zeros(2), 1, 3, 2.0)[:, 1]
-    tensor([-2.,  0.,  2.])
-    """
-    z = base.repeat(steps, 1)
-    z[:, dim] = torch.linspace(-reach, reach, steps)
-    return z
-
-
-def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """sin((1-t)ω)/sin(ω) a + sin(tω)/sin(ω) b, with ω the angle between a and b."""
-    cosine = torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1)
-    omega = torch.acos(cosine)
-    if float(torch.sin(omega)) < 1e-4:  # (anti)parallel: the arc is a line, or not unique
-        return torch.lerp(a, b, t)
-    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)

@@ -14,6 +14,7 @@ from torch import Tensor
 from vaekit import inference, registry
 from vaekit.config import RunConfig
 from vaekit.data import ImageSet
+from vaekit.latent_walks import latent_path
 from vaekit.models.vae import VAE
 from vaekit.output import pictures, projection
 from vaekit.seeds import normal_rows, numpy_generator
@@ -123,7 +124,7 @@ class RunPictures:
         a = inference.encode(network, self._floats(starts)).mean
         b = inference.encode(network, self._floats(ends)).mean
         paths = [
-            inference.decode(network, inference.latent_path(start, end, STEPS))
+            inference.decode(network, latent_path(start, end, STEPS))
             for start, end in zip(a, b, strict=True)
         ]
         pictures.save_picture(self.folder.interpolation, pictures.strip(paths))

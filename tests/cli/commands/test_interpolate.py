@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 import vaekit as package
-from vaekit.inference import Model, latent_path
+from vaekit.inference import Model
+from vaekit.latent_walks import latent_path
 from vaekit.output.pictures import encode_picture, strip, to_uint8
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 import vaekit as package
 from vaekit.header import read_model_file
-from vaekit.inference import Model, traversal
+from vaekit.inference import Model
+from vaekit.latent_walks import traversal
 from vaekit.output.pictures import encode_picture, strip
 
 

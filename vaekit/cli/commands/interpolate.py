@@ -74,7 +74,7 @@ def command(
         refuse_dataset_flags(source)
     opened = open_model(model, use, terminal)
     from vaekit.cli.latent_paths import write_paths
-    from vaekit.inference import check_path
+    from vaekit.latent_walks import check_path
 
     check_path(steps, method)
     ends = _ends(opened, source, use, terminal, n or DEFAULT_PATHS)
@@ -90,7 +90,7 @@ def _along(stops: list[Tensor], steps: int, method: str) -> Tensor:
     """The latents along a path; the point where two legs meet comes once."""
     import torch
 
-    from vaekit.inference import latent_path
+    from vaekit.latent_walks import latent_path
 
     legs = [latent_path(a, b, steps, method) for a, b in pairwise(stops)]
     return torch.cat([legs[0], *(leg[1:] for leg in legs[1:])])

@@ -67,7 +67,7 @@ def command(
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     from vaekit.cli.latent_paths import write_paths
-    from vaekit.inference import order_by_kl, traversal
+    from vaekit.latent_walks import order_by_kl, traversal
 
     kl = _kl(opened, source, use, terminal)
     order = order_by_kl(kl)[:dims]
