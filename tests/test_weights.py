@@ -29,8 +29,8 @@ import vaekit as package
 from vaekit.errors import ModelFileError
 from vaekit.header import ModelHeader, read_model_file, sha256
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.vae import build
-from vaekit.registry import LIKELIHOODS, MODELS
+from vaekit.models.vae import VAE, build
+from vaekit.registry import LIKELIHOODS, MODELS, resolve
 from vaekit.weights import (
     LikelihoodSpec,
     likelihood_of,
@@ -86,7 +86,10 @@ def test_every_model_with_every_likelihood_comes_back_the_same(
     tiny_model: Path, name: str, likelihood: str
 ) -> None:
     made = build_likelihood(likelihood)
-    network = build(name, image=(12, 8, 3), latent_dim=4, likelihood=made, seed=1).eval()
+    image = (12, 8, 3)
+    kind: type[VAE] = resolve("model", name)
+    latent_dim = kind.latent_dim_for(image, kind.defaults(image), None, usual=4)
+    network = build(name, image=image, latent_dim=latent_dim, likelihood=made, seed=1).eval()
     network = network.to(memory_format=torch.channels_last)  # as training holds it
     spec = LikelihoodSpec.model_validate({"name": likelihood, **made.settings})
     header = header_like(
@@ -96,7 +99,7 @@ def test_every_model_with_every_likelihood_comes_back_the_same(
     )
     save(FILE, header, network.state_dict())
     loaded = load_weights(FILE, CPU)[1]
-    z = torch.linspace(-1, 1, 8).reshape(2, 4)
+    z = torch.linspace(-1, 1, 2 * latent_dim).reshape(2, latent_dim)
     assert torch.equal(loaded.mean(z), network.mean(z))
     assert likelihood_of(spec).settings == made.settings
     assert all(torch.equal(v, network.state_dict()[k]) for k, v in loaded.state_dict().items())

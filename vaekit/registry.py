@@ -5,7 +5,7 @@ strings, so that listing them imports nothing, and a name from a file can only r
 module lists.
 
     >>> suggest("model", "rensett")
-    "unknown model 'rensett': did you mean 'resnet'? (conv, mlp, resnet)"
+    "unknown model 'rensett': did you mean 'resnet'? (conv, ladder, mlp, resnet)"
 """
 
 from __future__ import annotations

@@ -175,8 +175,11 @@ def manifest_of(name: str) -> Manifest:
     return folders.folder_at(Path(name)).manifest
 
 
-def test_the_manifest_lists_every_file_of_a_run_and_no_other() -> None:
-    package.train(**{**SMALL, "tensorboard": True}, output="deep/run.safetensors")
+@pytest.mark.parametrize("tensorboard", [False, True])
+def test_the_manifest_lists_every_file_of_a_run_and_no_other(tensorboard: bool) -> None:
+    if tensorboard:
+        pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
+    package.train(**{**SMALL, "tensorboard": tensorboard}, output="deep/run.safetensors")
     Path("deep/run/notes.txt").touch()
     written = {p for p in Path("deep").rglob("*") if p.is_file()}
     others = {Path("deep/run") / name for name in (".lock", ".vaekit-run.json", "notes.txt")}
