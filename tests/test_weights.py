@@ -96,6 +96,7 @@ def test_every_model_with_every_likelihood_comes_back_the_same(
         tiny_model,
         model=specification(network, name).model_dump(),
         likelihood=spec.model_dump(),
+        latents={statistic: [0.0] * latent_dim for statistic in ("mean", "std", "kl")},
     )
     save(FILE, header, network.state_dict())
     loaded = load_weights(FILE, CPU)[1]
