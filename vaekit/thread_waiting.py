@@ -1,10 +1,10 @@
 """Decides before torch is imported whether its threads spin or sleep while they wait.
 
 Between two operations a thread of OpenMP spins or sleeps. Spinning answers sooner, and makes small
-networks twice as fast where nothing else wants the cores; two processes that spin on the same cores
-ruin each other, while one that spins beside one that sleeps harms neither. So a training run spins
-if all its cores are free when it starts and no other run spins; everything else sleeps. Neither
-changes a bit of any result.
+networks up to twice as fast where nothing else wants the cores. Two processes that spin on the same
+cores ruin each other, while one that spins beside one that sleeps harms neither. So a training run
+spins if all its cores are free when it starts and no other run spins; everything else sleeps.
+Neither changes a bit of any result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
 
 SPIN_COUNT = "20000"
-"""Turns of a spinning thread before it sleeps: some tens of microseconds."""
+"""Turns that a waiting thread spins before it sleeps."""
 TOKEN = "\0vaekit-spinning-threads"  # noqa: S105 (a lock's name, no secret)
 """An abstract socket of Linux: one process of the machine can hold it, and it ends with it."""
 
