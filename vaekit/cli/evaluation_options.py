@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.model_commands import dataset_of_model, require_positive, val_split_of
-from vaekit.cli.options import (
-    DataDir,
-    Dataset,
-    ImageOptions,
-    Limit,
-    Refresh,
-    Split,
-    Strict,
-    UseOptions,
-)
+from vaekit.cli.model_commands import dataset_of_model, request_for, require_positive
+from vaekit.cli.options import DatasetOptions, UseOptions
 
 if TYPE_CHECKING:
     from vaekit.data import ImageSet
@@ -30,18 +21,6 @@ NllSamples = Annotated[
     int | None,
     typer.Option("--nll-samples", metavar="K", help="estimate log p(x) from K draws per image"),
 ]
-
-
-@dataclass(frozen=True)
-class DatasetOptions:
-    """Which images to evaluate on."""
-
-    dataset: Dataset = None
-    split: Split = "test"
-    limit: Limit = None
-    data_dir: DataDir = None
-    strict: Strict = False
-    refresh: Refresh = False
 
 
 @dataclass(frozen=True)
@@ -85,12 +64,10 @@ def metric_request(what: MetricOptions, use: UseOptions) -> MetricRequest:
     )
 
 
-def load_images(
-    model: Model, by: DatasetOptions | ImageOptions, use: UseOptions, terminal: Terminal
-) -> ImageSet:
+def load_images(model: Model, by: DatasetOptions, use: UseOptions, terminal: Terminal) -> ImageSet:
     """The images in the model's shape; by default the named data set it was trained on."""
     dataset = by.dataset or dataset_of_model(model, by.split, terminal)
-    return _load(model, by, dataset, by.limit, use, terminal)
+    return _load(model, replace(by, dataset=dataset), use, terminal)
 
 
 def load_evaluation_images(
@@ -103,28 +80,14 @@ def load_evaluation_images(
     images = load_images(model, by, use, terminal)
     if by.limit is not None or images.factors is None or not asked.any_of(FACTOR_METRICS):
         return images, None
-    return images, _load(model, by, by.dataset or images.name, POINTS, use, terminal)
+    many = replace(by, dataset=by.dataset or images.name, limit=POINTS)
+    return images, _load(model, many, use, terminal)
 
 
-def _load(
-    model: Model,
-    by: DatasetOptions | ImageOptions,
-    dataset: str,
-    limit: int | None,
-    use: UseOptions,
-    terminal: Terminal,
-) -> ImageSet:
+def _load(model: Model, by: DatasetOptions, use: UseOptions, terminal: Terminal) -> ImageSet:
     from vaekit.data.load import load_for_model
-    from vaekit.data.source import Request
 
-    request = Request(
-        limit=limit,
-        seed=use.seed,
-        val_split=val_split_of(model),
-        data_dir=by.data_dir,
-        strict=by.strict,
-        refresh=by.refresh,
-        reporter=terminal,
-    )
-    is_own = dataset == model.header.training.get("dataset")
-    return load_for_model(dataset, by.split, model.header.image, request, is_own=is_own)
+    assert by.dataset is not None
+    is_own = by.dataset == model.header.training.get("dataset")
+    request = request_for(model, by, use, terminal)
+    return load_for_model(by.dataset, by.split, model.header.image, request, is_own=is_own)

@@ -14,13 +14,14 @@ from typing import IO, TYPE_CHECKING
 
 from vaekit import registry
 from vaekit.cli.console import Terminal, warn_of_unknown_variables
-from vaekit.cli.options import ImageOptions, OutputOptions, UseOptions
+from vaekit.cli.options import DatasetOptions, ImageOptions, OutputOptions, UseOptions
 from vaekit.errors import ImageError, UsageError
 from vaekit.header import model_path, read_model_file
 from vaekit.output.formats import Target, choose_format
 from vaekit.tensor_file import is_tensor_file
 
 if TYPE_CHECKING:
+    from vaekit.data.source import Request
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
     from vaekit.inference import Model
 
@@ -101,7 +102,6 @@ def open_input_images(
     source: ImageOptions, model: Model, use: UseOptions, terminal: Terminal
 ) -> ImageStream:
     """The images in the model's shape; by default the named data set it was trained on."""
-    from vaekit.data.source import Request
     from vaekit.data.streams import mixed_inputs
 
     if source.null and not source.files_from:
@@ -120,18 +120,25 @@ def open_input_images(
             chunk=model.chunk,
             reporter=terminal,
         )
-    request = Request(
-        limit=source.limit,
-        seed=use.seed,
-        val_split=val_split_of(model),
-        data_dir=source.data_dir,
-        strict=source.strict,
-        refresh=source.refresh,
-        reporter=terminal,
-    )
+    request = request_for(model, source, use, terminal)
     dataset = source.dataset or dataset_of_model(model, source.split, terminal)
     shape, chunk = model.header.image, model.chunk
     return mixed_inputs.stream_dataset(dataset, source.split, shape, request, chunk=chunk)
+
+
+def request_for(model: Model, by: DatasetOptions, use: UseOptions, terminal: Terminal) -> Request:
+    """What to take of a data set, with validation images cut as in the model's training."""
+    from vaekit.data.source import Request
+
+    return Request(
+        limit=by.limit,
+        seed=use.seed,
+        val_split=_val_split_of(model),
+        data_dir=by.data_dir,
+        strict=by.strict,
+        refresh=by.refresh,
+        reporter=terminal,
+    )
 
 
 def refuse_dataset_flags(source: ImageOptions) -> None:
@@ -155,7 +162,7 @@ def dataset_of_model(model: Model, split: str, terminal: Terminal) -> str:
     return name
 
 
-def val_split_of(model: Model) -> float:
+def _val_split_of(model: Model) -> float:
     """The `--val-split` of the training run, so that `--split val` gives the same images."""
     config = model.header.training.get("config")
     value = config.get("val_split") if isinstance(config, dict) else None

@@ -226,18 +226,24 @@ class UseOptions:
 
 
 @dataclass(frozen=True)
-class ImageOptions:
-    """Where a command's images come from."""
+class DatasetOptions:
+    """Which images of which data set."""
 
-    images: ImageArguments = None
-    files_from: FilesFrom = None
-    null: NullSeparated = False
     dataset: Dataset = None
     split: Split = "test"
     limit: Limit = None
     data_dir: DataDir = None
     strict: Strict = False
     refresh: Refresh = False
+
+
+@dataclass(frozen=True)
+class ImageOptions(DatasetOptions):
+    """Where a command's images come from: a data set, or what the user names."""
+
+    images: ImageArguments = None
+    files_from: FilesFrom = None
+    null: NullSeparated = False
 
     @property
     def has_images(self) -> bool:

@@ -13,14 +13,13 @@ from rich.text import Text
 
 from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import (
-    DatasetOptions,
     MetricOptions,
     load_evaluation_images,
     metric_request,
 )
 from vaekit.cli.metric_rows import shown_number
 from vaekit.cli.model_commands import open_model, open_terminal
-from vaekit.cli.options import UseOptions, with_option_groups
+from vaekit.cli.options import DatasetOptions, UseOptions, with_option_groups
 from vaekit.cli.tables import print_table
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.metrics import METRICS

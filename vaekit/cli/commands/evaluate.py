@@ -6,14 +6,13 @@ import json
 import sys
 
 from vaekit.cli.evaluation_options import (
-    DatasetOptions,
     MetricOptions,
     load_evaluation_images,
     metric_request,
 )
 from vaekit.cli.metric_rows import table
 from vaekit.cli.model_commands import open_model, open_terminal
-from vaekit.cli.options import ModelArgument, UseOptions, with_option_groups
+from vaekit.cli.options import DatasetOptions, ModelArgument, UseOptions, with_option_groups
 from vaekit.cli.tables import print_pairs
 
 
