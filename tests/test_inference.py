@@ -14,7 +14,8 @@ from torch import Tensor
 
 import vaekit as package
 from vaekit.errors import DataError, ModelFileError, UsageError
-from vaekit.inference import Model, as_floats
+from vaekit.image_arguments import as_floats
+from vaekit.inference import Model
 from vaekit.latent_walks import latent_path
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import build
@@ -142,8 +143,9 @@ def test_images_of_another_shape_are_refused_with_both_shapes(
 @pytest.mark.parametrize(
     "images",
     [
-        np.zeros((8, 8, 1), np.uint8),
-        np.zeros((2, 8, 8), np.uint8),
+        np.zeros((64,), np.uint8),
+        np.zeros((2, 64), np.uint8),
+        np.zeros((1, 2, 8, 8, 1), np.uint8),
         np.zeros((2, 1, 8, 8), np.int64),
         np.full((2, 1, 8, 8), 1.5, np.float32),
         np.full((2, 1, 8, 8), -0.1),

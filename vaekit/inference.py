@@ -19,11 +19,10 @@ from vaekit import devices, weights
 from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.gaussian import Draw, Normal, concatenate_normals
 from vaekit.header import ModelHeader
+from vaekit.image_arguments import as_floats, as_tensor, image_blocks, one_image
 from vaekit.latent_walks import latent_path, order_by_kl, traversal
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
-
-ImageBatch = np.ndarray[Any, Any] | Tensor
 
 IMAGES_AT_ONCE = 1024
 """Images in memory at a time, unless `--batch-size` says otherwise."""
@@ -45,7 +44,12 @@ def load(
 
 
 class Model:
-    """A trained model. Images in: uint8 (N, H, W, C), or float (N, C, H, W) in [0, 1].
+    """A trained model.
+
+    Images in: uint8 from 0 to 255 or floats in [0, 1], as arrays (N, H, W, C), (N, H, W),
+    (H, W, C) or (H, W), or tensors (N, C, H, W); PIL images, paths, open files; lists of these;
+    an ImageSet, a torch data set or a loader. Arrays need the model's shape, which also settles
+    their axes; pictures and files are converted to it.
 
     Float tensors come out, on the CPU: latents (N, D), and images (N, C, H, W) that are the mean
     of p(x|z), not clamped.
@@ -102,9 +106,7 @@ class Model:
         noise = normal_rows(start, start + n, self.latent_dim, seed, "sample")
         return _latents(self.network, temperature * noise, self.network.prior.sample)
 
-    def embed(
-        self, images: ImageBatch, *, sample: bool = False, seed: int = 0, start: int = 0
-    ) -> Tensor:
+    def embed(self, images: Any, *, sample: bool = False, seed: int = 0, start: int = 0) -> Tensor:
         """The latents of images: posterior means, or with `sample` one draw from each posterior.
 
         A draw is keyed by the seed and the image's number, counted from `start`.
@@ -113,10 +115,10 @@ class Model:
             return self.posterior(images).mean
         return self.draw(images, seed=seed, start=start).z
 
-    def draw(self, images: ImageBatch, *, seed: int = 0, start: int = 0) -> Draw:
+    def draw(self, images: Any, *, seed: int = 0, start: int = 0) -> Draw:
         """One draw from the posterior of each image, that of number `start` first."""
         found = []
-        for x in (self._batch(part) for part in self._pieces(images)):
+        for x in self._batches(images):
             noise = normal_rows(start, start + len(x), self.latent_dim, seed, "posterior")
             found.append(draw_latents(self.network, x, noise))
             start += len(x)
@@ -124,16 +126,16 @@ class Model:
         self.check_finite("latents", q.mean, q.logvar)
         return Draw(torch.cat([drawn.z for drawn in found]), q)
 
-    def posterior(self, images: ImageBatch) -> Normal:
+    def posterior(self, images: Any) -> Normal:
         """Means and log-variances of q(z|x)."""
-        found = [encode(self.network, self._batch(part)) for part in self._pieces(images)]
+        found = [encode(self.network, x) for x in self._batches(images)]
         posterior = concatenate_normals(found)
         self.check_finite("latents", posterior.mean, posterior.logvar)
         return posterior
 
     def decode(self, z: np.ndarray[Any, Any] | Tensor) -> Tensor:
         """The images of latents."""
-        z = _tensor(z)
+        z = as_tensor(z)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise DataError(
                 f"latents have shape {list(z.shape)}, this model needs (N, {self.latent_dim})"
@@ -153,25 +155,25 @@ class Model:
                     "--allow-nonfinite accepts them"
                 )
 
-    def reconstruct(self, images: ImageBatch, *, sample: bool = False, seed: int = 0) -> Tensor:
+    def reconstruct(self, images: Any, *, sample: bool = False, seed: int = 0) -> Tensor:
         """Images through the latents and back."""
         return self.decode(self.embed(images, sample=sample, seed=seed))
 
     def interpolate(
         self,
-        a: np.ndarray | Tensor,
-        b: np.ndarray | Tensor,
+        a: Any,
+        b: Any,
         *,
         steps: int = 10,
         method: str = "slerp",
     ) -> Tensor:
         """`steps` images on the way from image `a` to image `b`, both ends exact."""
-        start, end = (self.embed(_one(image)) for image in (a, b))
+        start, end = (self.embed(self._one(image)) for image in (a, b))
         return self.decode(latent_path(start[0], end[0], steps, method))
 
     def traverse(
         self,
-        image: np.ndarray | Tensor | None = None,
+        image: Any = None,
         *,
         dims: Sequence[int] | None = None,
         steps: int = 11,
@@ -182,7 +184,7 @@ class Model:
         The other dimensions stay where `image` has them, or at the prior's mean. All dimensions
         are shown, the most informative first, or those in `dims`.
         """
-        base = torch.zeros(self.latent_dim) if image is None else self.embed(_one(image))[0]
+        base = torch.zeros(self.latent_dim) if image is None else self.embed(self._one(image))[0]
         order = order_by_kl(self.header.latents.kl) if dims is None else dims
         return torch.stack([self.decode(traversal(base, dim, steps, reach)) for dim in order])
 
@@ -190,49 +192,13 @@ class Model:
         """How many images to have in memory: the request, rounded down to whole chunks."""
         return self.chunk * max(1, (batch_size or IMAGES_AT_ONCE) // self.chunk)
 
-    def _pieces(self, images: Any) -> Iterator[Any]:
-        """A few whole chunks at a time, so that uint8 images never become floats all at once."""
-        for start in range(0, max(1, len(images)), self.images_at_once()):
-            yield images[start : start + self.images_at_once()]
+    def _batches(self, images: Any) -> Iterator[Tensor]:
+        """Floats, a few whole chunks at a time: bytes never become floats all at once."""
+        blocks = image_blocks(images, self.network.image, self.images_at_once())
+        return (as_floats(block) for block in blocks)
 
-    def _batch(self, images: ImageBatch) -> Tensor:
-        x = as_floats(images)
-        height, width, channels = self.network.image
-        if tuple(x.shape[1:]) != (channels, height, width):
-            got = "x".join(str(side) for side in (*x.shape[2:], x.shape[1]))
-            raise DataError(f"images are {got}, this model takes {height}x{width}x{channels}")
-        return x
-
-
-def as_floats(images: Any) -> Tensor:
-    """uint8 (N, H, W, C), or float (N, C, H, W), as float (N, C, H, W) in [0, 1]."""
-    x = _tensor(images)
-    if x.ndim != 4:
-        raise DataError(f"images have shape {list(x.shape)}: four dimensions are needed")
-    if x.dtype == torch.uint8:
-        return x.permute(0, 3, 1, 2).float().div_(255)
-    if not x.is_floating_point():
-        raise DataError(f"images are {x.dtype}: uint8, or floats in [0, 1]")
-    x = x.float()
-    if x.numel() and not bool(((x >= 0) & (x <= 1)).all()):
-        raise DataError("images hold values outside [0, 1]")
-    return x
-
-
-def _one(image: Any) -> Tensor:
-    x = _tensor(image)
-    return as_floats(x if x.ndim == 4 else x[None])
-
-
-def _tensor(values: Any) -> Tensor:
-    """Any array of numbers as a tensor; torch takes no read-only or reversed array."""
-    if isinstance(values, Tensor):
-        return values
-    array = np.asarray(values)
-    if array.dtype.kind not in "buif":
-        raise DataError(f"values are of type {array.dtype}: numbers are needed")
-    usable = array.flags.writeable and all(stride >= 0 for stride in array.strides)
-    return torch.from_numpy(array if usable else array.copy())
+    def _one(self, image: Any) -> Tensor:
+        return one_image(image, self.network.image)
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ def nll(
 
     from vaekit import load
     from vaekit.evaluation.nll import importance_estimate
-    from vaekit.inference import as_floats
+    from vaekit.image_arguments import as_floats
 
     limit_threads(threads)
     network, x = load(model).network.eval(), as_floats(np.load(images))

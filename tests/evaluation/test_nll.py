@@ -22,7 +22,7 @@ from vaekit.evaluation.nll import (
     why_unreliable,
 )
 from vaekit.evaluation.pareto import pareto_k, tail_size
-from vaekit.inference import as_floats
+from vaekit.image_arguments import as_floats
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import VAE, build
 

@@ -20,6 +20,7 @@ from vaekit import files, inference
 from vaekit.array_types import Float32s
 from vaekit.data.imageset import Pixels
 from vaekit.errors import InputError, UsageError, VaekitError
+from vaekit.image_arguments import as_floats
 from vaekit.models.vae import VAE
 
 Extractor = Callable[[Pixels], Float32s]
@@ -44,13 +45,13 @@ def extractor(name: str, network: VAE, weights: Path | None = None) -> Extractor
     if name == "pixels":
         return pixels
     if name == "model":
-        return lambda images: inference.encode(network, inference.as_floats(images)).mean.numpy()
+        return lambda images: inference.encode(network, as_floats(images)).mean.numpy()
     return inception(weights, next(network.parameters()).device)
 
 
 def pixels(images: Pixels) -> Float32s:
     """The values themselves, in [0, 1]; a large image is averaged over squares first."""
-    x = inference.as_floats(images)
+    x = as_floats(images)
     squares = 1
     while x[0, :, ::squares, ::squares].numel() > WIDEST_FEATURES:
         squares += 1

@@ -6,11 +6,12 @@ import math
 
 import torch
 
-from vaekit import inference, registry
+from vaekit import registry
 from vaekit.data.imageset import Pixels
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import TERMS, image_terms
 from vaekit.evaluation.nll import importance_estimate
+from vaekit.image_arguments import as_floats
 from vaekit.inference import Model
 
 NLL_COLUMNS = ("nll", "nll_ess", "nll_pareto_k")
@@ -29,7 +30,7 @@ def scores(
     The draws are keyed by the seed and the image's number, counted from `start`: they are those of
     `evaluate`, whose numbers are the means of these.
     """
-    floats = inference.as_floats(images).to(model.device)
+    floats = as_floats(images).to(model.device)
     indices = torch.arange(start, start + len(floats))
     x = binarize(floats, indices, model.header.likelihood.binarize, seed)
     objective = registry.resolve("objective", "elbo")

@@ -14,6 +14,7 @@ from torch import Tensor
 from vaekit import inference, registry
 from vaekit.config import RunConfig
 from vaekit.data import ImageSet
+from vaekit.image_arguments import as_floats
 from vaekit.latent_walks import latent_path
 from vaekit.models.vae import VAE
 from vaekit.output import pictures, projection
@@ -92,13 +93,13 @@ class RunPictures:
         return name if normalised else f"{name} (not a likelihood)"
 
     def _floats(self, indices: np.ndarray) -> Tensor:
-        return inference.as_floats(np.asarray(self._images.images[indices]))
+        return as_floats(np.asarray(self._images.images[indices]))
 
     def _latent_space(self, network: VAE) -> None:
         from vaekit.output import plots
 
         indices = self._choice(self._scatter_images, MOST_POINTS[self.config.project])
-        x = inference.as_floats(np.asarray(self._scatter_images.images[indices]))
+        x = as_floats(np.asarray(self._scatter_images.images[indices]))
         z = inference.encode(network, x).mean.numpy()
         points, axes = projection.project_to_plane(z, self.config.project, self.config.seed)
         labels = (

@@ -74,10 +74,27 @@ def decode_image(data: bytes, size: Size | None = None, channels: int | None = N
         raise ImageError("is empty")
     if len(data) > MAX_BYTES:
         raise ImageError(f"is larger than {MAX_BYTES >> 20} MiB")
+    with (
+        _image_errors(),
+        Image.open(io.BytesIO(without_texts(data)), formats=_readers()) as image,
+    ):
+        _check_size(image, data)
+        return _decode(image, size, channels)
+
+
+def convert_picture(
+    image: Image.Image, size: Size | None = None, channels: int | None = None
+) -> Picture:
+    """The pixels of an image that Pillow has opened, which stays as it is."""
+    with _image_errors():
+        return _decode(image.copy(), size, channels)
+
+
+@contextmanager
+def _image_errors() -> Iterator[None]:
+    """Make whatever a decoder raises an ImageError with the reason."""
     try:
-        with Image.open(io.BytesIO(without_texts(data)), formats=_readers()) as image:
-            _check_size(image, data)
-            return _decode(image, size, channels)
+        yield
     except ImageError:
         raise
     except UnidentifiedImageError:
