@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
-from vaekit.errors import Interrupted, ModelFileError, VaekitError
+from tests.fuzz.kept_doors import KEPT_DOORS, one_step
+from vaekit.errors import ModelFileError, VaekitError
 
 SHAPE = (8, 8, 1)
 WIDTH = 2
@@ -22,7 +23,33 @@ TOO_MANY = 50
 
 
 def model(path: Path) -> None:
-    """`vaekit sample m`: the header, the weights, and a picture drawn with them."""
+    """`vaekit sample m`, also without a digest, which would refuse other weights at once."""
+    with suppress(VaekitError):
+        _sample(path)
+    with suppress(ModelFileError, KeyError, TypeError, ValueError, RecursionError):
+        _remove_digest(path)
+    _sample(path)
+
+
+def _remove_digest(path: Path) -> None:
+    from vaekit.tensor_file import read_layout
+
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    metadata = dict(read_layout(path).metadata)
+    metadata["vaekit"] = json.dumps({**json.loads(metadata["vaekit"]), "digest": None})
+    path.write_bytes(
+        _joined({**json.loads(content[8:end]), "__metadata__": metadata}, content, end)
+    )
+
+
+def _joined(header: dict[str, object], content: bytes, end: int) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _sample(path: Path) -> None:
+    """The header, the weights, and a picture drawn with them."""
     import vaekit
     from vaekit.header import read_model_file
 
@@ -47,14 +74,6 @@ def info(path: Path) -> None:
 def resume(path: Path) -> None:
     """`vaekit train --resume DIR`, as far as the first step of the run taken up."""
     from vaekit.training import run
-    from vaekit.training.watcher import SilentWatcher
-
-    class OneStep(SilentWatcher):
-        def stepped(self, facts: object) -> None:
-            raise Interrupted("one step is enough")
-
-        def epoch_ended(self, record: object) -> None:
-            raise Interrupted("one step is enough")
 
     folder = path.parent / "run"
     shutil.rmtree(folder, ignore_errors=True)
@@ -63,7 +82,7 @@ def resume(path: Path) -> None:
     shutil.copy(path, checkpoint)
     with suppress(ModelFileError):  # which has no place for a checksum
         give_right_checksum(checkpoint)
-    run.resume_training(folder, {"device": "cpu"}, OneStep())
+    run.resume_training(folder, {"device": "cpu"}, one_step())
 
 
 def give_right_checksum(path: Path) -> None:
@@ -79,8 +98,9 @@ def give_right_checksum(path: Path) -> None:
     )
     content = path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
-    text = json.dumps({**json.loads(content[8:end]), "__metadata__": metadata}).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+    path.write_bytes(
+        _joined({**json.loads(content[8:end]), "__metadata__": metadata}, content, end)
+    )
 
 
 def config(path: Path) -> None:
@@ -128,7 +148,7 @@ def latents(path: Path) -> None:
 
 DOORS: dict[str, Callable[[Path], None]] = {
     door.__name__: door for door in (model, info, resume, config, dataset, embed, pipe, latents)
-}
+} | KEPT_DOORS
 
 
 def refusal(error: BaseException) -> str | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from tests.fuzz import (
     made_arrays,
     made_images,
     made_latents,
+    made_runs,
     made_tars,
     made_tensors,
     made_tiffs,
@@ -22,6 +25,7 @@ from tests.fuzz import (
     made_zips,
 )
 from tests.fuzz.damage import Draw, damaged
+from tests.fuzz.kept_doors import RUN, picture_folder
 
 
 @dataclass(frozen=True)
@@ -45,22 +49,52 @@ class Samples:
     def _runs(self) -> list[Path]:
         import vaekit
 
-        shared = {"dataset": "digits", "limit": 40, "epochs": 2, "latent_dim": 2, "batch_size": 8,
-                  "likelihood": "bce", "checkpoint_every": 1, "device": "cpu"}  # fmt: skip
-        made = {"mlp": {"model": "mlp", "hidden": [8], "ema": 0.9},
-                "conv": {"model": "conv", "channels": [4], "sigma": 0.5,
-                         "likelihood": "gaussian"}}  # fmt: skip
+        other = {**RUN, "hidden": None, "ema": None}
+        made = {"mlp": RUN,
+                "conv": {**other, "model": "conv", "channels": (4,), "sigma": 0.5,
+                         "likelihood": "gaussian"},
+                "ladder": {**other, "model": "ladder", "channels": (8,), "latent_dim": None,
+                           "latent_groups": (1, 0, 1, 0)}}  # fmt: skip
         for name, options in made.items():
-            vaekit.train(**{**shared, **options}, output=self.folder / name)
+            vaekit.train(**options, output=self.folder / name)
         return [self.folder / name for name in made]
 
     def models(self) -> list[bytes]:
-        """Model files of two networks."""
+        """Model files of three networks."""
         return [(run / "model.safetensors").read_bytes() for run in self._runs]
 
     def checkpoints(self) -> list[bytes]:
         """Checkpoints in mid-epoch, of the same."""
         return [min((run / "checkpoint").iterdir()).read_bytes() for run in self._runs]
+
+    def checkpoint(self) -> list[bytes]:
+        """The one of the first network."""
+        return self.checkpoints()[:1]
+
+    def metrics(self) -> list[bytes]:
+        """The metrics of its two epochs."""
+        return [(self._runs[0] / "metrics.jsonl").read_bytes()]
+
+    def manifests(self) -> list[bytes]:
+        """The list of its files."""
+        return [(self._runs[0] / ".vaekit-run.json").read_bytes()]
+
+    def cached_images(self) -> list[bytes]:
+        """An array of images in the cache."""
+        return [(self._cache_entry / "images.npy").read_bytes()]
+
+    def cached_facts(self) -> list[bytes]:
+        """What the cache says of them."""
+        return [(self._cache_entry / "meta.json").read_bytes()]
+
+    @cached_property
+    def _cache_entry(self) -> Path:
+        import vaekit
+
+        with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache")):
+            vaekit.load_dataset(picture_folder(self.folder), "all")
+        (entry,) = (self.folder / "cache" / "vaekit" / "decoded").glob("?" * 64)
+        return entry
 
     def configs(self) -> list[bytes]:
         """A config that names every option."""
@@ -194,6 +228,12 @@ IMAGES, ALL = ("dataset", "embed"), ("dataset", "embed", "pipe")
 KINDS = {
     "model": Kind("m.safetensors", ("model", "info"), Samples.models, made_tensors.safetensors),
     "checkpoint": Kind("c.safetensors", ("resume",), Samples.checkpoints, made_tensors.safetensors),
+    "flipped": Kind("f.safetensors", ("flipped",), Samples.checkpoint, made_tensors.safetensors),
+    "metrics": Kind("metrics.jsonl", ("metrics",), Samples.metrics, made_runs.metrics),
+    "manifest": Kind("list.json", ("manifest",), Samples.manifests, made_runs.manifest),
+    "cache-images": Kind("images.npy", ("cached_images",), Samples.cached_images, made_arrays.npy),
+    "cache-facts": Kind("meta.json", ("cached_facts",), Samples.cached_facts,
+                        made_runs.cached_facts),
     "config": Kind("c.yaml", ("config",), Samples.configs, _from_one(made_yaml.yaml)),
     "npy": Kind("x.npy", ALL, Samples.arrays, made_arrays.npy),
     "npz": Kind("x.npz", ALL, Samples.archives, _from_one(lambda d: made_arrays.npz(_plain(d)))),

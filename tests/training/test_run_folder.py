@@ -213,6 +213,17 @@ def test_a_manifest_that_leads_out_of_its_folder_removes_nothing_there() -> None
     assert {Path(n).read_text() for n in ("mine.txt", "run.txt", "other.safetensors")} == {"mine"}
 
 
+@pytest.mark.parametrize("entry", ["\0", "\ud800", "x" * 300, "a/" * 3000 + "b", "config.yaml/x"])
+def test_a_manifest_with_a_name_that_no_file_has_is_read_without_it(entry: str) -> None:
+    """Such a name, from a damaged disk, ended `--force` with an internal error."""
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text("epochs: 1")
+    Path("run/.vaekit-run.json").write_text(json.dumps([entry, "config.yaml"]))
+    assert manifest_of("run").read() == {Path("run/config.yaml")}
+    package.train(**SMALL, output="run", force=True)
+    assert Path("run/model.safetensors").exists()
+
+
 def test_a_file_that_appears_while_a_run_trains_is_not_replaced() -> None:
     class Dropper(SilentWatcher):
         def started(self, facts: RunFacts) -> None:

@@ -77,12 +77,27 @@ class Manifest:
         return f"../{path.name}" if beside else path.relative_to(self.folder).as_posix()
 
     def _located(self, entry: str) -> Path | None:
-        """The path of an entry; None if it leads out of the folder (a list may be damaged)."""
+        """The path of an entry; None for one that leads out of the folder, or that no file has.
+
+        A list may be damaged.
+        """
         if entry == f"../{self.beside.name}":
             return self.beside
         plain = PurePosixPath(entry)
         is_inside = plain.parts and not plain.is_absolute() and ".." not in plain.parts
-        return self.folder / plain if is_inside else None
+        path = self.folder / plain
+        return path if is_inside and _may_exist(path) else None
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether the system takes such a path: no NUL in it, not too long, not below a file."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_old_checkpoint(path: Path) -> bool:
