@@ -27,6 +27,7 @@ TESTED_BY = {
     "cli.projected_latents": "tests/cli/commands/test_embed.py",
     "cli.run_options": "tests/cli/commands/test_train.py",
     "cli.tables": "tests/cli/test_commands.py",
+    "data.datasets.glyph_outlines": "tests/data/datasets/test_glyphs.py",
     "data.datasets.shape_outlines": "tests/data/datasets/test_shapes.py",
     "data.decoding.conversions": "tests/data/test_load.py",
     "data.decoding.decode_all": "tests/data/test_load.py",

@@ -34,6 +34,7 @@ OBJECTIVES = {
 }
 DATASETS = {
     "digits": "vaekit.data.datasets.digits:open_digits",
+    "glyphs": "vaekit.data.datasets.glyphs:open_glyphs",
     "shapes": "vaekit.data.datasets.shapes:open_shapes",
     "mnist": "vaekit.data.datasets.mnist:open_mnist",
     "fashion-mnist": "vaekit.data.datasets.mnist:open_fashion_mnist",

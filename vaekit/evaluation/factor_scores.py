@@ -28,9 +28,7 @@ NO_ACTIVE_LATENT = (
 def why_no_factors(images: ImageSet, latent_dim: int) -> str | None:
     """Why these images give no disentanglement score, or None if they do."""
     if images.factors is None:
-        return (
-            f"{images.name} has no factors: shapes and dsprites have, and an .npz may, as `factors`"
-        )
+        return f"{images.name} has no factors: glyphs, shapes and dsprites have, an .npz may"
     if len(images) < FEWEST_POINTS:
         return f"{len(images)} images, and at least {FEWEST_POINTS} are needed"
     if len(_varying(images.factors)) < 2:

@@ -40,6 +40,15 @@ CATALOGUE = {
         home="https://archive.ics.uci.edu/dataset/80",
         licence="CC BY 4.0",
     ),
+    "glyphs": Entry(
+        title="letters and digits drawn from seven known factors",
+        shape=(32, 32, 1),
+        train=20_000,
+        test=4_000,
+        classes=36,
+        factors=("letter", "font", "weight", "slant", "size", "x", "y"),
+        licence="drawn by vaekit",
+    ),
     "shapes": Entry(
         title="shapes drawn from six known factors",
         shape=(64, 64, 3),

@@ -1,0 +1,147 @@
+"""Letters and digits drawn from seven known factors: no download, any size, black on white.
+
+Every combination of factors is a different picture: 36 x 5 x 5 x 5 x 5 x 5 x 5 = 562,500.
+
+    letter      A to Z, then 0 to 9
+    font        sans, serif, times, roman, typewriter: fonts that come with matplotlib
+    weight      5, from the font's own to bold
+    slant       5, from upright to leaning by 16 degrees
+    size        5
+    x, y        5 each; a letter is always whole
+
+    >>> draw(np.zeros((1, 7), np.int64), (28, 28)).shape
+    (1, 28, 28, 1)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache, partial
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vaekit import seeds
+from vaekit.data.datasets.glyph_outlines import CAP, FONTS, LETTERS, Outline, fonts_identity
+from vaekit.data.imageset import Integers, Pixels
+from vaekit.data.source import NumberedNames, Request, Rows, Size, Source
+from vaekit.errors import UsageError
+
+GLYPH_FACTORS = ("letter", "font", "weight", "slant", "size", "x", "y")
+PLACES = 5
+GLYPH_COUNTS = (len(LETTERS), len(FONTS), 5, 5, 5, PLACES, PLACES)
+GLYPH_SIZE = (32, 32)
+IN_TRAIN, IN_TEST = 20_000, 4_000
+
+WEIGHTS = np.linspace(0, 0.045, GLYPH_COUNTS[2])
+"""How far the outline moves outwards, as a share of the height of capitals."""
+SLANTS = np.linspace(0, 0.28, GLYPH_COUNTS[3])
+"""Run over rise."""
+SIZES = np.linspace(0.48, 0.58, GLYPH_COUNTS[4])
+"""Height of capitals, as a share of the image's shorter side."""
+REACH = 0.03
+"""How far a letter moves from the centre, as a share of the side."""
+MARGIN = 0.01
+
+_FAR = 40.0
+"""Distance from the ink, in cells, beyond the field."""
+_BLOCK = 256
+
+
+def open_glyphs(request: Request) -> Source:
+    """Train and test are drawn at random from disjoint parts of the grid."""
+    size = request.size or GLYPH_SIZE
+    train, test = _parts()
+    wanted = request.limit or 0
+    from_train = max(IN_TRAIN, math.ceil(wanted / (1 - request.val_split)) + 1 if wanted else 0)
+    parts = {
+        "train": _rows(train[:from_train], size),
+        "test": _rows(test[: max(IN_TEST, wanted)], size),
+    }
+    drawn = [len(part.names) for part in parts.values()]
+    identity = f"glyphs/1 {size} {drawn} {fonts_identity()}"
+    return Source("glyphs", parts, identity, tuple(LETTERS), GLYPH_FACTORS)
+
+
+def draw(factors: Integers, size: Size = GLYPH_SIZE) -> Pixels:
+    """Draw images (N, H, W, 1), one for each row of factors, antialiased at the size asked for."""
+    counts = np.array(GLYPH_COUNTS)
+    if (
+        factors.ndim != 2
+        or factors.shape[1] != len(counts)
+        or np.any((factors < 0) | (factors >= counts))
+    ):
+        raise UsageError(
+            f"factors must be rows of {GLYPH_FACTORS}, each from 0 to below {GLYPH_COUNTS}"
+        )
+    cover = np.empty((len(factors), *size), np.float32)
+    for image, row in zip(cover, factors.tolist(), strict=True):
+        image[:] = _coverage(row, size)
+    return np.rint(255 * (1 - cover)).astype(np.uint8)[..., None]
+
+
+def _parts() -> tuple[Integers, Integers]:
+    """The grid's cells in two parts, nine in ten and one in ten, each in a fixed random order."""
+    total = math.prod(GLYPH_COUNTS)
+    cells = seeds.numpy_generator(0, "glyphs").permutation(total)
+    return cells[: -total // 10], cells[-total // 10 :]
+
+
+def _rows(cells: Integers, size: Size) -> Rows:
+    factors = np.stack(np.unravel_index(cells, GLYPH_COUNTS), axis=1).astype(np.int64)
+    return Rows(
+        names=NumberedNames(len(cells)),
+        shape=(*size, 1),
+        blocks=partial(_blocks, factors, size),
+        labels=factors[:, 0],
+        factors=factors,
+        quick=False,
+    )
+
+
+def _blocks(factors: Integers, size: Size, indices: Integers) -> Iterator[Pixels]:
+    for start in range(0, len(indices), _BLOCK):
+        yield draw(factors[indices[start : start + _BLOCK]], size)
+
+
+def _coverage(factors: list[int], size: Size) -> npt.NDArray[np.float32]:
+    """(H, W): 1 within the letter, 0 outside, and between on pixels that its edge crosses.
+
+    Pillow samples the letter's distance field at every pixel, scaled, sheared and moved. A pixel is
+    covered by half where the distance is 0, and wholly half a pixel further in.
+    """
+    letter, font, weight, slant, cap, *place = factors
+    height, width = size
+    outline, shear = _outline(letter, font), float(SLANTS[slant])
+    cells = CAP / (float(SIZES[cap]) * min(size))  # cells to one pixel
+    bolder = float(WEIGHTS[weight]) * CAP
+    left, top, right, bottom = outline.box(shear)
+    x = _centre(place[0], width, (right - left + 2 * bolder) / cells)
+    y = _centre(place[1], height, (bottom - top + 2 * bolder) / cells)
+    matrix = (
+        *(cells, shear * cells, (left + right) / 2 - cells * (x + shear * y)),
+        *(0.0, cells, (top + bottom) / 2 - cells * y),
+    )
+    distance = outline.field.transform(
+        (width, height),
+        Image.Transform.AFFINE,
+        matrix,
+        resample=Image.Resampling.BILINEAR,
+        fillcolor=_FAR,
+    )
+    pixels = (np.asarray(distance, np.float32) - np.float32(bolder)) / np.float32(cells)
+    cover: npt.NDArray[np.float32] = np.clip(0.5 - pixels, 0, 1)
+    return cover
+
+
+def _centre(place: int, side: int, ink: float) -> float:
+    """Where a letter's middle is along a side, in pixels; wide letters move less, to stay whole."""
+    reach = max(0.0, min(REACH * side, (side - ink) / 2 - MARGIN * side))
+    return side / 2 + reach * (place - PLACES // 2) / (PLACES // 2)
+
+
+@cache
+def _outline(letter: int, font: int) -> Outline:
+    return Outline.of(LETTERS[letter], tuple(FONTS.values())[font])
