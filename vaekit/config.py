@@ -116,11 +116,14 @@ class RunConfig(BaseModel):
     likelihood: Annotated[str, known("likelihood")] | None = _option(
         None,
         "Loss",
-        "p(x|z): bce, bernoulli, mse, gaussian or logistic",
+        "p(x|z): bce, bernoulli, mse, gaussian, logistic or dmol",
         shown="bce on grey and shapes, logistic on colour and digits",
     )
     sigma: Sigma | None = _option(
         None, "Loss", "gaussian: a number, learned or optimal", shown="optimal"
+    )
+    mixtures: Count | None = _option(
+        None, "Loss", "dmol: logistics in the mixture of a pixel", shown="10"
     )
     binarize: Literal["dynamic", "static", "threshold"] | None = _option(
         None, "Loss", "bernoulli: how greys become 0 and 1", shown="dynamic"

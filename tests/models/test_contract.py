@@ -97,7 +97,7 @@ def test_every_likelihood_gets_its_parameters_and_sane_nats(name: str, likelihoo
     image = (9, 8, 3)
     model, x = make(name, image, likelihood, mean_image=torch.full((3, 9, 8), 0.5)), pictures(image)
     params = model.decode(noise(model))
-    assert params.shape == (BATCH, 3 * model.likelihood.parameters_per_value, 9, 8)
+    assert params.shape == (BATCH, model.likelihood.parameters_per_pixel(3), 9, 8)
     terms = elbo(model, x, noise(model))
     per_value = terms["neg_elbo"] / x[0].numel()
     assert terms["neg_elbo"].isfinite().all()

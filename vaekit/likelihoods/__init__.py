@@ -1,7 +1,8 @@
 """Likelihoods p(x|z): from a decoder's output to log-probabilities, means and samples.
 
-A decoder gives `params` of shape (N, P·C, H, W), P parameters for each of the C·H·W values of an
-image; a likelihood turns them into a log-probability, a mean or a sample. Images are in [0, 1].
+A decoder gives `params` of shape (N, P, H, W), P parameters for each pixel of an image (for most
+likelihoods, one or two for each of its channels); a likelihood turns them into a log-probability,
+a mean or a sample. Images are in [0, 1].
 All have the same methods, so they are interchangeable:
 
     >>> import torch
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import Bernoulli, CrossEntropy
+from vaekit.likelihoods.dmol import MixtureOfLogistics
 from vaekit.likelihoods.likelihood import LEVELS, TYPICAL_SIGMA, Likelihood
 from vaekit.likelihoods.logistic import DiscretizedLogistic
 from vaekit.likelihoods.normal import SIGMA_SETTINGS, Gaussian, UnitGaussian
@@ -29,21 +31,28 @@ __all__ = [
     "DiscretizedLogistic",
     "Gaussian",
     "Likelihood",
+    "MixtureOfLogistics",
     "UnitGaussian",
     "build_likelihood",
 ]
 
 
-def build_likelihood(name: str, *, sigma: float | str | None = None) -> Likelihood:
-    """Make the likelihood of this name; not all take a sigma.
+def build_likelihood(name: str, **settings: float | str | None) -> Likelihood:
+    """Make the likelihood of this name; a setting that is None keeps its default.
 
     >>> build_likelihood("gaussian", sigma=0.1).settings
     {'sigma': 0.1}
     """
     kind: type[Likelihood] = resolve("likelihood", name)
-    if sigma is None:
-        return kind()
-    if not kind.takes_sigma:
-        takers = [one for one in names("likelihood") if resolve("likelihood", one).takes_sigma]
-        raise UsageError(f"--sigma goes with --likelihood {' or '.join(takers)}, not with {name}")
-    return kind(sigma=sigma)
+    given = {setting: value for setting, value in settings.items() if value is not None}
+    for setting in given:
+        if setting not in kind.takes:
+            takers = [one for one in names("likelihood") if setting in _takes(one)]
+            owners = " or ".join(takers) or "none"
+            raise UsageError(f"--{setting} goes with --likelihood {owners}, not with {name}")
+    return kind(**given)
+
+
+def _takes(name: str) -> tuple[str, ...]:
+    kind: type[Likelihood] = resolve("likelihood", name)
+    return kind.takes

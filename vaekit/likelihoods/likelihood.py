@@ -26,11 +26,15 @@ class Likelihood(nn.Module):
     """Sums or integrates to one over all images; if not, its nats are no log-likelihood."""
     binary: ClassVar[bool] = False
     """Expects images of zeros and ones."""
-    takes_sigma: ClassVar[bool] = False
-    """Has the setting `sigma`."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """The names of its settings, such as `sigma`."""
     logits: ClassVar[bool] = False
     """Parameters are logits: a value's gradient is at most 1, so a higher learning rate is safe."""
     parameters_per_value: ClassVar[int] = 1
+
+    def parameters_per_pixel(self, channels: int) -> int:
+        """The number of parameters that a decoder gives for one pixel of an image."""
+        return self.parameters_per_value * channels
 
     @property
     def uses_batch(self) -> bool:

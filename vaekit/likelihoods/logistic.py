@@ -1,4 +1,4 @@
-"""The discretized logistic likelihood, of 256 grey levels."""
+"""The discretized logistic likelihood, of 256 grey levels, and its distribution's functions."""
 
 from __future__ import annotations
 
@@ -41,34 +41,18 @@ class DiscretizedLogistic(Likelihood):
     """The first scale: a logistic distribution on [−1, 1] with the spread of images."""
 
     def log_prob_per_value(self, params: Tensor, x: Tensor) -> Tensor:
-        """The log mass of each value's level, computed in log space.
-
-        For a > b, σ(a) − σ(b) = σ(a) σ(−b) (1 − e^(b−a)): a product, in which nothing cancels.
-        In units of half a level every edge is a whole number, so the upper edge of one level
-        equals the lower edge of the next to the bit, and the masses sum to one.
-        """
+        """The log mass of each value's level: see `log_mass`."""
         location, log_scale = self._split(params)
-        level = (x * (LEVELS - 1)).round()
-        per_half_level = torch.exp(-log_scale) / (LEVELS - 1)
-        centre = 2 * level - (LEVELS - 1) - location * (LEVELS - 1)
-        below_upper = F.logsigmoid((centre + 1) * per_half_level)
-        above_lower = F.logsigmoid((1 - centre) * per_half_level)
-        inside = below_upper + above_lower + torch.log(-torch.expm1(-2 * per_half_level))
-        darkest, brightest = level <= 0, level >= LEVELS - 1
-        return torch.where(darkest, below_upper, torch.where(brightest, above_lower, inside))
+        return log_mass((x * (LEVELS - 1)).round(), location, log_scale)
 
     def mean(self, params: Tensor) -> Tensor:
         """The mean of the logistic distribution clipped to [−1, 1], mapped back to [0, 1].
 
-        clip(m) + s [softplus(−|m + 1| / s) − softplus(−|m − 1| / s)] is the integral of which
-        the mean over 256 levels is the midpoint sum: the two differ by less than 0.17 of a level
-        at the sharpest scale, log s = −7, and by less than 0.05 from log s = −6 upwards.
+        It is the integral of which the mean over 256 levels is the midpoint sum: the two differ by
+        less than 0.17 of a level at the sharpest scale, log s = −7, and by less than 0.05 from
+        log s = −6 upwards.
         """
-        location, log_scale = self._split(params)
-        scale = log_scale.exp()
-        from_dark = F.softplus(-(location + 1).abs() / scale)
-        from_bright = F.softplus(-(location - 1).abs() / scale)
-        return (location.clamp(-1, 1) + scale * (from_dark - from_bright) + 1) / 2
+        return (clipped_mean(*self._split(params)) + 1) / 2
 
     def sample(self, params: Tensor, uniform: Tensor) -> Tensor:
         """The inverse of the logistic distribution function at the noise, on the nearest level."""
@@ -93,3 +77,30 @@ class DiscretizedLogistic(Likelihood):
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         location, raw = wide(params).chunk(2, dim=1)
         return location, soft_bound(raw, self.limit)
+
+
+def log_mass(level: Tensor, location: Tensor, log_scale: Tensor, levels: int = LEVELS) -> Tensor:
+    """The log mass that a logistic distribution on [−1, 1] has on the interval of a level.
+
+    For a > b, σ(a) − σ(b) = σ(a) σ(−b) (1 − e^(b−a)): a product, in which nothing cancels.
+    In units of half a level every edge is a whole number, so the upper edge of one level
+    equals the lower edge of the next to the bit, and the masses sum to one.
+    """
+    last = levels - 1
+    per_half_level = torch.exp(-log_scale) / last
+    centre = 2 * level - last - location * last
+    below_upper = F.logsigmoid((centre + 1) * per_half_level)
+    above_lower = F.logsigmoid((1 - centre) * per_half_level)
+    inside = below_upper + above_lower + torch.log(-torch.expm1(-2 * per_half_level))
+    return torch.where(level <= 0, below_upper, torch.where(level >= last, above_lower, inside))
+
+
+def clipped_mean(location: Tensor, log_scale: Tensor) -> Tensor:
+    """The mean of a logistic distribution clipped to [−1, 1].
+
+    clip(m) + s [softplus(−|m + 1| / s) − softplus(−|m − 1| / s)]
+    """
+    scale = log_scale.exp()
+    from_dark = F.softplus(-(location + 1).abs() / scale)
+    from_bright = F.softplus(-(location - 1).abs() / scale)
+    return location.clamp(-1, 1) + scale * (from_dark - from_bright)

@@ -88,7 +88,7 @@ class Gaussian(_Normal):
     """
 
     name = "gaussian"
-    takes_sigma = True
+    takes = ("sigma",)
     limit: ClassVar[float] = 6.0
     momentum: ClassVar[float] = 0.01
     variance: Tensor

@@ -54,7 +54,7 @@ class MLP(VAE):
         self.encoder = nn.Sequential(nn.Flatten(), *_linears(down, activation))
         self.posterior = PosteriorHead(down[-1], latent_dim)
         self.decoder = nn.Sequential(*_linears(up, activation))
-        self.output = Linear(up[-1], likelihood.parameters_per_value * values)
+        self.output = Linear(up[-1], self.output_channels * math.prod(image[:2]))
 
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:

@@ -95,8 +95,8 @@ class VAE(nn.Module):
 
     @property
     def output_channels(self) -> int:
-        """Channels of the decoder's output: the parameters of every channel of an image."""
-        return self.likelihood.parameters_per_value * self.image[2]
+        """Channels of the decoder's output: the parameters of a pixel."""
+        return self.likelihood.parameters_per_pixel(self.image[2])
 
     def encode(self, x: Tensor) -> Posterior:
         """q(z|x), for images (N, C, H, W) in [0, 1]."""
@@ -104,7 +104,7 @@ class VAE(nn.Module):
         return q
 
     def decode(self, z: Tensor) -> Tensor:
-        """The parameters of p(x|z), (N, P·C, H, W), for latents (N, D)."""
+        """The parameters of p(x|z), (N, P, H, W), for latents (N, D)."""
         h: Tensor = self.decoder(z)
         with full_precision(h):
             params: Tensor = self.output(h.to(self.output.weight.dtype))

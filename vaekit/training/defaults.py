@@ -39,8 +39,8 @@ NETWORK_OPTIONS = (
     *("hidden", "channels", "depth", "activation", "norm"),
     *("latent_groups", "latent_channels"),
 )
-LIKELIHOOD_OPTIONS = {"sigma": "takes_sigma", "binarize": "binary"}
-"""Options for some likelihoods only, and the attribute that their classes have."""
+LIKELIHOOD_OPTIONS = ("sigma", "mixtures", "binarize")
+"""Options for some likelihoods only."""
 
 
 def fill_defaults(
@@ -126,16 +126,19 @@ def _tuple(asked: Any, default: Any) -> Any:
 
 
 def _likelihood_options(config: RunConfig, likelihood: str) -> dict[str, Any]:
-    for name, attribute in LIKELIHOOD_OPTIONS.items():
-        takers = [
-            n for n in registry.names("likelihood") if getattr(_likelihood_class(n), attribute)
-        ]
+    """The likelihood's options, its defaults filled in; an option it does not take is an error."""
+    for name in LIKELIHOOD_OPTIONS:
+        takers = [n for n in registry.names("likelihood") if name in _likelihood_defaults(n)]
         if getattr(config, name) is not None and likelihood not in takers:
             owners = " or ".join(takers)
             raise UsageError(f"{flag(name)} is for --likelihood {owners}, not {likelihood}")
-    chosen = _likelihood_class(likelihood)
-    sigma = {"sigma": config.sigma or "optimal"} if chosen.takes_sigma else {}
-    return sigma | ({"binarize": config.binarize or "dynamic"} if chosen.binary else {})
+    defaults = _likelihood_defaults(likelihood)
+    return {name: getattr(config, name) or value for name, value in defaults.items()}
+
+
+def _likelihood_defaults(likelihood: str) -> dict[str, Any]:
+    kind = _likelihood_class(likelihood)
+    return kind().settings | ({"binarize": "dynamic"} if kind.binary else {})
 
 
 def _likelihood_class(name: str) -> type[Likelihood]:
@@ -156,8 +159,7 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
 def likelihood_for_config(config: RunConfig) -> Likelihood:
     """The likelihood of a config without open defaults."""
     assert config.likelihood is not None
-    sigma = {} if config.sigma is None else {"sigma": config.sigma}
-    return build_likelihood(config.likelihood, **sigma)
+    return build_likelihood(config.likelihood, sigma=config.sigma, mixtures=config.mixtures)
 
 
 def network_from_config(
