@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import vaekit
+from vaekit.evaluation.evaluation_record import evaluate
 from vaekit.evaluation.latent_health import AggregatePosterior, Health, aggregate, diagnosis
-from vaekit.evaluation.report import evaluate
 from vaekit.gaussian import Normal
 
 

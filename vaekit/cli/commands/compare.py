@@ -55,7 +55,7 @@ def command(
     terminal = open_terminal(use)
     first = open_model(models[0], use, terminal)
     images, points = load_evaluation_images(first, by, asked, use, terminal)
-    from vaekit.evaluation.report import evaluate_each
+    from vaekit.evaluation.evaluation_record import evaluate_each
 
     records, values = [], []
     for path in models:

@@ -32,7 +32,7 @@ def command(
     terminal = open_terminal(use)
     opened = open_model(model, use, terminal)
     images, points = load_evaluation_images(opened, by, asked, use, terminal)
-    from vaekit.evaluation.report import evaluate
+    from vaekit.evaluation.evaluation_record import evaluate
 
     record = evaluate(opened, images, asked, points=points, reporter=terminal)
     if not use.as_json:

@@ -17,9 +17,9 @@ from vaekit.data.batches import Batches, statically_binarized
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
+from vaekit.evaluation.evaluation_record import evaluate, without_nonfinite
 from vaekit.evaluation.image_scores import scores
 from vaekit.evaluation.metrics import EXTRA, FACTOR_METRICS, SAMPLE_METRICS, MetricRequest, parse
-from vaekit.evaluation.report import evaluate, without_nonfinite
 from vaekit.header import sha256
 from vaekit.inference import Model
 from vaekit.reporting import Silent
