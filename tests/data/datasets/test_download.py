@@ -165,6 +165,33 @@ def test_fault_80_a_server_that_drips_is_given_up(tmp_path, server, heard, monke
         fetch(remote_at(server.url("file.bin")), tmp_path / "file.bin", heard)
 
 
+def test_fault_80_a_server_that_drips_its_headers_is_given_up(tmp_path, heard, monkeypatch):
+    """Each byte starts a socket's timeout again, so that one alone would wait without end."""
+    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    done = threading.Event()
+
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not done.wait(0.02):
+                connection.sendall(b".")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=drip, args=(listener,))
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/file.bin"
+        began = time.monotonic()
+        with pytest.raises(DownloadError, match=r"no complete answer within 0\.3 seconds"):
+            fetch(remote_at(url), tmp_path / "file.bin", heard)
+        took = time.monotonic() - began
+        done.set()
+        server.join()
+    assert 0.3 <= took < 10
+    assert left(tmp_path) == []
+
+
 def test_mirrors_are_tried_in_turn(tmp_path, server, heard):
     server.pages["/bad/file.bin"] = b"not this"
     urls = [server.url(name) for name in ("gone.bin", "bad/file.bin", "file.bin")]

@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import http.client
 import os
+import queue
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -29,6 +31,9 @@ def datasets_dir(request: Request) -> Path:
 
 TIMEOUT = 30
 """Seconds without a byte after which a server is given up."""
+
+ANSWER_SECONDS = 60
+"""Seconds a server has to accept a request and send all headers, redirects included."""
 
 DRIP_SECONDS, DRIP_BYTES = 60, 60 << 10
 """A server that sends fewer bytes than that in so many seconds is given up as well."""
@@ -181,7 +186,7 @@ def _answers(url: str, start: int) -> Iterator[Any]:
     headers = {"User-Agent": "vaekit", **({"Range": f"bytes={start}-"} if start else {})}
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  checked by its MD5
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+        with _asked(request) as answer:
             yield answer
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
@@ -190,6 +195,30 @@ def _answers(url: str, start: int) -> Iterator[Any]:
         raise _Failed(url, str(error.reason)) from None
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _Failed(url, str(error) or "no answer") from None
+
+
+def _asked(request: urllib.request.Request) -> Any:
+    """The answer to a request, with all its headers, or a TimeoutError.
+
+    The timeout of a socket starts again with each byte, so a thread asks. One that is given up
+    ends with its server or with the process: nothing can stop it.
+    """
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(request, timeout=TIMEOUT))  # noqa: S310
+        except Exception as error:  # noqa: BLE001  it is raised where the answer is waited for
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"no complete answer within {ANSWER_SECONDS} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _copy(answer: Any, url: str, part: Path, start: int, remote: Remote, task: Task) -> int:
