@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,8 @@ def test_a_name_with_braces_is_repeated_as_it_is() -> None:
 # as_yaml and --config are each other's inverse.
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)
+PATHS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+PATHS |= st.binary(max_size=12).map(lambda name: os.fsdecode(name.replace(b"\0", b"")))
 COUNTS = st.integers(1, 10**6)
 SIDES = st.integers(1, LARGEST_SIDE)
 OVER_ZERO = st.floats(1e-12, 1e12)
@@ -310,8 +313,8 @@ NOT_NEGATIVE = st.floats(0, 1e12)
 CONFIGS = st.fixed_dictionaries(
     {},
     optional={
-        "dataset": TEXTS,
-        "data_dir": st.none() | TEXTS,
+        "dataset": PATHS,
+        "data_dir": st.none() | PATHS,
         "image_size": st.none() | st.tuples(SIDES, SIDES),
         "grayscale": st.booleans(),
         "limit": st.none() | COUNTS,
@@ -328,7 +331,7 @@ CONFIGS = st.fixed_dictionaries(
         "ema": st.none() | st.floats(0, 1, exclude_min=True, exclude_max=True),
         "compile": st.sampled_from(["auto", "on", "off"]),
         "seed": st.integers(0, 2**64),
-        "output": st.none() | TEXTS,
+        "output": st.none() | PATHS,
     },
 )
 

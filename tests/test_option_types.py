@@ -35,6 +35,18 @@ def test_what_is_no_size_is_answered_with_how_to_write_one(value: object) -> Non
         parse_size(value)
 
 
+@pytest.mark.parametrize("option", ["dataset", "data_dir", "output"])
+@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+def test_a_path_that_no_system_takes_is_refused(option: str, value: str) -> None:
+    """A config can write such characters; they ended training with an internal error."""
+    with pytest.raises(ValueError, match="a character that no path can have"):
+        RunConfig(**{option: value})  # type: ignore[arg-type]
+
+
+def test_a_path_may_hold_bytes_that_are_not_utf_8() -> None:
+    assert RunConfig(dataset="photos\udcff").dataset == "photos\udcff"
+
+
 @pytest.mark.parametrize("value", [0, "0", "off", False])
 def test_pictures_can_be_turned_off_in_every_notation(value: object) -> None:
     assert RunConfig(pictures_every=value).pictures_every == "off"  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ from vaekit.option_types import (
     Positive,
     Sigma,
     Sizes,
+    SystemPath,
     Threads,
     known,
     switch,
@@ -64,8 +65,8 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
-    dataset: str = _option("digits", "Data", "a data set's name, or a path to images")
-    data_dir: str | None = _option(
+    dataset: SystemPath = _option("digits", "Data", "a data set's name, or a path to images")
+    data_dir: SystemPath | None = _option(
         None, "Data", "folder for downloads", shown="the user's cache", local=True
     )
     image_size: ImageSize | None = _option(
@@ -187,7 +188,7 @@ class RunConfig(BaseModel):
         "pca", "Output", "projection for latents.png", local=True
     )
     tensorboard: bool = _option(False, "Output", "also log to TensorBoard", local=True)
-    output: str | None = _option(
+    output: SystemPath | None = _option(
         None,
         "Output",
         "the run's folder, or NAME.safetensors",

@@ -7,6 +7,7 @@ from Python; each type accepts what makes sense for it.
 from __future__ import annotations
 
 import operator
+import os
 import re
 from typing import Annotated, Literal, SupportsIndex
 
@@ -91,6 +92,18 @@ def switch(value: object) -> object:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
+def _path(value: object) -> object:
+    """A text that the system takes as a path: without NUL and lone surrogates."""
+    if isinstance(value, str):
+        try:
+            encoded = os.fsencode(value)
+        except UnicodeEncodeError:
+            encoded = b"\0"
+        if b"\0" in encoded:
+            raise ValueError("it holds a character that no path can have")
+    return value
+
+
 def known(kind: str) -> BeforeValidator:
     """A validator: the value is a name in the registry; the error suggests the nearest one."""
 
@@ -110,6 +123,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
 Counts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_numbers)]
 ImageSize = Annotated[tuple[Count, Count], BeforeValidator(parse_size)]
+SystemPath = Annotated[str, BeforeValidator(_path)]
 Interval = Annotated[Count | str, BeforeValidator(_interval)]
 PicturesEvery = Annotated[int | Literal["off"], BeforeValidator(_pictures_every)]
 Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]

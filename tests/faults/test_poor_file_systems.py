@@ -1,4 +1,4 @@
-"""vaekit works without locks, links and modes, as in some network folders and on USB sticks."""
+"""vaekit works without locks, links and modes, as on USB sticks, and for a user without a home."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import Runner
 
 LACKING = """
 import errno, fcntl, os
@@ -41,3 +43,16 @@ def test_training_and_its_commands_work_without_locks_links_and_modes(photos: Pa
     assert vaekit("embed", model, "images", "-o", "z.npz") == "z.npz"
     left = [path for path in Path().rglob("*.part") if "lacking" not in path.parts]
     assert left == []
+
+
+def test_a_plot_without_a_home_prints_nothing_of_another_program(
+    vaekit: Runner, tiny_model: Path
+) -> None:
+    """matplotlib wants to write its settings there, and warned in two lines that it cannot."""
+    nowhere = {"HOME": "/dev/null/home", "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}
+    done = vaekit(
+        *("embed", tiny_model, "--dataset", "digits", "--limit", "20", "--project", "pca"),
+        *("-o", "plot.png", "-q"),
+        environ=nowhere,
+    )
+    assert (done.code, done.stdout.strip(), done.stderr) == (0, "plot.png", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import traceback
@@ -21,6 +22,8 @@ def main() -> None:
     thread_waiting.decide(sys.argv[1:], os.environ)
     SIGNALS.install()
     install_lasting_stderr()
+    # Without a home, matplotlib warns of the temporary folder that it makes and removes.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")  # for file names that are not UTF-8
     try:
