@@ -6,6 +6,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +94,17 @@ def test_the_python_of_the_readme_runs(
     assert names["images"].shape == (64, 1, 8, 8)  # type: ignore[attr-defined]
     assert names["z"].shape == (179, 4)  # type: ignore[attr-defined]
     assert names["path"].shape == (10, 1, 8, 8)  # type: ignore[attr-defined]
+
+
+def test_every_example_of_the_python_page_runs() -> None:
+    """In one program and in order, as a reader would try them."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for number, example in enumerate(re.findall(r"```python\n(.+?)```", page, flags=re.DOTALL)):
+        exec(compile(example, f"docs/python.md, example {number}", "exec"), names)
+    assert names["z"].shape == (len(names["digits"]), 16)
+    assert len(names["losses"]) == 2
+    assert Path("samples.png").exists()
 
 
 def test_every_command_of_the_docs_is_one() -> None:

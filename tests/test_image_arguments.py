@@ -70,11 +70,13 @@ def forms(x: np.ndarray) -> dict[str, Any]:
         "float32 (N, C, H, W)": first.float() / 255,
         "uint8 tensor (N, C, H, W)": first,
         "float numpy (N, C, H, W)": floats.transpose(0, 3, 1, 2),
+        "int64 (N, H, W, C)": x.astype(np.int64),
         "squeezed": plain,
         "squeezed floats": floats.squeeze(-1) if x.shape[-1] == 1 else floats,
         "list of arrays": list(x),
         "list of float tensors (C, H, W)": list(first.float() / 255),
-        "nested lists": plain.tolist() if x.shape[-1] == 1 else floats.tolist(),
+        "nested lists": plain.tolist(),
+        "nested lists of floats": floats.tolist(),
         "pictures": pictures,
         "tuple of pictures": tuple(pictures),
         "generator": (picture for picture in pictures),
@@ -98,10 +100,6 @@ def test_every_form_of_the_same_images_is_read_as_the_same_pixels(
     name: str, shape: tuple[int, int, int]
 ) -> None:
     x = pixels(shape)
-    if name == "nested lists" and shape == GREY:
-        x = (x > 127).astype(np.uint8) * np.uint8(255)
-        assert np.array_equal(seen((x.squeeze(-1) / 255).tolist(), shape), x)
-        return
     assert np.array_equal(seen(forms(x)[name], shape), x)
 
 
@@ -195,7 +193,7 @@ def test_a_shape_that_fits_two_ways_is_refused_with_both_or_read_by_convention()
         (np.full((1, *GREY), 255.0), "divide by 255"),
         (np.full((1, *GREY), -1.5), "undo the normalisation"),
         (np.full((1, *GREY), np.nan), "NaN"),
-        (np.zeros((1, *GREY), np.int64), "int64: uint8 from 0 to 255, or floats"),
+        (np.full((1, *GREY), 256), "whole numbers from 256 to 256: 0 to 255 are taken"),
         (np.zeros((1, 9, 6, 1), np.uint8), "images are 9x6x1, this model takes 4x6x1"),
         (np.zeros((9, 6), np.uint8), "images are 9x6x1, this model takes 4x6x1"),
         (3, "images of type int"),
@@ -215,6 +213,11 @@ def test_a_mapped_array_is_read_a_few_images_at_a_time(tmp_path: Path) -> None:
     blocks = image_blocks(mapped, GREY, 4)
     assert [len(block) for block in blocks] == [4, 4, 1]
     assert np.array_equal(seen(mapped, GREY), pixels(GREY, 9))
+
+
+def test_true_is_white_and_false_is_black() -> None:
+    mask = pixels(GREY) > 127
+    assert np.array_equal(seen(mask, GREY), np.where(mask, 255, 0))
 
 
 def test_nothing_is_one_empty_block() -> None:

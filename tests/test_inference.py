@@ -146,7 +146,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(
         np.zeros((64,), np.uint8),
         np.zeros((2, 64), np.uint8),
         np.zeros((1, 2, 8, 8, 1), np.uint8),
-        np.zeros((2, 1, 8, 8), np.int64),
+        np.full((2, 1, 8, 8), 256, np.int64),
         np.full((2, 1, 8, 8), 1.5, np.float32),
         np.full((2, 1, 8, 8), -0.1),
         np.full((2, 1, 8, 8), np.nan),

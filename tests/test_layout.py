@@ -13,7 +13,6 @@ ROOT = TESTS.parent
 
 TESTED_BY = {
     "__main__": "tests/conftest.py",
-    "api": "tests/training/test_run.py",
     "cli.commands.compare": "tests/cli/commands/test_evaluate.py",
     "cli.commands.datasets": "tests/cli/test_commands.py",
     "cli.commands.info": "tests/cli/test_commands.py",

@@ -20,6 +20,7 @@ import functools
 import re
 import signal
 from collections.abc import Callable
+from types import FunctionType
 from typing import ParamSpec, TypeVar
 
 from vaekit.wording import one_line
@@ -119,6 +120,15 @@ def with_keyword_names(function: Callable[_Parameters, _Result]) -> Callable[_Pa
             raise
 
     return call
+
+
+def methods_with_keyword_names(kind: type[_Result]) -> type[_Result]:
+    """A class whose public methods, inherited ones too, raise errors that name keywords."""
+    for name in dir(kind):
+        method = getattr(kind, name)
+        if isinstance(method, FunctionType) and not name.startswith("_"):
+            setattr(kind, name, with_keyword_names(method))
+    return kind
 
 
 def flags_to_keywords(message: str) -> str:

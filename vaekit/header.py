@@ -85,6 +85,13 @@ class ModelHeader(BaseModel):
         height, width, channels = self.model.image
         return height, width, channels
 
+    @property
+    def val_split(self) -> float:
+        """The `--val-split` of the training run, so that `--split val` gives the same images."""
+        config = self.training.get("config")
+        value = config.get("val_split") if isinstance(config, dict) else None
+        return float(value) if isinstance(value, int | float) and 0 <= value < 1 else 0.1
+
 
 @dataclass(frozen=True)
 class ModelFile:

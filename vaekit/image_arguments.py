@@ -1,4 +1,4 @@
-"""Reads the images that Python callers pass: arrays, tensors, pictures, paths, data sets, lists.
+"""Reads the images of Python callers: arrays, tensors, pictures, paths, data sets, lists.
 
 Everything becomes blocks in one of two forms: uint8 (N, H, W, C), or float (N, C, H, W) in [0, 1].
 The axes of an array are found by comparing its shape with the model's.
@@ -127,7 +127,19 @@ def array_blocks_of(
     if "N" not in reading:
         values, reading = values[None], f"N{reading}"
     for start in range(0, max(1, len(values)), at_once):
-        yield arranged(as_tensor(values[start : start + at_once]), reading)
+        yield arranged(_bytes_or_floats(as_tensor(values[start : start + at_once])), reading)
+
+
+def _bytes_or_floats(values: Tensor) -> Tensor:
+    """Whole numbers from 0 to 255 as bytes, and true and false as 1 and 0; others as they are."""
+    if values.dtype == torch.bool:
+        return values.float()
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.uint8:
+        return values
+    if values.numel() and not bool(((values >= 0) & (values <= 255)).all()):
+        low, high = (int(value) for value in values.aminmax())
+        raise DataError(f"images hold whole numbers from {low} to {high}: 0 to 255 are taken")
+    return values.to(torch.uint8)
 
 
 def arranged(values: Tensor, reading: str) -> Tensor:

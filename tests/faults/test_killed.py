@@ -153,7 +153,7 @@ def torment(process: Process, kinds: Iterator[str], rng: random.Random, tally: T
 
 def untouched(options: dict[str, Any], output: str) -> Path:
     """The folder of a run that nobody killed."""
-    return package.train(**options, output=output).parent
+    return package.train(**options, output=output).folder
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

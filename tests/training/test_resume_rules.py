@@ -49,7 +49,7 @@ class Stopper(SilentWatcher):
 
 
 def train(output: str | Path, watcher: Any = None, **changes: Any) -> Path:
-    return package.train(**{**OPTIONS, **changes}, output=str(output), watcher=watcher)
+    return package.train(**{**OPTIONS, **changes}, output=str(output), watcher=watcher).path
 
 
 def stop(output: str, at: int, number: int = signal.SIGTERM, **changes: Any) -> str:

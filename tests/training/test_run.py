@@ -53,7 +53,7 @@ def test_the_config_that_a_run_leaves_gives_the_same_file(tiny_run: Path) -> Non
 def test_where_and_how_a_run_was_made_is_not_in_its_file(tiny_model: Path) -> None:
     path = package.train(
         **TINY, output="deep/named.safetensors", pictures_every=3, project="tsne", compile="off"
-    )
+    ).path
     assert path == Path("deep/named.safetensors")
     assert path.read_bytes() == tiny_model.read_bytes()
     assert Path("deep/named/config.yaml").exists()

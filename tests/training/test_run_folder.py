@@ -124,7 +124,7 @@ def test_a_folder_that_another_process_trains_in_is_refused() -> None:
         with pytest.raises(VaekitError, match="another run is writing there"):
             package.train(**SMALL, output="run", force=True)
         process.communicate()
-    assert package.train(**SMALL, output="run", force=True) == Path("run/model.safetensors")
+    assert package.train(**SMALL, output="run", force=True).path == Path("run/model.safetensors")
 
 
 def test_force_leaves_nothing_of_the_run_before() -> None:
@@ -149,7 +149,7 @@ def left_at_once(output: str, *, force: bool = True) -> None:
 @pytest.mark.parametrize("output", ["run", "run.safetensors"])
 def test_force_leaves_no_model_of_the_run_before_beside_a_run_that_ends_early(output: str) -> None:
     """It would be unclear which run the model is from; `--resume` would take it for its own."""
-    model = package.train(**SMALL, output=output)
+    model = package.train(**SMALL, output=output).path
     Path("run/notes.txt").write_text("mine")
     Path("run/samples/mine.png").write_text("mine")
     Path("run/mine.safetensors").write_text("mine")
@@ -234,7 +234,7 @@ def test_a_file_that_appears_while_a_run_trains_is_not_replaced() -> None:
         package.train(**SMALL, output="run", watcher=Dropper())
     assert Path("run/samples/epoch-001.png").read_text() == "mine"
     Path("run/samples/epoch-001.png").rename("mine.png")
-    assert package.train(resume="run").exists()
+    assert package.train(resume="run").path.exists()
 
 
 def test_removed_checkpoints_leave_the_manifest() -> None:

@@ -133,7 +133,7 @@ def request_for(model: Model, by: DatasetOptions, use: UseOptions, terminal: Ter
     return Request(
         limit=by.limit,
         seed=use.seed,
-        val_split=_val_split_of(model),
+        val_split=model.header.val_split,
         data_dir=by.data_dir,
         strict=by.strict,
         refresh=by.refresh,
@@ -160,13 +160,6 @@ def dataset_of_model(model: Model, split: str, terminal: Terminal) -> str:
         raise UsageError("no images: give paths, - for stdin, or --dataset")
     terminal.note(f"images: {name} ({split}), the model's own data set")
     return name
-
-
-def _val_split_of(model: Model) -> float:
-    """The `--val-split` of the training run, so that `--split val` gives the same images."""
-    config = model.header.training.get("config")
-    value = config.get("val_split") if isinstance(config, dict) else None
-    return float(value) if isinstance(value, int | float) and 0 <= value < 1 else 0.1
 
 
 @contextmanager

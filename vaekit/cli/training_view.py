@@ -8,24 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress, TextColumn
 
-from vaekit import thread_waiting
 from vaekit.cli.console import Terminal, bar
+from vaekit.training.epoch_table import epoch_header, epoch_line, has_line, opening_lines
 from vaekit.training.watcher import RunFacts, StepFacts
 
 if TYPE_CHECKING:
     from vaekit.training.run import TrainingResult
-
-LINES = 25
-"""About how many lines the table of a whole run has."""
-
-COLUMNS = (
-    ("epoch", "epoch", 5),
-    ("train −ELBO", "train_neg_elbo", 11), ("recon", "train_reconstruction", 9),
-    ("KL", "train_kl", 7),
-    ("val −ELBO", "val_neg_elbo", 9), ("recon", "val_reconstruction", 9), ("KL", "val_kl", 7),
-    ("active", "active_units", 6), ("images/s", "images_per_second", 8),
-)  # fmt: skip
-"""Title, key in the epoch's record, and width of each column: 79 characters with all."""
 
 REFRESH = 0.1
 """Seconds between two updates of the live bar."""
@@ -44,24 +32,12 @@ class TrainingView(Terminal):
     def started(self, facts: RunFacts) -> None:
         """Print the data, the network and the folder."""
         self._facts = facts
-        height, width, channels = facts.image
-        config = facts.config
-        kept = f" + {facts.n_val:,} validation" if facts.n_val else ""
-        self.say(
-            f"{_short(config.dataset)}: {facts.n_train:,}{kept} images, {height}x{width}x{channels}"
-        )
-        loss = f"{config.likelihood}{' (not a likelihood)' if config.likelihood == 'bce' else ''}"
-        self.say(
-            f"{config.model}: {facts.parameters:,} parameters, "
-            f"latent {config.latent_dim}, {loss}, nats per image, on {facts.device}"
-        )
-        if facts.device == "cpu":
-            self.say(f"threads: {facts.threads}, which {thread_waiting.decided}")
-        self.say(f"run: {facts.folder}")
+        for line in opening_lines(facts):
+            self.say(line)
         if self.live:
             self._progress = bar(self.console, TextColumn("{task.fields[terms]}"), counts=False)
             self._progress.start()
-            total = facts.n_train * (config.epochs or 1)
+            total = facts.n_train * (facts.config.epochs or 1)
             self._progress.add_task("training", total=total, unit="images", terms="")
 
     def stepped(self, facts: StepFacts) -> None:
@@ -81,12 +57,12 @@ class TrainingView(Terminal):
         assert self._facts is not None
         epochs = self._facts.config.epochs or 1
         epoch = int(record["epoch"])
-        if epoch != 1 and epoch != epochs and epoch % max(1, epochs // LINES):
+        if not has_line(epoch, epochs):
             return
         if self._header_due:
-            self.say(_header(record), style="bold")
+            self.say(epoch_header(record), style="bold")
             self._header_due = False
-        self.say(_line(record))
+        self.say(epoch_line(record))
 
     def ended(self) -> None:
         """Remove the bar."""
@@ -101,29 +77,3 @@ class TrainingView(Terminal):
         kept = best if result.best_epoch else "the last"
         self.say(f"trained {seconds:,.0f} s; the weights are {kept}")
         self.say(f"pictures and curves: {result.folder}")
-
-
-def _header(record: Mapping[str, float]) -> str:
-    """The table's header: the loss and its two terms, in training and in validation."""
-    return " ".join(f"{title:>{width}}" for title, key, width in COLUMNS if key in record)
-
-
-def _line(record: Mapping[str, float]) -> str:
-    return " ".join(_cell(key, record[key], width) for _, key, width in COLUMNS if key in record)
-
-
-def _cell(key: str, value: float, width: int) -> str:
-    """A number in a column; one that is too long loses decimals.
-
-    >>> _cell("train_kl", 12.345, 7), _cell("train_kl", 123456.78, 7), _cell("epoch", 3.0, 5)
-    ('  12.35', ' 123457', '    3')
-    """
-    if not key.startswith(("train_", "val_")):
-        return f"{value:>{width},.0f}"
-    text = f"{value:.2f}"
-    return f"{text if len(text) <= width else f'{value:.0f}':>{width}}"
-
-
-def _short(dataset: str) -> str:
-    """A data set's name, or the last part of a path."""
-    return dataset.rstrip("/").rsplit("/", 1)[-1] or dataset

@@ -121,3 +121,27 @@ def _leaders(
         if top in (d.first, d.second) and d.p < SIGNIFICANCE
     }
     return [i for i in range(len(records)) if i not in worse]
+
+
+def comparison_record(
+    records: Sequence[dict[str, Any]], images: Sequence[Mapping[str, Tensor]]
+) -> dict[str, Any]:
+    """The records of models, the best by metric, and their differences, in values for JSON.
+
+    Each record has its model's name under `model`.
+    """
+    names = [record["model"] for record in records]
+    found = differences(records, images)
+    return {
+        "models": [*records],
+        "best": {metric: [names[i] for i in tops] for metric, tops in best(records, found).items()},
+        "differences": {
+            metric: [_described(each, names) for each in pairs] for metric, pairs in found.items()
+        },
+    }
+
+
+def _described(each: Difference, names: Sequence[str]) -> dict[str, Any]:
+    numbers = {"difference": each.mean, "stderr": each.stderr, "p_holm": each.p}
+    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {"first": names[each.first], "second": names[each.second], **finite}

@@ -19,7 +19,7 @@ NLL_COLUMNS = ("nll", "nll_ess", "nll_pareto_k")
 
 def scores(
     model: Model,
-    images: Pixels,
+    images: Pixels | torch.Tensor,
     *,
     start: int = 0,
     samples: int | None = None,

@@ -19,8 +19,8 @@ from vaekit.config import RunConfig, as_yaml
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.data.decoding import thread_pool
-from vaekit.data.load import open_dataset
-from vaekit.data.source import Request
+from vaekit.data.load import OpenDataset, open_dataset
+from vaekit.data.source import Request, Source
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import using_threads
@@ -55,18 +55,27 @@ class TrainingResult:
     best_epoch: int
 
 
+IN_MEMORY = "memory:"
+"""What the name of a data set begins with whose images a Python program gave."""
+
+
 def run_training(
-    config: RunConfig, watcher: Watcher | None = None, *, force: bool = False
+    config: RunConfig,
+    watcher: Watcher | None = None,
+    *,
+    force: bool = False,
+    source: Source | None = None,
 ) -> TrainingResult:
-    """Train a model and write the run's folder."""
+    """Train a model and write the run's folder; a `source` replaces the config's data set."""
+    if source is not None:
+        config = config.changed(dataset=f"{IN_MEMORY}{source.name}")
     watcher = watcher or SilentWatcher()
     device = _device(config)
     folders.check_output(config.output, force=force)
-    config, data = prepare(config, watcher)
+    config, data = prepare(config, watcher, source)
     refuse_too_large(config, data.train.image_shape, device)
-    folder = folders.choose_folder(
-        config.output, f"{folders.dataset_stem(config.dataset)}-{config.model}"
-    )
+    stem = folders.dataset_stem(config.dataset.removeprefix(IN_MEMORY))
+    folder = folders.choose_folder(config.output, f"{stem}-{config.model}")
     arithmetic = using_threads(config.threads)
     with folders.exclusive_use(folder, force=force), deterministic(device), arithmetic:
         write_config(folder, config)
@@ -74,7 +83,11 @@ def run_training(
 
 
 def resume_training(
-    path: Path, options: Mapping[str, Any], watcher: Watcher | None = None
+    path: Path,
+    options: Mapping[str, Any],
+    watcher: Watcher | None = None,
+    *,
+    source: Source | None = None,
 ) -> TrainingResult:
     """Resume the run in a folder; the model gets the same bytes as without the interruption.
 
@@ -86,7 +99,7 @@ def resume_training(
     config = resume_rules.merge_options(found, options)
     device = _device(config)
     resume_rules.refuse_changed_options(found, config)
-    config, data = prepare(config, watcher)
+    config, data = prepare(config, watcher, source)
     folder, arithmetic = found.folder, using_threads(config.threads)
     with folders.exclusive_use(folder, fresh=False), deterministic(device), arithmetic:
         found = resume_rules.find_again(found, watcher)
@@ -116,9 +129,11 @@ def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, 
     return config, footprint(config, data.train.image_shape)
 
 
-def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingData]:
+def prepare(
+    config: RunConfig, reporter: Reporter, source: Source | None = None
+) -> tuple[RunConfig, TrainingData]:
     """Load the images, and fill in the options that depend on them."""
-    data = load_training_data(config, reporter)
+    data = load_training_data(config, reporter, source)
     count, shape = len(data.train), data.train.image_shape
     config = fill_defaults(config.changed(refresh=False), shape, config.dataset, count)
     if config.batch_size > count:
@@ -130,8 +145,10 @@ def prepare(config: RunConfig, reporter: Reporter) -> tuple[RunConfig, TrainingD
     return config, TrainingData(binarized(data.train, config), val)
 
 
-def load_training_data(config: RunConfig, reporter: Reporter) -> TrainingData:
-    """Open the run's data set, and take train from it, and val in the same shape."""
+def load_training_data(
+    config: RunConfig, reporter: Reporter, source: Source | None = None
+) -> TrainingData:
+    """Open the run's data set or the given source: train from it, and val in the same shape."""
     request = Request(
         size=config.image_size,
         channels=1 if config.grayscale else None,
@@ -144,12 +161,23 @@ def load_training_data(config: RunConfig, reporter: Reporter) -> TrainingData:
         reporter=reporter,
     )
     with thread_pool.at_most(config.threads):
-        opened = open_dataset(config.dataset, request)
+        opened = _opened(config.dataset, source, request)
         train = opened.take("train")
         if len(train) < 2:
             raise DataError(f"{config.dataset}: {_too_few(config)}")
         val = opened.take("val", like=train) if config.val_split > 0 else None
     return TrainingData(train, val)
+
+
+def _opened(dataset: str, source: Source | None, request: Request) -> OpenDataset:
+    if source is not None:
+        return OpenDataset(source.name, source, request)
+    if dataset.startswith(IN_MEMORY):
+        raise DataError(
+            "this run was trained on images that a Python program gave: give them again, with "
+            "vaekit.train(resume=..., images=...)"
+        )
+    return open_dataset(dataset, request)
 
 
 def _too_few(config: RunConfig) -> str:

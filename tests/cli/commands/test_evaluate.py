@@ -26,7 +26,7 @@ def factor_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return package.train(
         dataset="shapes", limit=200, image_size="8", epochs=2, model="mlp", hidden=[32],
         latent_dim=4, likelihood="logistic", output=folder, threads=1,
-    )  # fmt: skip
+    ).path  # fmt: skip
 
 
 def made(name: str, **arrays: np.ndarray) -> str:
@@ -271,7 +271,7 @@ for line in sys.stdin:
 
 def another(folder: Path, **options: Any) -> Path:
     usual = {"dataset": "digits", "limit": 300, "epochs": 1, "hidden": [32], "latent_dim": 4}
-    return package.train(**{**usual, **options}, output=folder / "other", threads=1)
+    return package.train(**{**usual, **options}, output=folder / "other", threads=1).path
 
 
 def test_the_best_of_each_row_is_marked(cli: Runner, tiny_model: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,25 +80,16 @@ def _refuse(models: Sequence[Path]) -> None:
 def _conclude(
     records: list[Record], values: list[dict[str, Tensor]], use: UseOptions, terminal: Terminal
 ) -> None:
-    from vaekit.evaluation.comparison import best, comparable, differences
+    from vaekit.evaluation.comparison import best, comparable, comparison_record, differences
 
-    found = differences(records, values)
-    leaders = best(records, found)
     if not comparable(records):
         terminal.note("the likelihoods differ in kind, so their nats do not compare")
-    if not use.as_json:
-        print_table(["", *(record["model"] for record in records)], _lines(records, found, leaders))
+    if use.as_json:
+        print(json.dumps(comparison_record(records, values)))
         return
-    names = [record["model"] for record in records]
-    tops = {name: [names[i] for i in places] for name, places in leaders.items()}
-    pairs = {name: [_described(each, names) for each in all_] for name, all_ in found.items()}
-    print(json.dumps({"models": records, "best": tops, "differences": pairs}))
-
-
-def _described(each: Difference, names: Sequence[str]) -> Record:
-    numbers = {"difference": each.mean, "stderr": each.stderr, "p_holm": each.p}
-    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    return {"first": names[each.first], "second": names[each.second], **finite}
+    found = differences(records, values)
+    titles = ["", *(record["model"] for record in records)]
+    print_table(titles, _lines(records, found, best(records, found)))
 
 
 def _lines(

@@ -1,0 +1,86 @@
+"""The pictures of a model, as Pillow images, which a notebook shows and `save` writes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image, fromarray
+from torch import Tensor
+
+from vaekit.data import ImageSet
+from vaekit.image_arguments import as_floats, image_blocks
+from vaekit.inference import Model
+from vaekit.output.pictures import Bytes, grid, rows, strip
+
+
+def as_picture(pixels: Bytes) -> Image:
+    """uint8 (H, W, C) as a Pillow image."""
+    return fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def png_tag(picture: Image, *, width: int) -> str:
+    """A picture inside HTML."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img style="max-width:{width}px;width:100%" src="data:image/png;base64,{data}">'
+
+
+def sample_grid(images: Tensor) -> Image:
+    """Images in a grid."""
+    return as_picture(grid(images))
+
+
+def image_strip(images: Tensor) -> Image:
+    """Images side by side."""
+    return as_picture(strip(images))
+
+
+def reconstruction_rows(model: Model, images: Any, n: int) -> Image:
+    """The first `n` images above their reconstructions."""
+    first = next(image_blocks(images, model.network.image, n))
+    x = as_floats(first)
+    return as_picture(rows([x, model.reconstruct(x)], ["original", "reconstruction"]))
+
+
+def traversal_rows(
+    model: Model, image: Any, dims: Sequence[int] | None, steps: int, reach: float
+) -> Image:
+    """One row per dimension, labelled with its number and its KL."""
+    from vaekit.latent_walks import order_by_kl
+
+    kl = model.header.latents.kl
+    order = order_by_kl(kl)[:16] if dims is None else dims
+    paths = model.traverse(image, dims=order, steps=steps, reach=reach)
+    return as_picture(strip([*paths], [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]))
+
+
+def latent_map(
+    model: Model,
+    data: ImageSet,
+    labels: Sequence[Any] | None,
+    *,
+    project: str,
+    thumbnails: bool,
+    seed: int,
+) -> Image:
+    """The latents of a set in two dimensions, coloured by its labels or by those given."""
+    from vaekit.output.plot_style import figure_pixels
+    from vaekit.output.plots import latent_figure
+    from vaekit.output.projection import project_to_plane
+
+    z = model.embed(data).numpy()
+    points, axes = project_to_plane(z, project, seed)
+    figure = latent_figure(
+        points,
+        labels=data.labels if labels is None else np.asarray(labels),
+        classes=data.classes if labels is None else None,
+        title=f"Latent space of {len(points):,} image{'s' * (len(points) != 1)}",
+        axes=axes,
+        thumbnails=data.images if thumbnails else None,
+    )
+    return fromarray(figure_pixels(figure))
