@@ -11,8 +11,8 @@ import pytest
 
 INDEX = Path(__file__).parent / "README.md"
 ROOT = INDEX.parent.parent.parent
-LATER = range(61, 91)
-"""Rows that may still wait for the code they test."""
+LATER = {61, 62, 63, 64, 86, 87, 88}
+"""The rows that wait for the code they test; every other row has a test."""
 
 NOT_YET = "not built yet"
 
@@ -70,6 +70,7 @@ def test_rows_are_numbered_in_order_and_every_test_they_name_exists() -> None:
         (r"^(\| 16 \|.*\| )`.*`", r"\1soon", "row 16 names no test"),
         (r"^(\| 60 \|.*\| )`.*`", rf"\1{NOT_YET}", "row 60 names no test"),
         (r"^(\| 62 \|.*\| ).*( \|)$", r"\1?\2", "row 62 names no test"),
+        (r"^(\| 90 \|.*\| )`.*`", rf"\1{NOT_YET}", "row 90 names no test"),
     ],
 )
 def test_an_index_that_is_not_true_is_noticed(pattern: str, instead: str, said: str) -> None:
