@@ -11,7 +11,7 @@ from vaekit.config import resolve_config
 from vaekit.data.source import Source
 from vaekit.errors import UsageError
 from vaekit.evaluation.comparison import comparison_record
-from vaekit.evaluation.report import evaluate_each
+from vaekit.evaluation.evaluation_record import evaluate_each
 from vaekit.inference import Model
 from vaekit.python.evaluation_images import image_set_for
 from vaekit.python.run_result import Run

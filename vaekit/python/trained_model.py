@@ -13,10 +13,10 @@ from torch import Tensor
 
 from vaekit import weights
 from vaekit.errors import UsageError, methods_with_keyword_names
+from vaekit.evaluation.evaluation_record import EvaluationRecord, evaluate
 from vaekit.evaluation.image_scores import scores
 from vaekit.evaluation.metrics import MetricRequest, parse
 from vaekit.evaluation.preconditions import refuse_draws
-from vaekit.evaluation.report import EvaluationRecord, evaluate
 from vaekit.image_arguments import image_blocks
 from vaekit.inference import Model, load
 from vaekit.models.vae import parameter_count
