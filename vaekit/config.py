@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from vaekit import registry
 from vaekit.errors import UsageError
 from vaekit.option_types import (
+    Augmentations,
     Count,
     Counts,
     Fraction,
@@ -78,6 +79,10 @@ class RunConfig(BaseModel):
     strict: bool = _option(False, "Data", "stop at a bad image; default: skip it")
     refresh: bool = _option(
         False, "Data", "decode the images again, whatever the cache holds", local=True
+    )
+
+    augment: Augmentations | None = _option(
+        None, "Data", "random changes in training: hflip, vflip, crop", shown="none"
     )
 
     model: Annotated[str, known("model")] | None = _option(

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from vaekit import registry
 
+AUGMENTATION_NAMES = ("hflip", "vflip", "crop")
 LARGEST_SIDE = 8192
 """Pixels of the longest side that images are resized to."""
 
@@ -87,6 +88,18 @@ def _pictures_every(value: object) -> object:
     return value
 
 
+def _augmentations(value: object) -> object:
+    """`"hflip,crop"` and `["hflip", "crop"]` become tuples; an unknown name is an error."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        return value
+    for name in value:
+        if name not in AUGMENTATION_NAMES:
+            raise ValueError(registry.near_miss(str(name), AUGMENTATION_NAMES))
+    return tuple(value)
+
+
 def switch(value: object) -> object:
     """YAML reads a bare `on` or `off` as a boolean; turn it back into the word."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
@@ -124,6 +137,7 @@ Sizes = Annotated[tuple[Count, ...], BeforeValidator(_numbers)]
 Counts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_numbers)]
 ImageSize = Annotated[tuple[Count, Count], BeforeValidator(parse_size)]
 SystemPath = Annotated[str, BeforeValidator(_path)]
+Augmentations = Annotated[tuple[str, ...], BeforeValidator(_augmentations)]
 Interval = Annotated[Count | str, BeforeValidator(_interval)]
 PicturesEvery = Annotated[int | Literal["off"], BeforeValidator(_pictures_every)]
 Sigma = Annotated[Positive | Literal["learned", "optimal"], BeforeValidator(_sigma)]

@@ -18,6 +18,7 @@ from vaekit.evaluation.dataset_elbo import TERMS, Objective
 from vaekit.models.vae import VAE
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import alone
+from vaekit.training.augment import augmentation
 from vaekit.training.compiling import Compiled, compiling_pays
 from vaekit.training.micro_batch import MicroBatch
 
@@ -70,9 +71,11 @@ class Gradients:
             count, self._network.latent_dim, generator=seeds.generator(seed, "noise", step)
         )
         uniform = self._binarization_noise(count, step)
+        augmented = augmentation(self._config.augment or (), count, seed, step)
         for start in range(0, count, size):
             here = slice(start, start + size)
             x = self._images.gather(indices if size >= count else indices[here])
+            x = augmented.apply(x, start)
             if uniform is not None:
                 x = binarize_dynamic(x, to_device(uniform[here], device))
             yield x, to_device(noise[here], device)
