@@ -37,7 +37,7 @@ from vaekit.data.source import Request, Rows
 from vaekit.errors import DataError
 from vaekit.reporting import Reporter
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same request decodes to other bytes."""
 
 

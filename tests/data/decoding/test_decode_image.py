@@ -17,6 +17,7 @@ from PIL import Image
 from tests.data import image_bytes
 from tests.data.image_bytes import png_that_claims
 from vaekit.data.decoding import decode_image as decoding
+from vaekit.data.decoding import strips
 from vaekit.data.decoding.decode_image import fit, quiet_pillow
 from vaekit.data.source import ENDINGS
 from vaekit.errors import ImageError
@@ -259,7 +260,7 @@ def test_a_large_image_comes_out_as_a_small_one_would(mode, encode, monkeypatch)
     for size, channels in ((None, None), (None, 1), (None, 3), ((9, 8), None)):
         whole = decode_image(data, size, channels)
         with monkeypatch.context() as patch:
-            patch.setattr(decoding, "_STRIP_PIXELS", 100)
+            patch.setattr(strips, "STRIP_PIXELS", 100)
             parts = decode_image(data, size, channels)
         assert np.array_equal(parts.pixels, whole.pixels)
         assert parts.own == whole.own

@@ -21,8 +21,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
-from vaekit.data.decoding.png_guards import refuse_hollow, without_texts
-from vaekit.data.decoding.tiff_guards import refuse_hollow_tiff
+from vaekit.data.decoding.deep_grey import GreyScale, scale_of
+from vaekit.data.decoding.png_guards import match_transparent_colour, refuse_hollow, without_texts
+from vaekit.data.decoding.strips import is_large, strips
+from vaekit.data.decoding.tiff_guards import correct_tiff, refuse_hollow_tiff, refuse_misread_tiff
 from vaekit.data.imageset import Pixels
 from vaekit.data.source import MAX_BYTES, Size
 from vaekit.errors import ImageError
@@ -35,9 +37,6 @@ _PLUGINS = ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Ppm")
 
 MAX_PIXELS = 100_000_000
 """A larger picture is refused by its header: a small file may claim a huge one."""
-
-_STRIP_PIXELS = 1 << 20
-"""Large pictures are converted in strips of about this many pixels, to save memory."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -79,6 +78,7 @@ def decode_image(data: bytes, size: Size | None = None, channels: int | None = N
         Image.open(io.BytesIO(without_texts(data)), formats=_readers()) as image,
     ):
         _check_size(image, data)
+        match_transparent_colour(image, data)
         return _decode(image, size, channels)
 
 
@@ -158,6 +158,7 @@ def _check_size(image: Image.Image, data: bytes) -> None:
     refuse_hollow(data)
     if image.format == "TIFF":
         refuse_hollow_tiff(image, len(data))
+        refuse_misread_tiff(image)
 
 
 @cache
@@ -178,6 +179,7 @@ def _decode(image: Image.Image, size: Size | None, channels: int | None) -> Pict
     image.load()
     if image.format == "TIFF":  # loading one turns it upright
         own = (image.height, image.width)
+        correct_tiff(image)
     turn = _turn(image)
     plain, colours = _plain(image, channels)
     if turn is not None:
@@ -211,14 +213,14 @@ def _turn(image: Image.Image) -> Transpose | None:
 
 def _plain(image: Image.Image, channels: int | None) -> tuple[Image.Image, int]:
     """The image in mode L or RGB, and how many channels it has by itself."""
-    factor = _factor(image) if image.mode.startswith(("I", "F")) else None
-    if image.width * image.height <= _STRIP_PIXELS:
-        return _plain_strip(image, factor, channels)
-    if factor is None and image.mode in ("L", "RGB") and not image.has_transparency_data:
+    scale = scale_of(image)
+    if not is_large(image):
+        return _plain_strip(image, scale, channels)
+    if scale is None and image.mode in ("L", "RGB") and not image.has_transparency_data:
         return _coloured(image, channels or len(image.mode)), len(image.mode)
     whole, colours = None, 3
-    for top, strip in _strips(image):
-        part, colours = _plain_strip(strip, factor, channels)
+    for top, strip in strips(image):
+        part, colours = _plain_strip(strip, scale, channels)
         whole = whole or Image.new(part.mode, image.size)
         whole.paste(part, (0, top))
     assert whole is not None
@@ -226,36 +228,11 @@ def _plain(image: Image.Image, channels: int | None) -> tuple[Image.Image, int]:
 
 
 def _plain_strip(
-    image: Image.Image, factor: float | None, channels: int | None
+    image: Image.Image, scale: GreyScale | None, channels: int | None
 ) -> tuple[Image.Image, int]:
-    if factor is not None:
-        image = Image.fromarray(np.rint(np.asarray(image) * factor).astype(np.uint8))
-    image = _opaque(image)
+    image = _opaque(image if scale is None else scale.applied(image))
     colours = 1 if _is_grey(image) else 3
     return _coloured(image, channels or colours), colours
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Rows of the image, about a million pixels at a time, each with the place of the first."""
-    rows = max(1, _STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        bottom = min(top + rows, image.height)
-        yield top, image.crop((0, top, image.width, bottom))
-
-
-def _factor(image: Image.Image) -> float:
-    """What to multiply deep grey by, to scale it to bytes."""
-    low, high = np.inf, -np.inf
-    for _, strip in _strips(image):
-        values = np.asarray(strip)
-        if image.mode == "F" and not np.isfinite(values).all():
-            raise ImageError("has values that are NaN or infinite")
-        low, high = min(low, values.min()), max(high, values.max())
-    limits = ((1, 255), (255, 1)) if image.mode == "F" else ((65535, 1 / 257),)
-    for limit, factor in limits:
-        if low >= 0 and high <= limit:
-            return factor
-    raise ImageError(f"has values from {low} to {high}; save it with 8 or 16 bits a channel")
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -301,7 +278,7 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
 
 
 def _array(image: Image.Image, channels: int | None) -> Pixels:
-    pixels = np.asarray(image) if image.width * image.height <= _STRIP_PIXELS else _joined(image)
+    pixels = _joined(image) if is_large(image) else np.asarray(image)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return np.repeat(pixels, 3, axis=2) if channels == 3 and pixels.shape[2] == 1 else pixels
@@ -311,7 +288,7 @@ def _joined(image: Image.Image) -> Pixels:
     """The pixels of a large image, without the copies that Pillow makes of a whole one."""
     shape = (image.height, image.width, *([3] if image.mode == "RGB" else []))
     pixels = np.empty(shape, np.uint8)
-    for top, strip in _strips(image):
+    for top, strip in strips(image):
         pixels[top : top + strip.height] = np.asarray(strip)
     return pixels
 

@@ -1,10 +1,11 @@
-"""Checks of PNG files before decoding: texts that unpack to gigabytes, missing pixels."""
+"""Checks of PNG files before decoding: texts that unpack to gigabytes, missing pixels, colours."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from vaekit.errors import ImageError
 
@@ -46,6 +47,22 @@ def refuse_hollow(data: bytes) -> None:
     claimed = width * height * depth * SAMPLES_PER_PIXEL.get(colour, 1) // 8
     if claimed > LARGE_PNG and _unpacked(data, claimed) < claimed:
         raise ImageError("is truncated")
+
+
+def match_transparent_colour(image: Any, data: bytes) -> None:
+    """Bring a PNG's transparent colour to 8 bits a channel, as Pillow does with its pixels alone.
+
+    Of 16-bit colours it keeps the high bytes, so a colour that differs in the low ones matches too.
+    """
+    colour = image.info.get("transparency")
+    if image.format != "PNG" or data[12:16] != b"IHDR":
+        return
+    depth = data[24]
+    if isinstance(colour, int) and depth in (2, 4) and image.mode == "L":
+        deepest = (1 << depth) - 1
+        image.info["transparency"] = (colour & deepest) * 255 // deepest
+    if isinstance(colour, tuple) and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _unpacked(data: bytes, enough: int) -> int:
