@@ -70,7 +70,7 @@ def piped(content: bytes):
 def test_what_was_written_comes_back_to_the_bit(tmp_path, form, stats):
     path = store(tmp_path / f"z.{form}", logvar=stats)
     for source in (path, piped(path.read_bytes())):
-        with read_latents(source, width=12) as latents:
+        with read_latents(source, widths=[12]) as latents:
             assert (latents.form, latents.width) == (form, 12)
             assert latents.count == (None if form in ("csv", "jsonl") else 2500)
             found = list(latents)
@@ -293,7 +293,7 @@ def test_a_record_without_end_is_refused(monkeypatch):
 
 def test_another_width_is_refused_before_anything_is_done():
     with pytest.raises(DataError, match="latents have 12 numbers, this model needs 16"):
-        read_latents(io.BytesIO(GOOD), width=16)
+        read_latents(io.BytesIO(GOOD), widths=[16])
 
 
 def test_a_damaged_archive_is_found_while_reading(tmp_path):

@@ -6,6 +6,7 @@ other batch shapes, so the number of images never changes a bit of any of them.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,13 @@ from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.gaussian import Draw, Normal, concatenate_normals
 from vaekit.header import ModelHeader
 from vaekit.image_arguments import as_floats, as_tensor, image_blocks, one_image
+from vaekit.latent_groups import (
+    LatentGroup,
+    Temperature,
+    groups_of,
+    latents_in,
+    temperatures,
+)
 from vaekit.latent_walks import latent_path, order_by_kl, traversal
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
@@ -90,30 +98,47 @@ class Model:
         """The device that holds the network."""
         return next(self.network.parameters()).device
 
-    def sample(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+    @functools.cached_property
+    def groups(self) -> list[LatentGroup]:
+        """The groups of latents, the coarsest first; one in a model that is no ladder."""
+        return groups_of(self.header)
+
+    def sample(self, n: int, *, seed: int = 0, temperature: Temperature = 1.0) -> Tensor:
         """Draw `n` images: z from the prior, its spread scaled by `temperature`, then decoded.
 
-        The first 16 of 64 are the 16 of the same seed.
+        A list gives a temperature for each group of latents, the coarsest first; its last number
+        holds for the rest. 0 gives the means. The first 16 of 64 are the 16 of the same seed.
         """
         return self.decode(self.draw_latents(n, seed=seed, temperature=temperature))
 
     def draw_latents(
-        self, n: int, *, seed: int = 0, temperature: float = 1.0, start: int = 0
+        self, n: int, *, seed: int = 0, temperature: Temperature = 1.0, start: int = 0
     ) -> Tensor:
         """Draw latents number `start` to `start + n` from the prior."""
         if n < 1:
             raise UsageError(f"n = {n}: at least one image")
         noise = normal_rows(start, start + n, self.latent_dim, seed, "sample")
-        return _latents(self.network, temperature * noise, self.network.prior.sample)
+        spread = _spread(temperature, self.groups)
+        return _latents(self.network, spread * noise, self.network.prior.sample)
 
-    def embed(self, images: Any, *, sample: bool = False, seed: int = 0, start: int = 0) -> Tensor:
+    def embed(
+        self,
+        images: Any,
+        *,
+        groups: int | None = None,
+        sample: bool = False,
+        seed: int = 0,
+        start: int = 0,
+    ) -> Tensor:
         """The latents of images: posterior means, or with `sample` one draw from each posterior.
 
-        A draw is keyed by the seed and the image's number, counted from `start`.
+        With `groups`, those of the first groups alone, which `decode` takes too. A draw is keyed
+        by the seed and the image's number, counted from `start`.
         """
+        kept = latents_in(self.groups, groups)
         if not sample:
-            return self.posterior(images).mean
-        return self.draw(images, seed=seed, start=start).z
+            return self.posterior(images).mean[:, :kept]
+        return self.draw(images, seed=seed, start=start).z[:, :kept]
 
     def draw(self, images: Any, *, seed: int = 0, start: int = 0) -> Draw:
         """One draw from the posterior of each image, that of number `start` first."""
@@ -133,16 +158,42 @@ class Model:
         self.check_finite("latents", posterior.mean, posterior.logvar)
         return posterior
 
-    def decode(self, z: np.ndarray[Any, Any] | Tensor) -> Tensor:
-        """The images of latents."""
-        z = as_tensor(z)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise DataError(
-                f"latents have shape {list(z.shape)}, this model needs (N, {self.latent_dim})"
-            )
+    def decode(
+        self,
+        z: np.ndarray[Any, Any] | Tensor,
+        *,
+        temperature: Temperature = 0.0,
+        seed: int = 0,
+        start: int = 0,
+    ) -> Tensor:
+        """The images of latents, or of the latents of the first groups alone.
+
+        The groups that are left out are at the means of their prior; with a `temperature` they
+        are drawn from it, keyed by the seed and the row's number, counted from `start`.
+        """
+        z = self.completed(as_tensor(z), temperature, seed=seed, start=start)
         images = decode(self.network, z)
         self.check_finite("images", images)
         return images
+
+    def completed(
+        self, z: Tensor, temperature: Temperature = 0.0, *, seed: int = 0, start: int = 0
+    ) -> Tensor:
+        """All latents, from those of the first groups: see `decode`."""
+        if z.ndim != 2 or z.shape[1] not in self.widths:
+            needed = " or ".join(f"(N, {width})" for width in self.widths)
+            raise DataError(f"latents have shape {list(z.shape)}, this model needs {needed}")
+        spread, kept = _spread(temperature, self.groups), z.shape[1]
+        if kept == self.latent_dim:
+            return z
+        noise = normal_rows(start, start + len(z), self.latent_dim, seed, "sample")
+        drawn = _latents(self.network, spread * noise, self.network.prior.sample)
+        return torch.cat([z, drawn[:, kept:]], 1)
+
+    @property
+    def widths(self) -> list[int]:
+        """The numbers of latents that `decode` takes: of all groups, or of the first ones alone."""
+        return [group.stop for group in reversed(self.groups)]
 
     def check_finite(self, what: str, *outputs: Tensor) -> None:
         """Refuse outputs with NaN or infinity, which finite weights can give too."""
@@ -155,9 +206,22 @@ class Model:
                     "--allow-nonfinite accepts them"
                 )
 
-    def reconstruct(self, images: Any, *, sample: bool = False, seed: int = 0) -> Tensor:
-        """Images through the latents and back."""
-        return self.decode(self.embed(images, sample=sample, seed=seed))
+    def reconstruct(
+        self,
+        images: Any,
+        *,
+        groups: int | None = None,
+        temperature: Temperature = 0.0,
+        sample: bool = False,
+        seed: int = 0,
+    ) -> Tensor:
+        """Images through the latents and back.
+
+        With `groups`, the first groups of latents come from the image, and the others from the
+        prior at a `temperature`: what the first groups hold, and what they leave open.
+        """
+        z = self.embed(images, groups=groups, sample=sample, seed=seed)
+        return self.decode(z, temperature=temperature, seed=seed)
 
     def interpolate(
         self,
@@ -166,9 +230,13 @@ class Model:
         *,
         steps: int = 10,
         method: str = "slerp",
+        groups: int | None = None,
     ) -> Tensor:
-        """`steps` images on the way from image `a` to image `b`, both ends exact."""
-        start, end = (self.embed(self._one(image)) for image in (a, b))
+        """`steps` images on the way from image `a` to image `b`, both ends exact.
+
+        With `groups`, only the first groups of latents walk; the others are at their prior's means.
+        """
+        start, end = (self.embed(self._one(image), groups=groups) for image in (a, b))
         return self.decode(latent_path(start[0], end[0], steps, method))
 
     def traverse(
@@ -178,14 +246,16 @@ class Model:
         dims: Sequence[int] | None = None,
         steps: int = 11,
         reach: float = 3.0,
+        groups: int | None = None,
     ) -> Tensor:
         """Along each latent dimension from -reach to reach: images (dims, steps, C, H, W).
 
         The other dimensions stay where `image` has them, or at the prior's mean. All dimensions
-        are shown, the most informative first, or those in `dims`.
+        are shown, the most informative first, or those in `dims`, or of the first `groups`.
         """
         base = torch.zeros(self.latent_dim) if image is None else self.embed(self._one(image))[0]
-        order = order_by_kl(self.header.latents.kl) if dims is None else dims
+        kl = self.header.latents.kl[: latents_in(self.groups, groups)]
+        order = order_by_kl(kl) if dims is None else dims
         return torch.stack([self.decode(traversal(base, dim, steps, reach)) for dim in order])
 
     def images_at_once(self, batch_size: int | None = None) -> int:
@@ -222,6 +292,12 @@ def draw_latents(network: VAE, x: Tensor, noise: Tensor) -> Draw:
 def decode(network: VAE, z: Tensor) -> Tensor:
     """Means of p(x|z), in fixed chunks, on the CPU."""
     return _latents(network, z, network.mean)
+
+
+def _spread(temperature: Temperature, groups: Sequence[LatentGroup]) -> Tensor:
+    """The standard deviation of each latent of these groups."""
+    each = torch.tensor(temperatures(temperature, groups))
+    return each.repeat_interleave(torch.tensor([len(group) for group in groups]))
 
 
 def in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:

@@ -141,7 +141,7 @@ def latents(path: Path) -> None:
     """`vaekit decode m PATH`: the latents, one chunk after another."""
     from vaekit.latents import read_latents
 
-    with read_latents(path, width=WIDTH) as stream:
+    with read_latents(path, widths=[WIDTH]) as stream:
         for _ in stream:
             pass
 

@@ -145,6 +145,18 @@ AsBytes = Annotated[bool, switch_option("--uint8", help="write arrays as uint8, 
 DrawSample = Annotated[
     bool, switch_option("--sample", help="draw from the posterior; default: its mean")
 ]
+FirstGroups = Annotated[
+    int | None,
+    value_option("--groups", metavar="K", help="ladder: the first K groups of latents alone"),
+]
+RestTemperature = Annotated[
+    str | None,
+    value_option(
+        "--temperature",
+        metavar="T,...",
+        help="draw the other groups at this temperature; default: their means",
+    ),
+]
 Json = Annotated[
     bool, switch_option("--json", rich_help_panel=RUNNING, help="print one JSON object on stdout")
 ]

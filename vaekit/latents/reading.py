@@ -17,7 +17,7 @@ import contextlib
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -97,14 +97,14 @@ class LatentStream:
 def read_latents(
     source: Path | BinaryIO,
     *,
-    width: int | None = None,
+    widths: Sequence[int] = (),
     allow_nonfinite: bool = False,
     where: str | None = None,
 ) -> LatentStream:
-    """Open latents; a width other than `width`, which the model needs, is refused at once.
+    """Open latents; a width that is none of `widths`, which the model takes, is refused at once.
 
     Example:
-        with read_latents(Path("z.csv"), width=16) as latents:
+        with read_latents(Path("z.csv"), widths=[16]) as latents:
             for z in latents:
                 images = model.decode(z)
     """
@@ -115,17 +115,19 @@ def read_latents(
         count, arrays = _READERS[form](file, name)
         chunks = _chunks(arrays, name, allow_nonfinite)
         stream = LatentStream(name, form, count, chunks, closing)
-        _check_width(stream, width)
+        _check_width(stream, widths)
     except BaseException:
         closing.close()
         raise
     return stream
 
 
-def _check_width(stream: LatentStream, needed: int | None) -> None:
-    if needed is not None and stream.width != needed:
+def _check_width(stream: LatentStream, widths: Sequence[int]) -> None:
+    if widths and stream.width not in widths:
+        whole, *parts = widths
+        firsts = f", or of its first groups {', '.join(map(str, parts))}" if parts else ""
         raise DataError(
-            f"{stream.where}: latents have {stream.width} numbers, this model needs {needed}"
+            f"{stream.where}: latents have {stream.width} numbers, this model needs {whole}{firsts}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The mixture of discretized logistics (`dmol`): the channels of a pixel depend on each other."""
+"""The mixture of discretized logistics (`dmol`), whose channels depend on each other."""
 
 from __future__ import annotations
 
@@ -162,7 +162,8 @@ class MixtureOfLogistics(Likelihood):
         rows = params.shape[1] // self.mixtures
         channels = (math.isqrt(8 * rows + 1) - 3) // 2
         pairs = channels * (channels - 1) // 2
-        parts = wide(params).unflatten(1, (rows, self.mixtures))
+        in_planes = wide(params).contiguous()  # the components of a pixel lie far apart: fast sums
+        parts = in_planes.unflatten(1, (rows, self.mixtures))
         logits, locations, raw, slopes = parts.split([1, channels, channels, pairs], 1)
         return Components(
             F.log_softmax(logits[:, 0], 1),

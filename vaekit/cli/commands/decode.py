@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from vaekit.cli.model_commands import choose_target, open_model, open_terminal, print_output_path
-from vaekit.cli.options import AsBytes, ModelArgument, OutputOptions, UseOptions, with_option_groups
+from vaekit.cli.options import (
+    AsBytes,
+    ModelArgument,
+    OutputOptions,
+    RestTemperature,
+    UseOptions,
+    with_option_groups,
+)
 from vaekit.errors import DataError, UsageError
+from vaekit.latent_groups import parse_temperatures, temperatures
 from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vaekit.cli.console import Terminal
+    from vaekit.inference import Model
     from vaekit.latents import LatentStream
 
 TAKES = (*PICTURES, FOLDER, *ARRAYS)
@@ -31,6 +41,7 @@ def command(
     model: ModelArgument,
     latents: Latents = "-",
     where: OutputOptions = OutputOptions(),  # noqa: B008 (frozen)
+    temperature: RestTemperature = None,
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
@@ -38,7 +49,11 @@ def command(
 
     [dim]vaekit decode model.safetensors latents.npz -o images/[/dim]
     [dim]vaekit embed m.safetensors in/ -o - | vaekit decode m.safetensors[/dim]
+
+    Of a ladder, latents of the first groups alone are decoded too, as
+    embed --groups writes them: the other groups are at their means, or drawn.
     """
+    asked = None if temperature is None else parse_temperatures(temperature)
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="decoded.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
@@ -48,19 +63,30 @@ def command(
     source = _stdin() if latents == "-" else Path(latents)
     count = 0
     with (
-        read_latents(
-            source, width=opened.latent_dim, allow_nonfinite=use.allow_nonfinite
-        ) as stream,
+        read_latents(source, widths=opened.widths, allow_nonfinite=use.allow_nonfinite) as stream,
         open_image_writer(
             target, opened.header.image, count=stream.count, as_bytes=as_bytes, reporter=terminal
         ) as out,
         terminal.task("decoding", stream.count) as task,
     ):
+        spread = _spread(opened, stream.width, asked, terminal)
         for z in _chunks(stream, opened.chunk):
-            out.write(opened.decode(z))
+            out.write(opened.decode(z, temperature=spread, seed=use.seed, start=count))
             count += len(z)
             task.advance(len(z))
     print_output_path(target, count, use)
+
+
+def _spread(model: Model, width: int, asked: list[float] | None, terminal: Terminal) -> list[float]:
+    """The temperature of each group, with a note of what happens to those that are left out."""
+    spread = temperatures(asked or [0.0], model.groups)
+    given, count = sum(group.stop <= width for group in model.groups), len(model.groups)
+    if given < count:
+        rest = "drawn from their prior" if any(spread[given:]) else "at their prior's means"
+        terminal.note(f"the latents are the first {given} of {count} groups: the others are {rest}")
+    elif asked is not None:
+        raise UsageError("--temperature is for latents of a ladder's first groups alone")
+    return spread
 
 
 def _stdin() -> BinaryIO:

@@ -17,6 +17,7 @@ from vaekit.cli.model_commands import (
 )
 from vaekit.cli.options import (
     DrawSample,
+    FirstGroups,
     ImageOptions,
     ModelArgument,
     OutputOptions,
@@ -26,6 +27,7 @@ from vaekit.cli.options import (
     with_option_groups,
 )
 from vaekit.errors import UsageError
+from vaekit.latent_groups import latents_in
 from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def command(
     where: OutputOptions,
     stats: Annotated[bool, switch_option("--stats", help="write the log-variance as well")] = False,
     sample: DrawSample = False,
+    groups: FirstGroups = None,
     project: Annotated[
         str | None, value_option("--project", metavar="pca|tsne", help="project the latents to 2-D")
     ] = None,
@@ -67,10 +70,11 @@ def command(
     _check(target, project, thumbnails=thumbnails, stats=stats)
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
+    width = latents_in(opened.groups, groups)
     stream = open_input_images(source, opened, use, terminal)
     projector_only = projector is not None and not (where.output or where.form or project)
     with chunks_with_progress(stream, terminal, "embedding") as chunks, ExitStack() as stack:
-        rows = _embedded(opened, chunks, use, sample=sample)
+        rows = _embedded(opened, chunks, use, width, sample=sample)
         if projector is not None:
             rows = _written_to_projector(rows, stream, projector, stack)
         if projector_only:
@@ -80,7 +84,7 @@ def command(
                 rows, stream, target, project or "pca", use, thumbnails=thumbnails
             )
         else:
-            count = _write_records(rows, stream, target, opened.latent_dim, stats=stats)
+            count = _write_records(rows, stream, target, width, stats=stats)
     if projector is None:
         print_output_path(target, count, use)
     elif projector_only:
@@ -99,9 +103,9 @@ def _check(target: Target, project: str | None, *, thumbnails: bool, stats: bool
 
 
 def _embedded(
-    model: Model, chunks: Iterator[Chunk], use: UseOptions, *, sample: bool
+    model: Model, chunks: Iterator[Chunk], use: UseOptions, width: int, *, sample: bool
 ) -> Iterator[tuple[Chunk, Normal]]:
-    """Each chunk with its posteriors; with `sample` a draw replaces each mean."""
+    """Each chunk with its posteriors, of the first latents; with `sample` a draw is the mean."""
     from vaekit.gaussian import Normal
 
     done = 0
@@ -112,7 +116,7 @@ def _embedded(
         else:
             q = model.posterior(chunk.images)
         done += len(chunk)
-        yield chunk, q
+        yield chunk, Normal(q.mean[:, :width], q.logvar[:, :width])
 
 
 def _write_records(

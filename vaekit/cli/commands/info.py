@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from vaekit.cli.options import Debug, Json, switch_option
 from vaekit.cli.tables import print_pairs
 from vaekit.errors import ModelFileError
 from vaekit.header import ModelFile, read_model_file, sha256, verify_digest
+from vaekit.latent_groups import LatentGroup, groups_of
 from vaekit.wording import one_line
 
 
@@ -55,6 +57,10 @@ def _record(file: ModelFile) -> dict[str, Any]:
         "sha256": sha256(file.path),
         "parameters": file.parameters,
         **file.header.model_dump(mode="json"),
+        "groups": [
+            {"shape": group.shape, "latents": len(group), "nats": group.nats, "share": share}
+            for group, share in _groups_with_shares(file)
+        ],
     }
 
 
@@ -68,6 +74,7 @@ def _pairs(file: ModelFile) -> list[tuple[str, str]]:
         ("parameters", f"{file.parameters:,}"),
         ("images", f"{height}x{width} {colour}"),
         ("latents", f"{header.model.latent_dim}{_active(file)}"),
+        *_groups(file),
         ("likelihood", _likelihood(file)),
         ("objective", f"{header.objective.get('name')}{_settings(_rest(header.objective))}"),
         ("trained on", _data(training)),
@@ -112,6 +119,27 @@ def _active(file: ModelFile) -> str:
     active = sum(std * std > 0.01 for std in file.header.latents.std)
     kl = sum(file.header.latents.kl)
     return f" dimensions, {active} active, {kl:.2f} nats of KL on training images"
+
+
+def _groups(file: ModelFile) -> list[tuple[str, str]]:
+    """A line for each group of a model with several."""
+    groups = _groups_with_shares(file)
+    return [
+        (
+            f"group {group.number}",
+            f"{group.shape[0]} latents on each cell of {group.grid}: "
+            f"{group.nats:.2f} nats, {share:.1%} of the KL",
+        )
+        for group, share in groups
+        if len(groups) > 1
+    ]
+
+
+def _groups_with_shares(file: ModelFile) -> list[tuple[LatentGroup, float]]:
+    """The groups of latents, each with its share of the KL divergence."""
+    total = math.fsum(file.header.latents.kl)
+    groups = groups_of(file.header)
+    return [(group, group.nats / total if total else 0.0) for group in groups]
 
 
 def _likelihood(file: ModelFile) -> str:

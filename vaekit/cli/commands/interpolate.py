@@ -17,6 +17,7 @@ from vaekit.cli.model_commands import (
 )
 from vaekit.cli.options import (
     AsBytes,
+    FirstGroups,
     ImageOptions,
     ModelArgument,
     OutputOptions,
@@ -25,6 +26,7 @@ from vaekit.cli.options import (
     with_option_groups,
 )
 from vaekit.errors import DataError, UsageError
+from vaekit.latent_groups import latents_in
 from vaekit.output.formats import ANIMATIONS, ARRAYS, FOLDER
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def command(
             "-n", "--number", metavar="N", min=1, help="number of paths; needs no IMAGES [8]"
         ),
     ] = None,
+    groups: FirstGroups = None,
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
@@ -62,7 +65,8 @@ def command(
     [dim]vaekit interpolate model.safetensors a.jpg b.jpg -o morph.gif[/dim]
 
     Without images, both ends of a path are drawn from the prior, or from
-    --dataset.
+    --dataset. With --groups only a ladder's first groups walk; the others
+    are at their prior's means.
     """
     target = choose_target(
         model, where, use, takes=TAKES, on_stdout="png", default="interpolation.png"
@@ -77,8 +81,10 @@ def command(
     from vaekit.latent_walks import check_path
 
     check_path(steps, method)
+    width = latents_in(opened.groups, groups)
     ends = _ends(opened, source, use, terminal, n or DEFAULT_PATHS)
-    paths = [opened.decode(_along(row, steps, method)) for row in ends]
+    kept = [[z[:width] for z in row] for row in ends]
+    paths = [opened.decode(_along(row, steps, method)) for row in kept]
     count = sum(map(len, paths))
     if target.form in STILLS:  # a path through many images: one row per leg
         paths = [leg for path in paths for leg in _legs(path, steps)]

@@ -17,6 +17,7 @@ from vaekit.cli.model_commands import (
 )
 from vaekit.cli.options import (
     AsBytes,
+    FirstGroups,
     ImageOptions,
     ModelArgument,
     OutputOptions,
@@ -25,6 +26,7 @@ from vaekit.cli.options import (
     with_option_groups,
 )
 from vaekit.errors import UsageError
+from vaekit.latent_groups import latents_in
 from vaekit.output.formats import ARRAYS, FOLDER
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def command(
     reach: Annotated[
         float, value_option("--range", metavar="X", min=0, help="vary each from -X to X")
     ] = 3.0,
+    groups: FirstGroups = None,
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
@@ -58,7 +61,8 @@ def command(
     [dim]vaekit traverse model.safetensors photo.jpg -o dims.png[/dim]
 
     The other dimensions keep the image's values, or 0 without an image. The
-    order is by mean KL over --dataset, else over the training images.
+    order is by mean KL over --dataset, else over the training images. With
+    --groups only dimensions of a ladder's first groups are shown.
     """
     require_finite("--range", reach)
     if source.dataset is None:
@@ -69,13 +73,22 @@ def command(
     from vaekit.cli.latent_paths import write_paths
     from vaekit.latent_walks import order_by_kl, traversal
 
+    width = latents_in(opened.groups, groups)
     kl = _kl(opened, source, use, terminal)
-    order = order_by_kl(kl)[:dims]
+    order = order_by_kl(kl[:width])[:dims]
     base = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
-    labels = [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]
+    labels = [f"z{dim}  {_place(opened, dim)}{kl[dim]:.2f} nats" for dim in order]
     write_paths(target, paths, labels, opened.header.image, as_bytes=as_bytes, reporter=terminal)
     print_output_path(target, sum(map(len, paths)), use)
+
+
+def _place(model: Model, dim: int) -> str:
+    """The group of a latent in a model with several, and its grid."""
+    if len(model.groups) == 1:
+        return ""
+    group = next(group for group in model.groups if dim < group.stop)
+    return f"group {group.number}, {group.grid}  "
 
 
 def _kl(model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal) -> list[float]:

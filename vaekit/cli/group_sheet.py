@@ -1,0 +1,68 @@
+"""The picture of `reconstruct --groups all`: what an image is after each group of latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vaekit.errors import UsageError
+from vaekit.latent_groups import LatentGroup, latents_in
+from vaekit.output.formats import PICTURES, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaekit.data.streams.mixed_inputs import Chunk
+    from vaekit.inference import Model
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How latents are drawn: those of images from their posteriors, the others from the prior."""
+
+    sample: bool
+    """Draw from the posterior, else take its mean."""
+    temperature: list[float]
+    seed: int
+
+
+def check_group_sheet(target: Target, model: Model) -> None:
+    """Refuse a sheet of a model without groups, or in a format that is no picture."""
+    latents_in(model.groups, 1)
+    if target.form not in PICTURES:
+        raise UsageError("--groups all is a picture, such as -o levels.png; else give a number")
+
+
+def write_group_sheet(target: Target, model: Model, chunks: Iterator[Chunk], drawn: Drawing) -> int:
+    """Write a row of originals, and a row for each number of groups; returns how many images.
+
+    The groups that a row leaves out come from the prior.
+    """
+    import torch
+
+    from vaekit.output.byte_streams import write_output
+    from vaekit.output.image_writer import refuse_many
+    from vaekit.output.pictures import encode_picture, strip, to_uint8
+
+    originals: list[Tensor] = []
+    latents: list[Tensor] = []
+    count = 0
+    for chunk in chunks:
+        latents.append(model.embed(chunk.images, sample=drawn.sample, seed=drawn.seed, start=count))
+        originals.append(torch.from_numpy(to_uint8(chunk.images)))
+        count += len(chunk)
+        refuse_many(count * (len(model.groups) + 1), model.header.image)
+    z = torch.cat(latents)
+    rows = [
+        to_uint8(model.decode(z[:, : group.stop], temperature=drawn.temperature, seed=drawn.seed))
+        for group in model.groups
+    ]
+    labels = ["original", *(_label(group) for group in model.groups)]
+    picture = strip([torch.cat(originals).numpy(), *rows], labels)
+    write_output(target, encode_picture(picture, target.form))
+    return count
+
+
+def _label(group: LatentGroup) -> str:
+    return f"{group.number}  {group.grid}  {group.nats:.0f} nats"
