@@ -92,7 +92,7 @@ def test_the_python_of_the_readme_runs(
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
     assert names["images"].shape == (64, 1, 8, 8)  # type: ignore[attr-defined]
-    assert names["z"].shape == (179, 4)  # type: ignore[attr-defined]
+    assert names["z"].shape == (190, 4)  # type: ignore[attr-defined]
     assert names["path"].shape == (10, 1, 8, 8)  # type: ignore[attr-defined]
 
 

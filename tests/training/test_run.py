@@ -62,9 +62,9 @@ def test_where_and_how_a_run_was_made_is_not_in_its_file(tiny_model: Path) -> No
 def test_no_time_path_or_host_is_in_the_file(tiny_model: Path) -> None:
     import platform
 
-    content = tiny_model.read_bytes()[:20_000]
+    header = read_model_file(tiny_model).header.model_dump_json()
     for secret in (str(tiny_model.parent), platform.node(), "seconds", "images_per_second"):
-        assert secret.encode() not in content
+        assert secret not in header
 
 
 def test_training_leaves_the_global_generators_alone() -> None:
@@ -150,7 +150,7 @@ def test_the_header_describes_the_training_correctly(tiny_model: Path, tiny_run:
     training, last = header.training, metrics(tiny_run)[-1]
     data = load_dataset("digits", "train", limit=300)
     assert training["fingerprint"] == data.fingerprint
-    assert (training["dataset"], training["n"], training["n_val"]) == ("digits", 300, 162)
+    assert (training["dataset"], training["n"], training["n_val"]) == ("digits", 300, 156)
     assert (training["steps"], training["epochs"], training["seed"]) == (9, 3, 0)
     for name, value in training["final"].items():
         assert value == last[name]
@@ -203,7 +203,7 @@ def test_fewer_images_than_a_batch_train_all_the_same_and_it_is_said(watcher: An
 def test_the_watcher_is_told_what_happens(watcher: Any) -> None:
     package.train(**{**TINY, "epochs": 2}, watcher=watcher, output="run")
     (facts,) = watcher.facts
-    assert (facts.n_train, facts.n_val, facts.image) == (300, 162, (8, 8, 1))
+    assert (facts.n_train, facts.n_val, facts.image) == (300, 156, (8, 8, 1))
     assert facts.steps_per_epoch == 3
     assert [step.step for step in watcher.steps] == [1, 2, 3, 4, 5, 6]
     assert [step.images for step in watcher.steps] == [128, 256, 300] * 2

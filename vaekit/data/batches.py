@@ -9,6 +9,7 @@ each batch is gathered from them; for CUDA that happens while the previous batch
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vaekit import seeds
+from vaekit.data.content_keys import pixel_keys
 from vaekit.data.imageset import ImageSet, Pixels
 from vaekit.data.prefetch import Prefetcher
 
@@ -128,34 +130,36 @@ def binarize_dynamic(x: Tensor, uniform: Tensor) -> Tensor:
     return (x > uniform).to(x.dtype)
 
 
-def binarize_static(x: Tensor, indices: Tensor) -> Tensor:
-    """A draw with P(1) = x that is always the same for an image, in any batch.
+def binarize_static(x: Tensor) -> Tensor:
+    """A draw with P(1) = x that is always the same for an image, wherever it stands.
 
-    The noise is keyed by the image's index alone, not by the training seed, so that every model
-    sees the same black-and-white data set. It is drawn in blocks of neighbouring indices, so this
-    is fast in order; to train in random order, draw the whole set once: `statically_binarized`.
+    The noise is keyed by the image's content, not by the training seed, so that every model sees
+    the same black-and-white data set. Values count to the nearest multiple of 1/255.
     """
-    width = x[0].numel() if len(x) else 0
-    noise = _static_noise(indices.cpu(), width).view(x.shape)
-    return binarize_dynamic(x, noise.to(x.device))
+    values = (x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    white = torch.from_numpy(_drawn_once(values)).permute(0, 3, 1, 2) > 0
+    return white.to(x.device, x.dtype)
 
 
 def statically_binarized(images: ImageSet) -> ImageSet:
     """The set with every pixel drawn 0 or 255: `binarize_static` of all images, once."""
-    batches, drawn = Batches(images), np.empty(images.images.shape, np.uint8)
-    for indices, x in batches.in_order(16 * seeds.BLOCK):
-        white = binarize_static(x, indices).permute(0, 2, 3, 1).numpy()
-        drawn[indices.numpy()] = white.astype(np.uint8) * np.uint8(255)
+    drawn = _drawn_once(images.images)
     return dataclasses.replace(images, images=drawn, known_fingerprint=None)
 
 
-def _static_noise(indices: Tensor, width: int) -> Tensor:
-    """Row i of the static noise for each i in `indices`; each block is drawn once."""
-    noise = torch.empty(len(indices), width)
-    blocks = indices // seeds.BLOCK
-    for block in sorted(set(blocks.tolist())):
-        first = block * seeds.BLOCK
-        rows = seeds.uniform_rows(first, first + seeds.BLOCK, width, 0, "binarize")
-        here = blocks == block
-        noise[here] = rows[indices[here] - first]
-    return noise
+_WHITE_BELOW = np.array([-(-value * 2**32 // 255) for value in range(256)], np.uint64)
+"""A pixel of this value becomes white if its 32 random bits are a smaller number."""
+
+
+def _drawn_once(images: Pixels) -> Pixels:
+    """Every pixel 0 or 255, by random bits from SplitMix64, which each image's key seeds."""
+    drawn, width = np.empty(images.shape, np.uint8), math.prod(images.shape[1:])
+    steps = np.arange(-(-width // 2), dtype=np.uint64) * np.uint64(seeds.SPLITMIX_STEP)
+    rows = max(1, (1 << 18) // max(1, width))  # the noise of a block stays in a core's cache
+    for start in range(0, len(images), rows):
+        block = np.ascontiguousarray(images[start : start + rows])
+        keys = seeds.hashed(pixel_keys(block), "binarize")
+        noise = seeds.splitmix(keys[:, None] + steps).astype("<u8", copy=False).view("<u4")
+        white = noise[:, :width] < _WHITE_BELOW[block.reshape(-1, width)]
+        drawn[start : start + rows] = (white * np.uint8(255)).reshape(block.shape)
+    return drawn

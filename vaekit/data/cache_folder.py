@@ -19,9 +19,13 @@ from vaekit.errors import UsageError
 LIMIT_VARIABLE = "VAEKIT_CACHE_LIMIT"
 USUAL_LIMIT = 20_000_000_000
 
+KEYS_ENDING = ".keys"
+"""Files of content keys, which lie beside the entries and are small."""
+
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 _WORKSHOP = re.compile(r"\.([0-9a-f]{64})\.")
 _DAY = 86_400
+_KEYS_DAYS = 90
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -69,6 +73,7 @@ def clear() -> list[CacheEntry]:
     """Remove every entry that is not in use, and what killed processes left; returns them."""
     removed = [entry for entry in entries() if _remove(entry.path)]
     _remove_orphans(0)
+    _remove_keys(0)
     for path in _paths():
         if path.suffix == ".lock" and not path.with_suffix("").exists():
             with files.locked(path, wait=False) as free:
@@ -84,6 +89,7 @@ def shrink(limit: int, keep: Path) -> None:
     whether a process still works on it.
     """
     _remove_orphans(_DAY)
+    _remove_keys(_KEYS_DAYS * _DAY)
     found = entries()
     total = sum(entry.size for entry in found)
     for entry in found:
@@ -150,6 +156,15 @@ def _remove_orphans(seconds: float) -> None:
         with suppress(OSError), files.locked(entry.with_suffix(".lock"), wait=False) as free:
             if free:
                 remove_workshops(entry)
+
+
+def _remove_keys(seconds: float) -> None:
+    """Remove the content keys that were last used before this."""
+    latest = time.time() - seconds
+    for path in _paths():
+        if path.suffix == KEYS_ENDING and _last_used(path) <= latest:
+            with suppress(OSError):
+                path.unlink()
 
 
 def remove_workshops(entry: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from vaekit.data import store
 from vaekit.data.cache_entry import StoredImages
 from vaekit.data.decoding.skipped import skipped_warning
 from vaekit.data.imageset import ImageSet, Integers
+from vaekit.data.part_keys import PartKeys
 from vaekit.data.selection import Selection, check_split, select
 from vaekit.data.source import (
     NumberedNames,
@@ -99,7 +101,8 @@ def open_dataset(dataset: str | os.PathLike[str], request: Request) -> OpenDatas
     where = one_line(os.fspath(dataset))
     with _system_errors_as_data_errors(where):
         source = open_source(dataset, request)
-    return OpenDataset(where, source, replace(request, size=request.size or source.usual_size))
+    request = replace(request, size=request.size or source.usual_size)
+    return OpenDataset(where, source, request)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,11 @@ class OpenDataset:
     source: Source
     request: Request
 
+    @cached_property
+    def keys(self) -> PartKeys:
+        """The content keys of its images, which are read when a part has to be cut."""
+        return PartKeys(self.source, self.request)
+
     def take(self, split: str, like: ImageSet | None = None) -> ImageSet:
         """Decode one split, to the shape of the images `like` where they are given."""
         request = self.request
@@ -118,7 +126,7 @@ class OpenDataset:
             height, width, channels = like.image_shape
             request = replace(request, size=(height, width), channels=channels)
         with _system_errors_as_data_errors(self.where):
-            selection = select(self.source, split, request)
+            selection = select(self.source, split, request, self.keys)
             stored = store.fetch_images(selection, request)
         name = one_line(self.source.name)
         skipped = _check_skipped(f"{name} ({split}): ", stored.bad, selection.names, request)

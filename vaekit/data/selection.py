@@ -53,11 +53,11 @@ def check_split(split: str) -> None:
         raise UsageError(f"--split {split}: {registry.near_miss(split, (*SPLITS, 'all'))}")
 
 
-def select(source: Source, split: str, request: Request) -> Selection:
+def select(source: Source, split: str, request: Request, keys: splits.Keys) -> Selection:
     """The images of a split, up to the request's limit; an empty split is an error."""
     sizes = {name: len(part.names) for name, part in source.parts.items()}
-    chosen = splits.choose_split(sizes, split, request.val_split)
-    chosen = splits.limit(chosen, request.limit, request.seed, split)
+    chosen = splits.choose_split(sizes, keys, split, request.val_split)
+    chosen = splits.limit(chosen, keys, request.limit, request.seed)
     chosen = [(name, rows) for name, rows in chosen if len(rows)]
     if not chosen:
         raise DataError(f"{one_line(source.name)}: {_why_empty(sizes, split)}")
@@ -74,5 +74,7 @@ def _why_empty(sizes: Mapping[str, int], split: str) -> str:
         return "has no validation images: --val-split must be over 0 to cut some from train"
     if sum(sizes.values()) == 1:
         return f"holds a single image, which goes to train: {split} is empty (--split all takes it)"
+    if split not in sizes and [*sizes] == ["train"] and sizes["train"]:
+        return f"holds only copies of one image, which go to train: {split} is empty"
     has = ", ".join(f"{name} ({count:,})" for name, count in sizes.items() if count)
     return f"has no {split} images (--split); it has {has or 'none at all'}"

@@ -21,6 +21,7 @@ from typing import TypeVar, overload
 
 import numpy as np
 
+from vaekit.array_types import UInt64s
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import SILENT, Reporter
@@ -119,6 +120,8 @@ class Listing:
     names: Collection[str]
     reading: Callable[[Sequence[str]], Reading]
     """How to read some of them."""
+    keys: Callable[[Sequence[str]], UInt64s] | None = None
+    """The content keys of some of them, where they are known without reading the files."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,8 @@ class Files:
     """
     labels: Integers | None = None
     factors: Integers | None = None
+    keys: Callable[[], UInt64s] | None = None
+    """The content keys of all images, where they are known without reading the files."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,8 @@ class Rows:
     factors: Integers | None = None
     quick: bool = True
     """Whether reading is about as fast as reading a cached copy."""
+    keys: Callable[[], UInt64s] | None = None
+    """The content keys of all images, where they are known without drawing the images."""
 
 
 Part = Files | Rows

@@ -1,72 +1,98 @@
-"""Which images are train, val and test: pure functions from counts to indices.
+"""Which images are train, val and test: pure functions from content keys to indices.
 
-Where a source has no splits of its own, they are drawn with a constant key, not the training seed.
-Else a model trained with one seed would have seen the test images of another, and their numbers
-could not be compared.
+Where a source has no splits of its own, a hash of each image's content decides. So adding or
+removing images moves no other image from one part to another, and identical images are always in
+the same part. The training seed plays no role: else a model trained with one seed would have seen
+the test images of another, and their numbers could not be compared.
+
+A part gets close to the share asked for, not exactly that. One rule makes an exception for tiny
+sets: a part that would be empty gets one image (with its copies) if there are two different ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from vaekit import seeds
+from vaekit.array_types import UInt64s
 from vaekit.data.imageset import Integers
 from vaekit.data.source import SPLITS
 
 Chosen = list[tuple[str, Integers]]
 """Names of a source's parts, each with the indices taken from it, ascending."""
 
+Keys = Callable[[str], UInt64s]
+"""The content key of each image of a part, by the part's name; asked for only where it is needed,
+since it may mean to read every file."""
 
-def choose_split(sizes: Mapping[str, int], split: str, val_split: float) -> Chosen:
+TEST_SHARE = 0.1
+"""The share of an undivided source that goes to test."""
+
+
+def choose_split(sizes: Mapping[str, int], keys: Keys, split: str, val_split: float) -> Chosen:
     """The indices of one split, given the number of images in each part of the source.
 
-    >>> [(part, len(indices)) for part, indices in choose_split({"train": 100}, "test", 0.1)]
-    [('train', 10)]
-    >>> [(part, len(indices)) for part, indices in choose_split({"train": 100}, "train", 0.1)]
-    [('train', 81)]
+    >>> def keys(part):
+    ...     return np.arange(1000, dtype=np.uint64)
+    >>> for split in ("train", "val", "test"):
+    ...     ((part, rows),) = choose_split({"train": 1000}, keys, split, 0.1)
+    ...     print(part, len(rows))
+    train 819
+    train 94
+    train 107
     """
     if split == "all":
         return [(part, np.arange(sizes[part])) for part in SPLITS if part in sizes]
     if split != "train" and split in sizes:
         return [(split, np.arange(sizes[split]))]
-    train = np.arange(sizes.get("train", 0))
-    test = np.empty(0, np.int64)
-    if "test" not in sizes:
-        train, test = _cut(train, _tenth(len(train)), "test")
-    if split == "test":
-        return [("train", test)]
-    if "val" not in sizes:
-        train, val = _cut(train, _fraction(len(train), val_split), "val")
-        if split == "val":
-            return [("train", val)]
-    return [("train", train)]
+    rows, rest = np.arange(sizes.get("train", 0)), "train"
+    for part, share in (("test", TEST_SHARE), ("val", val_split)):
+        if part in sizes or share == 0 or not len(rows):
+            continue
+        inside = _inside(keys(rest)[rows], share, part)
+        if split == part:
+            return [(rest, rows[inside])]
+        rows = rows[~inside]
+    return [(rest, rows if split == "train" else rows[:0])]
 
 
-def _tenth(count: int) -> int:
-    return max(1, count // 10) if count >= 2 else 0
+def enough_for_train(limit: int, val_split: float) -> int:
+    """The training images to draw so that `limit` are left once validation is cut from them.
+
+    How many validation gets varies by chance; eight standard deviations are allowed for.
+    """
+    return math.ceil((limit + 8 * math.sqrt(limit)) / (1 - val_split))
 
 
-def _fraction(count: int, fraction: float) -> int:
-    if fraction == 0 or count < 2:
-        return 0
-    return min(max(1, round(count * fraction)), count - 1)
+def _inside(keys: UInt64s, share: float, part: str) -> npt.NDArray[np.bool_]:
+    """Which images go to the part rather than stay in train."""
+    hashed = seeds.hashed(keys, "split", part)
+    first, last = hashed.min(), hashed.max()
+    if first == last:
+        return np.zeros(len(keys), bool)
+    inside: npt.NDArray[np.bool_] = hashed < np.uint64(int(share * 2**64))
+    if not inside.any():
+        inside = hashed == first
+    elif inside.all():
+        inside = hashed != last
+    return inside
 
 
-def _cut(indices: Integers, count: int, use: str) -> tuple[Integers, Integers]:
-    """The rest, and `count` indices drawn at random; both in ascending order."""
-    shuffled = seeds.numpy_generator(0, "split", use).permutation(len(indices))
-    return indices[np.sort(shuffled[count:])], indices[np.sort(shuffled[:count])]
+def limit(chosen: Chosen, keys: Keys, count: int | None, seed: int) -> Chosen:
+    """A seeded choice of `count` images by their content, in order.
 
-
-def limit(chosen: Chosen, count: int | None, seed: int, split: str) -> Chosen:
-    """A seeded choice of `count` images, in order; a larger count contains a smaller one's."""
-    total = sum(len(indices) for _, indices in chosen)
+    A larger count contains a smaller one's choice, and other images added to the source replace
+    only as many as they are.
+    """
+    total = sum(len(rows) for _, rows in chosen)
     if count is None or count >= total:
         return chosen
-    shuffled = seeds.numpy_generator(seed, "limit", split).permutation(total)
+    ranks = np.concatenate([seeds.hashed(keys(part)[rows], seed, "limit") for part, rows in chosen])
     kept = np.zeros(total, bool)
-    kept[shuffled[:count]] = True
-    masks = np.split(kept, np.cumsum([len(indices) for _, indices in chosen])[:-1])
-    return [(part, indices[mask]) for (part, indices), mask in zip(chosen, masks, strict=True)]
+    kept[np.argsort(ranks, kind="stable")[:count]] = True
+    masks = np.split(kept, np.cumsum([len(rows) for _, rows in chosen])[:-1])
+    return [(part, rows[mask]) for (part, rows), mask in zip(chosen, masks, strict=True)]

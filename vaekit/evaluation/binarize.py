@@ -13,8 +13,8 @@ def binarize(x: Tensor, indices: Tensor, how: str | None, seed: int) -> Tensor:
     """Images (N, C, H, W) in [0, 1] as the model sees them; `indices` are consecutive.
 
     `dynamic` draws each pixel with P(1) = x, keyed by the seed and the image's index; `static`
-    does so by the index alone, so every model sees the same images; `threshold` cuts at one half;
-    None leaves grey levels as they are.
+    does so keyed by the image's content, so every model sees the same version of it; `threshold`
+    cuts at one half; None leaves grey levels as they are.
 
     >>> import torch
     >>> binarize(torch.tensor([[[[0.2, 0.9]]]]), torch.tensor([0]), "threshold", 0)
@@ -25,7 +25,7 @@ def binarize(x: Tensor, indices: Tensor, how: str | None, seed: int) -> Tensor:
     if how == "threshold":
         return binarize_by_threshold(x)
     if how == "static":
-        return binarize_static(x, indices)
+        return binarize_static(x)
     if how != "dynamic":
         raise UsageError(f"--binarize {how}: dynamic, static or threshold")
     first = int(indices[0])

@@ -50,7 +50,7 @@ def test_the_table_says_what_the_numbers_are(cli: Runner, tiny_model: Path) -> N
     done = cli("evaluate", tiny_model)
     assert done.code == 0
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert "digits test, 179 images" in lines["data"]
+    assert "digits test, 190 images" in lines["data"]
     assert "±" in lines["neg_elbo"]
     assert "nats (not a likelihood)" in lines["neg_elbo"]
     assert "bits_per_dim: bce is not a likelihood" in lines["left"]
@@ -64,7 +64,7 @@ def test_json_is_one_object_and_nothing_else(cli: Runner, tiny_model: Path) -> N
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1
     record = json.loads(done.stdout)
-    assert (record["dataset"], record["split"], record["n"]) == ("digits", "test", 179)
+    assert (record["dataset"], record["split"], record["n"]) == ("digits", "test", 190)
     assert record["likelihood"] == "bce"
     assert "bits_per_dim" not in record
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from tests.data.datasets.made_files import Bomb
 from vaekit.data import load_dataset
+from vaekit.data.source import SPLITS
 
 rng = np.random.default_rng(0)
 
@@ -24,4 +25,6 @@ def test_dsprites_is_read_without_its_pickle(tmp_path):
     assert np.array_equal(data.factors, classes[:, 1:])
     assert np.array_equal(data.labels, classes[:, 1])
     assert data.factor_names == ("shape", "scale", "orientation", "x", "y")
-    assert len(load_dataset("dsprites", "test", data_dir=tmp_path)) == 3
+    sizes = [len(load_dataset("dsprites", part, data_dir=tmp_path)) for part in SPLITS]
+    assert min(sizes) > 0
+    assert sum(sizes) == len(data)

@@ -165,8 +165,8 @@ def undrawn(monkeypatch):
 @pytest.mark.usefixtures("undrawn")
 def test_by_default_there_are_20000_and_4000():
     assert len(load_dataset("shapes", "train", image_size=4, val_split=0)) == 20_000
-    assert len(load_dataset("shapes", "train", image_size=4)) == 18_000
-    assert len(load_dataset("shapes", "val", image_size=4)) == 2_000
+    assert len(load_dataset("shapes", "train", image_size=4)) == 18_067
+    assert len(load_dataset("shapes", "val", image_size=4)) == 1_933
     assert len(load_dataset("shapes", "test", image_size=4)) == 4_000
     assert len(load_dataset("shapes", "all", image_size=4)) == 24_000
 
@@ -175,6 +175,24 @@ def test_by_default_there_are_20000_and_4000():
 def test_a_limit_stops_at_the_grid():
     assert len(load_dataset("shapes", "test", image_size=1, limit=10**9)) == 48_000
     assert len(load_dataset("shapes", "train", image_size=1, limit=10**9, val_split=0)) == 432_000
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("limit", [21_000, 60_000])
+def test_a_limit_above_the_usual_number_draws_as_many_more(limit):
+    assert len(load_dataset("shapes", "train", image_size=1, limit=limit, val_split=0.3)) == limit
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_cell_of_the_grid_is_in_the_same_part_at_every_size_and_limit():
+    """Else a model trained at one size would have seen the test images of another."""
+
+    def cells(split, **options):
+        data = load_dataset("shapes", split, **options)
+        return {tuple(row) for row in data.factors.tolist()}
+
+    assert cells("val", image_size=1, limit=500) == cells("val", image_size=2, limit=500)
+    assert not cells("val", image_size=1) & cells("train", image_size=1, limit=30_000)
 
 
 @pytest.mark.parametrize("bad", [[4, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, -1], [0, 0]])

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from vaekit.data.datasets import torchvision_files
 from vaekit.data.datasets.download import datasets_dir, downloaded
-from vaekit.data.random_access import RandomAccess
 from vaekit.data.source import SPLITS, Files, Request, Source, file_identity
 from vaekit.data.sources.folder import in_folder
-from vaekit.data.sources.zip_files import ZipMember, in_zip, zip_members
+from vaekit.data.sources.zip_files import ZipMember, in_zip, zip_keys, zip_members
 from vaekit.errors import DataError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line
@@ -36,8 +35,11 @@ def open_celeba(request: Request) -> Source:
     parts: dict[str, Files] = {}
     for number, split in enumerate(SPLITS):
         names = tuple(row[0] for row in rows if row[1:] == [str(number)])
-        reading = in_folder(place, names) if members is None else _in_zip(place, members, names)
-        parts[split] = Files(names, reading)
+        if members is None:
+            parts[split] = Files(names, in_folder(place, names))
+        else:
+            inside = _members(place, members, names)
+            parts[split] = Files(names, in_zip(place, inside), keys=partial(zip_keys, inside))
     identity = f"celeba\n{file_identity(listing)}\n{file_identity(place)}"
     return Source("celeba", parts, identity, usual_size=(64, 64))
 
@@ -46,9 +48,9 @@ def _file(path: Path, reporter: Reporter) -> Path:
     return downloaded(path, partial(torchvision_files.celeba_file, path.name), reporter)
 
 
-def _in_zip(path: Path, members: dict[str, ZipMember], names: Sequence[str]) -> RandomAccess:
+def _members(path: Path, members: dict[str, ZipMember], names: Sequence[str]) -> list[ZipMember]:
     inside = [f"{_FOLDER}/{name}" for name in names]
     missing = next((name for name in inside if name not in members), None)
     if missing is not None:
         raise DataError(f"{one_line(str(path))}: lacks {one_line(missing)}")
-    return in_zip(path, [members[name] for name in inside])
+    return [members[name] for name in inside]

@@ -27,6 +27,7 @@ from vaekit import seeds
 from vaekit.data.datasets.glyph_outlines import CAP, FONTS, LETTERS, Outline, fonts_identity
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import NumberedNames, Request, Rows, Size, Source
+from vaekit.data.splits import enough_for_train
 from vaekit.errors import UsageError
 
 GLYPH_FACTORS = ("letter", "font", "weight", "slant", "size", "x", "y")
@@ -55,7 +56,7 @@ def open_glyphs(request: Request) -> Source:
     size = request.size or GLYPH_SIZE
     train, test = _parts()
     wanted = request.limit or 0
-    from_train = max(IN_TRAIN, math.ceil(wanted / (1 - request.val_split)) + 1 if wanted else 0)
+    from_train = max(IN_TRAIN, enough_for_train(wanted, request.val_split))
     parts = {
         "train": _rows(train[:from_train], size),
         "test": _rows(test[: max(IN_TEST, wanted)], size),
@@ -98,6 +99,7 @@ def _rows(cells: Integers, size: Size) -> Rows:
         labels=factors[:, 0],
         factors=factors,
         quick=False,
+        keys=lambda: cells.astype(np.uint64),
     )
 
 

@@ -30,6 +30,7 @@ from vaekit.array_types import Float64s
 from vaekit.data.datasets import shape_outlines
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import NumberedNames, Request, Rows, Size, Source
+from vaekit.data.splits import enough_for_train
 from vaekit.errors import UsageError
 
 SHAPE_NAMES = tuple(shape_outlines.OUTLINES)
@@ -55,7 +56,7 @@ def open_shapes(request: Request) -> Source:
     size = request.size or SIZE
     train, test = _parts()
     wanted = request.limit or 0
-    from_train = max(TRAIN, math.ceil(wanted / (1 - request.val_split)) + 1 if wanted else 0)
+    from_train = max(TRAIN, enough_for_train(wanted, request.val_split))
     parts = {
         "train": _rows(train[:from_train], size),
         "test": _rows(test[: max(TEST, wanted)], size),
@@ -101,6 +102,7 @@ def _rows(cells: Integers, size: Size) -> Rows:
         labels=factors[:, 0],
         factors=factors,
         quick=False,
+        keys=lambda: cells.astype(np.uint64),
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -228,7 +229,12 @@ def listed_source(path: Path, listing: Listing, note: Note, identity: str) -> So
     """The source of listed files, with the splits and classes that their paths give."""
     layout = read_folder_layout(listing.names, one_line(str(path)), note)
     parts = {
-        split: Files(images.names, listing.reading(images.names), images.labels)
+        split: Files(
+            images.names,
+            listing.reading(images.names),
+            images.labels,
+            keys=listing.keys and partial(listing.keys, images.names),
+        )
         for split, images in layout.splits.items()
     }
     return Source(path.name, parts, identity, layout.classes)

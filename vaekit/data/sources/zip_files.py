@@ -18,6 +18,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import numpy as np
+
+from vaekit.array_types import UInt64s
+from vaekit.data.content_keys import file_key
 from vaekit.data.random_access import RandomAccess, Read
 from vaekit.data.source import MAX_BYTES, Listing, Request, Source, file_identity
 from vaekit.data.sources.archive_members import check_expansion, check_member, clean_name, reason_of
@@ -57,7 +61,11 @@ def open_zip(path: Path, request: Request) -> Source:
 def list_zip(path: Path, where: str | None = None) -> Listing:
     """The files in a zip; `where` names it in messages."""
     members = zip_members(path, where)
-    return Listing(members, lambda names: in_zip(path, [members[name] for name in names]))
+    return Listing(
+        members,
+        lambda names: in_zip(path, [members[name] for name in names]),
+        lambda names: zip_keys([members[name] for name in names]),
+    )
 
 
 def zip_members(path: Path, where: str | None = None) -> dict[str, ZipMember]:
@@ -80,6 +88,11 @@ def zip_members(path: Path, where: str | None = None) -> dict[str, ZipMember]:
 def in_zip(path: Path, members: Sequence[ZipMember]) -> RandomAccess:
     """How to read some members."""
     return RandomAccess(open_zip_reader, str(path), members)
+
+
+def zip_keys(members: Sequence[ZipMember]) -> UInt64s:
+    """The content keys of some members: the table of contents holds all that they are made of."""
+    return np.array([file_key(member.size, member.crc) for member in members], np.uint64)
 
 
 def _check_directory(path: Path, where: str) -> None:
