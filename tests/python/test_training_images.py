@@ -80,6 +80,15 @@ def test_paths_are_read_like_a_folder(tmp_path: Path) -> None:
     assert np.array_equal(loaded([(tmp_path / "0.png", 1), (tmp_path / "2.png", 0)]).images, x[::2])
 
 
+def test_the_cache_never_takes_one_array_for_another() -> None:
+    """Nothing tells two arrays in memory apart but their content, which changes in place too."""
+    x = pixels(6, 5, 7, 1)
+    for images in (x, 255 - x):
+        source = training_source(images, None)
+        shrunk = OpenDataset(source.name, source, Request(size=(1, 1), val_split=0.0)).take("train")
+        assert shrunk.images.mean() == pytest.approx(images.mean(), abs=12)
+
+
 def test_all_images_are_for_training_and_validation() -> None:
     source = training_source(pixels(10, 4, 4, 1))
     opened = OpenDataset(source.name, source, Request(val_split=0.2))

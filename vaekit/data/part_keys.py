@@ -59,6 +59,8 @@ class PartKeys:
 
     def _path(self, name: str) -> Path | None:
         """Where the keys are kept; None where the cache cannot be used."""
+        if self._source.identity is None:
+            return None
         text = f"keys {KEYS_VERSION}\n{name}\n{self._source.identity}"
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         with suppress(OSError):

@@ -167,8 +167,11 @@ class Source:
 
     name: str
     parts: Mapping[str, Part]
-    identity: str
-    """Changes whenever the content may have changed: the key of the cache."""
+    identity: str | None
+    """Changes whenever the content may have changed: the key of the cache.
+
+    None where nothing tells, as for arrays in memory: then nothing is kept in the cache.
+    """
     classes: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
     usual_size: Size | None = None

@@ -59,7 +59,7 @@ class _Decoded:
 def entry_key(selection: Selection, request: Request) -> str:
     """The name of a cache entry: a hash of everything that decides what it holds."""
     digest = hashlib.sha256(f"{VERSION}\n{request.size} {request.channels}\n".encode())
-    digest.update(selection.source.identity.encode("utf-8", "surrogatepass"))
+    digest.update((selection.source.identity or "").encode("utf-8", "surrogatepass"))
     for name, indices in selection.chosen:
         digest.update(f"\n{name} {len(indices)}\n".encode() + indices.astype("<i8").tobytes())
     return digest.hexdigest()
@@ -70,6 +70,8 @@ def fetch_images(selection: Selection, request: Request) -> StoredImages:
     if _is_quick(selection.pieces, request):
         decoded = decode_all(selection.pieces, request, _scratch)
         return StoredImages(decoded.images, {}, decoded.notes, decoded.changes, None)
+    if selection.source.identity is None:
+        return _decode(selection, request, _scratch).fingerprinted()
     try:
         entry = cache_folder.private_folder() / entry_key(selection, request)
     except OSError as error:

@@ -105,7 +105,7 @@ def _source(
     part: Part,
     classes: tuple[str, ...] | None = None,
     factor_names: tuple[str, ...] | None = None,
-    identity: str = "memory",
+    identity: str | None = None,
 ) -> Source:
     """A source without test images: those given are all for training."""
     none = Rows((), (1, 1, 1), array_blocks(np.empty((0, 1, 1, 1), np.uint8)))
