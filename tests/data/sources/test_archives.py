@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 
 from vaekit.data import load_dataset
+from vaekit.data.streams.mixed_inputs import stream_images
 from vaekit.errors import DataError
 
 TARS = {"tar": "w", "tar.gz": "w:gz", "tgz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
@@ -96,6 +100,41 @@ def test_a_truncated_archive_is_refused(tmp_path, files, ending):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match="cut"):
         load_dataset(path)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("way", ["dataset", "named", "pipe"])
+def test_a_flipped_bit_in_a_packed_tar_is_found(tmp_path, kind, way):
+    """A .pgm has no checksum of its own: only that of the packing tells of other pixels."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        member = tarfile.TarInfo("1.pgm")
+        image = b"P5 8 8 255\n" + bytes(64)
+        member.size = len(image)
+        archive.addfile(member, io.BytesIO(image))
+    data = {
+        "gz": lambda tar: gzip.compress(tar, 0),
+        "bz2": bz2.compress,
+        "xz": lambda tar: lzma.compress(tar, check=lzma.CHECK_CRC32),
+    }[kind](tar.getvalue())
+    damaged = bytearray(data)
+    damaged[data.index(image) + 40 if kind == "gz" else -10] ^= 1
+    path = tmp_path / f"images.tar.{kind}"
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"is not a tar that can be read|is damaged"):
+        everything(path, way)
+    path.write_bytes(data)
+    assert everything(path, way) == 1
+
+
+def everything(path, way):
+    """How many images there are, each read."""
+    if way == "dataset":
+        return len(load_dataset(path, "all"))
+    with path.open("rb") as file:
+        names = [str(path)] if way == "named" else ["-"]
+        with stream_images(names, shape=(8, 8, 1), stdin=file) as stream:
+            return sum(len(chunk.names) for chunk in stream)
 
 
 def test_an_encrypted_zip_says_so(tmp_path, files):

@@ -67,6 +67,8 @@ def list_tar(path: Path, reporter: Reporter) -> Listing:
                 links += member.issym() or member.islnk()
                 if member.isreg():
                     found[clean_name(member.name)] = _located(member)
+            if archive.is_packed:
+                archive.finish()  # the checksum of all content comes last
     except BROKEN_ARCHIVE as error:
         raise DataError(f"{where}: is not a tar that can be read ({reason_of(error)})") from None
     if links:
