@@ -160,7 +160,7 @@ def test_a_sigma_that_is_none_is_refused(given: object) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0])
-@pytest.mark.parametrize("name", ["lr", "adam_eps", "grad_clip", "sigma"])
+@pytest.mark.parametrize("name", ["lr", "adam_eps", "grad_clip", "grad_skip", "sigma"])
 def test_what_must_be_over_zero_is(name: str, value: float) -> None:
     assert refusal(**{name: value}).startswith(flag(name))
 

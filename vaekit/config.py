@@ -161,6 +161,9 @@ class RunConfig(BaseModel):
     grad_clip: Positive | None = _option(
         None, "Run", "clip the gradient to this norm", shown="no limit"
     )
+    grad_skip: Positive | None = _option(
+        None, "Run", "skip updates whose gradient norm exceeds this", shown="off"
+    )
     ema: Annotated[float, Field(gt=0, lt=1)] | None = _option(
         None, "Run", "average the weights with this decay", shown="off"
     )

@@ -19,6 +19,7 @@ from vaekit.errors import Diverged
 from vaekit.objectives.elbo import elbo
 from vaekit.training.defaults import fill_defaults, network_from_config
 from vaekit.training.loop import Trainer, model_inputs
+from vaekit.training.step_metrics import StepMetrics
 
 
 def close(ours: list[Tensor], theirs: list[Tensor], tolerance: float = 1e-6) -> bool:
@@ -166,6 +167,48 @@ def test_a_weight_with_an_infinite_gradient_is_never_saved() -> None:
 def test_grad_clip_checks_the_gradients_of_all_weights() -> None:
     run = trainer(grad_clip=1.0)
     assert len(run.gradients._checked) == len(list(run.network.parameters()))
+
+
+def gradient_norms(run: Trainer, steps: int) -> list[float]:
+    """The norms of the gradients of a run that skips none of its steps."""
+    found = []
+    for indices in list(run.epoch_batches())[:steps]:
+        run.step(indices)
+        found.append(float(sum(p.grad.square().sum() for p in run.network.parameters()) ** 0.5))
+    return found
+
+
+def test_grad_skip_leaves_out_the_updates_with_large_gradients_and_counts_them() -> None:
+    first = gradient_norms(trainer(), 1)[0]
+    run = trainer(grad_skip=first * 0.999)
+    before = weights(run)
+    run.step(next(iter(run.epoch_batches())))
+    assert all(torch.equal(a, b) for a, b in zip(weights(run), before, strict=True))
+    assert (run.progress.skipped, run.progress.step) == (1, 1)
+    assert run.progress.largest_gradient == pytest.approx(first, rel=1e-5)
+    record = epoch(run)
+    assert record["skipped_steps"] == run.progress.skipped >= 1
+    assert record["largest_gradient"] >= first * 0.999
+    assert epoch(run)["skipped_steps"] >= record["skipped_steps"]  # since the run began
+
+
+def test_grad_skip_above_every_gradient_changes_nothing_and_says_so() -> None:
+    plain, careful = trainer(), trainer(grad_skip=1e9)
+    norms = gradient_norms(trainer(), 4)
+    assert "skipped_steps" not in epoch(plain)
+    record = epoch(careful)
+    assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(careful), strict=True))
+    assert record["skipped_steps"] == 0
+    assert record["largest_gradient"] == pytest.approx(max(norms), rel=1e-4)
+
+
+def test_grad_skip_on_a_device_that_is_read_later_skips_the_same_updates() -> None:
+    """As on an accelerator, where the decision never leaves the device."""
+    largest = sorted(gradient_norms(trainer(), 4))[1]
+    now, later = trainer(grad_skip=largest), trainer(grad_skip=largest)
+    later.step_metrics = StepMetrics(torch.device("cpu"), read_every=3)
+    assert epoch(now)["skipped_steps"] == epoch(later)["skipped_steps"] > 0
+    assert all(torch.equal(a, b) for a, b in zip(weights(now), weights(later), strict=True))
 
 
 def test_weights_broken_by_the_last_step_of_an_epoch_end_the_run() -> None:

@@ -76,4 +76,18 @@ class TrainingView(Terminal):
         best = f"those of epoch {result.best_epoch}, the best on validation"
         kept = best if result.best_epoch else "the last"
         self.say(f"trained {seconds:,.0f} s; the weights are {kept}")
+        if "skipped_steps" in result.record:
+            self.say(_skipped(result.record))
         self.say(f"pictures and curves: {result.folder}")
+
+
+def _skipped(record: Mapping[str, float]) -> str:
+    """How many updates `--grad-skip` left out.
+
+    >>> _skipped({"skipped_steps": 3, "step": 1200, "largest_gradient": 250.0})
+    'skipped 3 of 1,200 updates; the largest gradient norm of the last epoch was 250'
+    """
+    return (
+        f"skipped {record['skipped_steps']:,.0f} of {record['step']:,.0f} updates; "
+        f"the largest gradient norm of the last epoch was {record['largest_gradient']:.6g}"
+    )

@@ -34,8 +34,8 @@ class Gradients:
         self.micro_batch.caveat = _caveat(config, network)
         self._config, self._network, self._images = config, network, images
         self._parameters = list(network.parameters())
-        clipped = config.grad_clip is not None
-        self._checked = self._parameters if clipped else _non_finite_indicators(self._parameters)
+        measured = config.grad_clip is not None or config.grad_skip is not None
+        self._checked = self._parameters if measured else _non_finite_indicators(self._parameters)
 
     def of(self, indices: Tensor, step: int, beta: float) -> tuple[Tensor, Tensor]:
         """Set the weights' gradients to those of the batch's mean loss.
@@ -99,7 +99,7 @@ class Gradients:
         return values.sum(1, dtype=devices.exact(x.device)), terms["mean"]
 
     def _norm(self) -> Tensor:
-        """The norm of the gradients that are checked; with --grad-clip all are, and are scaled."""
+        """The norm of the gradients that are checked, before --grad-clip scales them."""
         gradients = [p.grad for p in self._checked if p.grad is not None]
         norm: Tensor = torch.linalg.vector_norm(torch_internals.norms(gradients))
         if self._config.grad_clip is not None:

@@ -47,6 +47,10 @@ class Progress:
     epoch_seconds: float = 0.0
     best_epoch: int = 0
     best: float = math.inf
+    skipped: int = 0
+    """Updates that `--grad-skip` left out."""
+    largest_gradient: float = 0.0
+    """The largest norm of a gradient in this epoch, with `--grad-skip`."""
 
 
 class Trainer:
@@ -122,17 +126,23 @@ class Trainer:
         self.step_metrics.add(values, len(indices))
         if self.step_metrics.full:
             self.read_step_metrics(now.step)
-        self._update()
+        self._update(values[-1])
         if self.val is None:  # else validation counts the active latents
             self.latents += _moments(means)
         self._count(len(indices), time.perf_counter() - began)
         return self._facts()
 
-    def _update(self) -> None:
+    def _update(self, gradient: Tensor) -> None:
+        """One step of the optimizer, unless the gradient's norm is above `--grad-skip`."""
         now = self.progress
-        metrics = self.step_metrics
-        skip = metrics.skip_updates if metrics.read_every > 1 else None
-        self.optimizer.step(self._learning_rate(now.step), skip)
+        metrics, largest = self.step_metrics, self.config.grad_skip
+        if metrics.read_every > 1:  # decided on the device, which nothing waits for
+            skip = metrics.skip_updates
+            if largest is not None:
+                skip = torch.maximum(skip, (gradient > largest).to(skip.dtype))
+            self.optimizer.step(self._learning_rate(now.step), skip)
+        elif largest is None or float(gradient) <= largest:
+            self.optimizer.step(self._learning_rate(now.step))
         if self.average:
             self.average.update(self.network, now.step)
 
@@ -145,6 +155,13 @@ class Trainer:
             raise self._diverged(last - wrong.steps_ago, wrong.name, wrong.value)
         for row in rows:
             self.sums = [total + value for total, value in zip(self.sums, row, strict=False)]
+            self._count_skipped(row[-1])
+
+    def _count_skipped(self, gradient: float) -> None:
+        now, largest = self.progress, self.config.grad_skip
+        if largest is not None:
+            now.skipped += gradient > largest
+            now.largest_gradient = max(now.largest_gradient, gradient)
 
     def ensure_finite(self) -> None:
         """Stop if the metrics of a step or the weights after the last one hold NaN or infinity."""
@@ -173,7 +190,7 @@ class Trainer:
             now.best, now.best_epoch = report.neg_elbo, now.epoch
             self.best_state = _copied(self.eval_network)
         record = self._record(report)
-        now.seen, now.epoch_seconds = 0, 0.0
+        now.seen, now.epoch_seconds, now.largest_gradient = 0, 0.0, 0.0
         self.sums = [0.0] * len(TERMS)
         self.latents.zero_()
         return record
@@ -244,6 +261,8 @@ class Trainer:
         }
         for name, total in zip(TERMS, self.sums, strict=True):
             record[f"train_{name}"] = total / now.seen
+        if self.config.grad_skip is not None:
+            record |= {"skipped_steps": now.skipped, "largest_gradient": now.largest_gradient}
         if report is None:
             return record | {"active_units": self._active_units()}
         record |= {f"val_{name}": getattr(report, name) for name in TERMS}
