@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vaekit import registry
 from vaekit.errors import ModelFileError
@@ -63,6 +63,42 @@ class LatentStatistics(BaseModel):
     kl: list[float]
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class KnownImages(BaseModel):
+    """Statistics of images that the model knows, which outlier scores compare others with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    part: str
+    """`validation` or `training`."""
+    n: Annotated[int, Field(ge=1)]
+    neg_elbo: Annotated[list[Finite], Field(min_length=2, max_length=2)]
+    """Mean and standard deviation."""
+    error_of_size: Annotated[list[Finite], Field(min_length=3, max_length=3)]
+    """Reconstruction term by PNG length: a line's offset and slope, and the spread around it."""
+    mean: list[Finite]
+    precision: list[list[Finite]]
+    """Mean and inverse covariance of the compared statistics."""
+    rates: list[Annotated[float, Field(gt=0, le=1)]]
+    scores: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+    """Known images reach the outlier score `scores[i]` at the rate `rates[i]`, the lowest first."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> KnownImages:
+        size = len(self.mean)
+        if size not in (4, 5) or [len(row) for row in self.precision] != [size] * size:
+            raise ValueError("mean and precision disagree")
+        if not self.rates or len(self.rates) != len(self.scores):
+            raise ValueError("rates and scores disagree")
+        if min(self.neg_elbo[1], self.error_of_size[2]) <= 0:
+            raise ValueError("a spread is not positive")
+        if self.scores != sorted(self.scores) or self.rates != sorted(self.rates, reverse=True):
+            raise ValueError("rates and scores are not in order")
+        return self
+
+
 class ModelHeader(BaseModel):
     """What a model file states about itself."""
 
@@ -76,6 +112,8 @@ class ModelHeader(BaseModel):
     classes: list[str] | None
     latents: LatentStatistics
     training: dict[str, Any]
+    known: KnownImages | None = None
+    """None where fewer than 50 images are known, or in a file that was written without it."""
     digest: Annotated[str, Field(pattern=r"^crc32:[0-9a-f]{32}$")] | None = None
     """The `tensor_digest` of the file; None in a file that was written without one."""
 

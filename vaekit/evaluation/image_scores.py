@@ -6,11 +6,11 @@ import math
 
 import torch
 
-from vaekit import registry
 from vaekit.data.imageset import Pixels
 from vaekit.evaluation.binarize import binarize
-from vaekit.evaluation.dataset_elbo import TERMS, image_terms
+from vaekit.evaluation.dataset_elbo import TERMS
 from vaekit.evaluation.nll import importance_estimate
+from vaekit.evaluation.outliers import OUTLIER_COLUMNS, image_statistics, outlier_scores
 from vaekit.image_arguments import as_floats
 from vaekit.inference import Model
 
@@ -33,10 +33,13 @@ def scores(
     floats = as_floats(images).to(model.device)
     indices = torch.arange(start, start + len(floats))
     x = binarize(floats, indices, model.header.likelihood.binarize, seed)
-    objective = registry.resolve("objective", "elbo")
-    terms = image_terms(model.network, objective, x, start=start, seed=seed)
-    model.check_finite("ELBO terms", *(terms[name] for name in TERMS))
-    found = {name: _numbers(terms[name]) for name in TERMS}
+    header = model.header
+    statistics = image_statistics(model.network, x, header.latents, start=start, seed=seed)
+    model.check_finite("ELBO terms", *(statistics[name] for name in TERMS))
+    found = {name: _numbers(statistics[name]) for name in TERMS}
+    if header.known is not None:
+        outlying = outlier_scores(statistics, header.known)
+        found |= {name: _numbers(values) for name, values in outlying.items()}
     if samples is not None:
         estimate = importance_estimate(model.network, x, samples, seed=seed, start=start)
         values = (-estimate.bound, estimate.effective, estimate.pareto_k)
@@ -44,9 +47,12 @@ def scores(
     return found
 
 
-def columns(samples: int | None) -> list[str]:
+def columns(model: Model, samples: int | None) -> list[str]:
     """The names of the numbers that `scores` gives."""
-    return [*TERMS, *(NLL_COLUMNS if samples else ())]
+    outlying = list(OUTLIER_COLUMNS) if model.header.known is not None else []
+    if outlying and not model.network.factorised:
+        outlying.remove("latent_distance")
+    return [*TERMS, *outlying, *(NLL_COLUMNS if samples else ())]
 
 
 def _numbers(values: torch.Tensor) -> list[float | None]:

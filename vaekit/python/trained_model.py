@@ -112,7 +112,7 @@ class TrainedModel(Model):
         """The numbers of each image, as `vaekit score` gives them: tensors (N,) by name.
 
         Example:
-            strangest = model.score(photos)["neg_elbo"].argmax()
+            strangest = model.score(photos)["outlier"].argmax()
         """
         if nll_samples is not None:
             refuse_draws(self.network.likelihood, nll_samples)

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Iterator
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from vaekit import __version__, registry
 from vaekit.config import RunConfig
 from vaekit.data import ImageSet
+from vaekit.data.batches import Batches
+from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import ElboReport, evaluate_elbo
-from vaekit.header import FORMAT_VERSION, LatentStatistics, LikelihoodSpec, ModelHeader
+from vaekit.evaluation.outliers import FEWEST_KNOWN, describe_known
+from vaekit.header import (
+    FORMAT_VERSION,
+    KnownImages,
+    LatentStatistics,
+    LikelihoodSpec,
+    ModelHeader,
+)
 from vaekit.models.vae import parameter_count
 from vaekit.training.loop import Trainer, model_inputs
 from vaekit.weights import specification
 
 STATISTICS_BATCHES = 20
 """Batches of training images from which the latent statistics are taken: the first 10,240."""
+
+MOST_KNOWN, MOST_KNOWN_VALUES = 4096, 2**25
+"""Known images that are described, and their values: a second or two of PNG."""
 
 TIMES = ("seconds", "images_per_second")
 """Metrics that differ between two equal runs; the file leaves them out, so its bytes are equal."""
@@ -26,6 +43,7 @@ def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float])
     config, report = trainer.config, statistics(trainer)
     assert config.model is not None
     trainer.check_finite(report)
+    latents = _latents(report)
     return ModelHeader(
         format_version=FORMAT_VERSION,
         vaekit_version=__version__,
@@ -33,7 +51,8 @@ def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float])
         likelihood=_likelihood(trainer),
         objective=_objective(config),
         classes=list(images.classes) if images.classes else None,
-        latents=_latents(report),
+        latents=latents,
+        known=known_images(trainer, latents),
         training=_training(trainer, images, record),
     )
 
@@ -43,6 +62,28 @@ def statistics(trainer: Trainer) -> ElboReport:
     batches = itertools.islice(model_inputs(trainer.config, trainer.train), STATISTICS_BATCHES)
     objective = registry.resolve("objective", trainer.config.objective)
     return evaluate_elbo(trainer.eval_network, objective, batches, seed=trainer.config.seed)
+
+
+def known_images(trainer: Trainer, latents: LatentStatistics) -> KnownImages | None:
+    """What outlier scores compare with: validation images, or training images where too few."""
+    config, val = trainer.config, trainer.val
+    part, images = "training", trainer.train
+    if val is not None and len(val) >= FEWEST_KNOWN:
+        part, images = "validation", val
+    batches = _spaced(trainer, images)
+    return describe_known(trainer.eval_network, batches, latents, part=part, seed=config.seed)
+
+
+def _spaced(trainer: Trainer, images: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+    """Up to `MOST_KNOWN` images as the model sees them, evenly spaced, numbered from 0."""
+    config, network = trainer.config, trainer.eval_network
+    most = max(FEWEST_KNOWN, min(MOST_KNOWN, MOST_KNOWN_VALUES // math.prod(network.image)))
+    chosen = torch.arange(min(len(images), most)) * len(images) // min(len(images), most)
+    how = "dynamic" if config.binarize == "dynamic" else None
+    for start in range(0, len(chosen), network.chunk):
+        part = chosen[start : start + network.chunk]
+        numbers = torch.arange(start, start + len(part))
+        yield numbers, binarize(images.gather(part), numbers, how, config.seed)
 
 
 def _likelihood(trainer: Trainer) -> LikelihoodSpec:

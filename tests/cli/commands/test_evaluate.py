@@ -16,6 +16,8 @@ from PIL import Image
 import vaekit as package
 from tests.conftest import Runner
 from vaekit.data.datasets.shapes import SHAPE_NAMES
+from vaekit.evaluation.outliers import OUTLIER_COLUMNS
+from vaekit.output.contact_sheet import MARGIN, SIDE
 
 LONGEST_LINE = 400
 
@@ -192,7 +194,7 @@ def test_scores_are_json_lines_in_input_order(cli: Runner, tiny_model: Path) -> 
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["path"] for row in rows] == names
     for row in rows:
-        assert list(row) == ["path", "label", "neg_elbo", "reconstruction", "kl"]
+        assert list(row) == ["path", "label", "neg_elbo", "reconstruction", "kl", *OUTLIER_COLUMNS]
         assert row["neg_elbo"] == pytest.approx(row["reconstruction"] + row["kl"], rel=1e-5)
 
 
@@ -242,28 +244,60 @@ def test_scoring_refuses_what_cannot_be(cli: Runner, tiny_model: Path) -> None:
     line = ("score", tiny_model, "--dataset", "digits")
     refused(cli(*line, "--nll-samples", "0"), 2, "--nll-samples 0: at least 1")
     refused(cli(*line, "--nll-samples", "4"), 2, "not a likelihood")
-    refused(cli(*line, "-o", "s.png"), 2, "s.png")
+    refused(cli(*line, "-o", "s.npy"), 2, "s.npy")
     refused(cli("score", tiny_model, "--dataset", "shapes"), 3, "8x8x3", "8x8x1")
     refused(cli("score", tiny_model, "gone.png"), 3, "gone.png")
 
 
-def test_the_worst_are_found_as_the_help_says(shell: Any, tiny_model: Path, photos: Path) -> None:
+def test_the_strangest_are_found_as_the_help_says(
+    shell: Any, tiny_model: Path, photos: Path
+) -> None:
     shutil.copy(tiny_model, "m.safetensors")
     sorting = r"""vaekit score m.safetensors photos/ \
         | python3 -c 'import json,sys
 for line in sys.stdin:
-    row = json.loads(line); print(row["neg_elbo"], row["path"], sep="\t")' \
+    row = json.loads(line); print(row["outlier"], row["path"], sep="\t")' \
         | sort -rn | head -3"""
     done = shell(sorting)
     rows = [line.split("\t") for line in done.stdout.decode().splitlines()]
     assert len(rows) == 3, done.stderr
     values = [float(value) for value, _ in rows]
     assert values == sorted(values, reverse=True)
+    assert b"of images like the validation images, 1% would be" in done.stderr
     if shutil.which("jq"):
         typed = (
-            "vaekit score m.safetensors photos/ | jq -r '[.neg_elbo,.path]|@tsv' | sort -rn | head"
+            "vaekit score m.safetensors photos/ | jq -r '[.outlier,.path]|@tsv' | sort -rn | head"
         )
         assert shell(typed).stdout.decode().splitlines()[0].split("\t")[1] == rows[0][1]
+
+
+def test_a_picture_shows_the_strangest(cli: Runner, tiny_model: Path) -> None:
+    """A black square among digits has the best loss of all, and stands first on the sheet."""
+    Image.new("L", (8, 8), 0).save("black.png")
+    digits = package.load_dataset("digits", limit=45).images
+    for number, image in enumerate(digits):
+        Image.fromarray(image[..., 0]).save(f"digit-{number}.png")
+    names = [*sorted(str(path) for path in Path().glob("digit-*.png")), "black.png"]
+    rows = [json.loads(line) for line in cli("score", tiny_model, *names).stdout.splitlines()]
+    assert min(rows, key=lambda row: row["neg_elbo"])["path"] == "black.png"
+    assert max(rows, key=lambda row: row["outlier"])["path"] == "black.png"
+    done = cli("score", tiny_model, *names, "-o", "outliers.png")
+    assert (done.code, done.stdout) == (0, "outliers.png\n")
+    sheet = np.asarray(Image.open("outliers.png"))
+    first = sheet[MARGIN + 60 : MARGIN + 160, MARGIN + 8 : MARGIN + SIDE - 8]
+    assert sheet.shape[1] > 5 * SIDE
+    assert (first[30:] == 0).all()  # the black square
+
+
+def test_a_model_that_describes_no_known_images_says_so(cli: Runner, tmp_path: Path) -> None:
+    path = package.train(
+        dataset="digits", limit=40, epochs=1, hidden=[8], latent_dim=2, likelihood="bce",
+        output=tmp_path / "few", threads=1,
+    )  # fmt: skip
+    done = cli("score", path, "--dataset", "digits", "--limit", "2")
+    assert list(json.loads(done.stdout.splitlines()[0]))[2:] == ["neg_elbo", "reconstruction", "kl"]
+    assert "outlier scores are left out" in done.stderr
+    refused(cli("score", path, "--dataset", "digits", "-o", "o.png"), 3, "no outlier scores")
 
 
 # compare

@@ -1,9 +1,10 @@
-"""`vaekit score`: the loss of each image, one line per image."""
+"""`vaekit score`: the losses and outlier scores of each image, or a sheet of the strangest."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -28,13 +29,15 @@ from vaekit.cli.options import (
     UseOptions,
     with_option_groups,
 )
-from vaekit.output.formats import Target
+from vaekit.errors import ModelFileError
+from vaekit.output.formats import PICTURES, Target
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk
+    from vaekit.evaluation.strangest import Strangest
     from vaekit.inference import Model
 
-TAKES = ("jsonl", "csv")
+TAKES = ("jsonl", "csv", *PICTURES)
 Chunks = Iterator["tuple[Chunk, list[str | int | None]]"]
 
 
@@ -49,9 +52,11 @@ def command(
     """Score images one by one: a JSON line each, in input order.
 
     [dim]vaekit score model.safetensors photos/ > scores.jsonl[/dim]
-    [dim]vaekit score model.safetensors photos/ | jq -s 'max_by(.neg_elbo)'[/dim]
+    [dim]vaekit score model.safetensors photos/ | jq 'select(.false_alarm_rate <= 0.01)'[/dim]
+    [dim]vaekit score model.safetensors photos/ -o outliers.png[/dim]
 
-    Lines are written as images are read; stdout is the default output.
+    Lines are written as images are read; stdout is the default output. A picture shows the images
+    with the highest outlier scores.
     """
     if nll_samples is not None:
         require_positive("--nll-samples", nll_samples)
@@ -68,19 +73,40 @@ def command(
     _refuse_draws(opened, nll_samples)
     from vaekit.evaluation.image_scores import columns
 
+    strangest = _strangest(opened, target, terminal)
+    names = columns(opened, nll_samples)
     count, trust = 0, []
     with (
         _chunks(opened, source, use, terminal) as chunks,
-        _writer(target, ["path", "label", *columns(nll_samples)]) as write,
+        _writer(target, ["path", "label", *names], strangest) as write,
     ):
         for chunk, labels in chunks:
-            rows = _rows(opened, chunk, labels, count, nll_samples, use.seed)
+            numbers = _numbers(opened, chunk, count, nll_samples, use.seed)
+            if strangest is not None:
+                strangest.add(chunk.images, chunk.names, numbers)
+            rows = _rows(chunk, labels, numbers)
             write(rows)
             trust += [row[-2:] for row in rows]
             count += len(chunk)
     if nll_samples:
         _warn_of_unreliable(trust, nll_samples, terminal)
+    if strangest is not None:
+        terminal.note(strangest.summary())
     print_output_path(target, count, use)
+
+
+def _strangest(model: Model, target: Target, terminal: Terminal) -> Strangest | None:
+    """Where the strangest images are kept; None where the model cannot tell what is strange."""
+    known = model.header.known
+    if known is not None:
+        from vaekit.evaluation.strangest import Strangest
+
+        return Strangest(f"{known.part} images")
+    why = "the model file describes no known images (50 or more are needed in training)"
+    if target.form in PICTURES:
+        raise ModelFileError(f"{model.path}: no outlier scores: {why}")
+    terminal.note(f"outlier scores are left out: {why}")
+    return None
 
 
 def _warn_of_unreliable(
@@ -132,34 +158,43 @@ def _chunks(
         yield parts()
 
 
-def _rows(
-    model: Model,
-    chunk: Chunk,
-    labels: Sequence[str | int | None],
-    start: int,
-    samples: int | None,
-    seed: int,
-) -> list[list[Any]]:
-    """One row per image of a chunk whose first image is number `start`."""
+def _numbers(
+    model: Model, chunk: Chunk, start: int, samples: int | None, seed: int
+) -> dict[str, list[float | None]]:
+    """The numbers of a chunk whose first image is number `start`."""
     from vaekit.evaluation.image_scores import scores
 
-    numbers = scores(model, chunk.images, start=start, samples=samples, seed=seed)
+    return scores(model, chunk.images, start=start, samples=samples, seed=seed)
+
+
+def _rows(
+    chunk: Chunk, labels: Sequence[str | int | None], numbers: dict[str, list[float | None]]
+) -> list[list[Any]]:
+    """One row per image."""
     lines = zip(*numbers.values(), strict=True)
     heads = zip(chunk.names, labels, strict=True)
     return [[*head, *line] for head, line in zip(heads, lines, strict=True)]
 
 
 @contextmanager
-def _writer(target: Target, columns: Sequence[str]) -> Iterator[Callable[[list[list[Any]]], None]]:
-    """Write rows as lines, without waiting for more."""
+def _writer(
+    target: Target, columns: Sequence[str], strangest: Strangest | None
+) -> Iterator[Callable[[list[list[Any]]], None]]:
+    """Write rows as lines, without waiting for more; or at the end the sheet of the strangest."""
     from vaekit.output.byte_streams import open_output
 
     with open_output(target) as file:
         if target.form == "csv":
             _send(file, _csv([columns]))
-        yield lambda rows: _send(
-            file, _csv(rows) if target.form == "csv" else _jsonl(columns, rows)
-        )
+        if target.form not in PICTURES:
+            texts = _csv if target.form == "csv" else functools.partial(_jsonl, columns)
+            yield lambda rows: _send(file, texts(rows))
+            return
+        yield lambda rows: None
+        from vaekit.output.pictures import encode_picture
+
+        if strangest is not None:
+            file.write(encode_picture(strangest.sheet(), target.form))
 
 
 def _send(file: IO[bytes], text: str) -> None:

@@ -1,0 +1,46 @@
+"""The strangest of a stream: which are kept, in which order, and what is said of their number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vaekit.evaluation.strangest import RED, SHOWN, Strangest, is_outlier
+
+
+def some(count: int, start: int = 0) -> np.ndarray:
+    """Images whose grey level is their number."""
+    levels = np.arange(start, start + count, dtype=np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (count, 8, 8, 1))
+
+
+def test_outliers_are_counted_at_one_percent() -> None:
+    kept = Strangest("validation images")
+    kept.add(some(4), "abcd", {"outlier": [1, 9, 8, 2], "false_alarm_rate": [0.5, 0.01, 0.02, 0.3]})
+    kept.add(some(1), "e", {"outlier": [None], "false_alarm_rate": [None]})
+    assert kept.summary() == (
+        "2 of 5 images are outliers; of images like the validation images, 1% would be"
+    )
+    assert [is_outlier(rate) for rate in (0.01, 0.011, None)] == [True, False, True]
+
+
+def test_the_sheet_shows_the_strangest_first_and_no_more_than_it_holds() -> None:
+    kept = Strangest("validation images")
+    scores = [float(i) for i in range(SHOWN + 5)]
+    for start in range(0, len(scores), 9):
+        part = scores[start : start + 9]
+        numbers = {"outlier": part, "false_alarm_rate": [1.0] * len(part)}
+        kept.add(some(len(part), start), [str(i) for i in part], numbers)
+    sheet = kept.sheet()
+    levels = [level for level in range(SHOWN + 5) if (sheet == level).all(-1).sum() > 5000]
+    assert levels == list(range(5, SHOWN + 5))  # the five least strange are not shown
+    top = {level: int(np.argwhere((sheet == level).all(-1))[0][0]) for level in levels}
+    assert top[SHOWN + 4] < top[5]
+
+
+def test_outliers_are_marked() -> None:
+    kept = Strangest("validation images")
+    kept.add(some(1), ["x"], {"outlier": [9.0], "false_alarm_rate": [0.001]})
+    assert (kept.sheet() == RED).all(-1).any()
+    kept = Strangest("validation images")
+    kept.add(some(1), ["x"], {"outlier": [1.0], "false_alarm_rate": [0.9]})
+    assert not (kept.sheet() == RED).all(-1).any()

@@ -1,0 +1,83 @@
+"""The images with the highest outlier scores, as a contact sheet."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+from vaekit.data.imageset import Pixels
+from vaekit.output.contact_sheet import SheetEntry, contact_sheet
+from vaekit.output.pictures import Bytes
+
+SHOWN = 40
+FLAGGED = 0.01
+"""The false-alarm rate at which an image is called an outlier."""
+RED, AMBER, GREY = (190, 42, 36), (176, 112, 0), (112, 112, 112)
+
+Number = float | None
+
+
+class Strangest:
+    """Keeps the images with the highest outlier scores of a stream, and counts the outliers."""
+
+    def __init__(self, known: str) -> None:
+        self.known = known
+        """The images whose share the false-alarm rate is."""
+        self.count = self.flagged = 0
+        self._kept: list[tuple[float, int, Number, str, Bytes]] = []
+
+    def add(
+        self, images: Pixels, names: Sequence[object], numbers: Mapping[str, Sequence[Number]]
+    ) -> None:
+        """Add images with their `outlier` and `false_alarm_rate`."""
+        rows = zip(names, numbers["outlier"], numbers["false_alarm_rate"], images, strict=True)
+        for name, score, rate, image in rows:
+            self.count += 1
+            self.flagged += is_outlier(rate)
+            strange = float("inf") if score is None else score
+            entry = (strange, -self.count, rate, str(name), image)
+            heapq.heappush(self._kept, entry)
+            if len(self._kept) > SHOWN:
+                heapq.heappop(self._kept)
+
+    def summary(self) -> str:
+        """How many outliers there are, and how many false alarms would be expected.
+
+        >>> Strangest("validation images").summary()
+        '0 of 0 images are outliers; of images like the validation images, 1% would be'
+        """
+        return (
+            f"{self.flagged:,} of {self.count:,} images are outliers; "
+            f"of images like the {self.known}, {FLAGGED:.0%} would be"
+        )
+
+    def sheet(self) -> Bytes:
+        """The strangest images, the strangest first."""
+        entries = [
+            SheetEntry(image.copy(), f"{score:,.1f}", _colour(rate), (_rate(rate), name))
+            for score, _, rate, name, image in sorted(self._kept, key=lambda kept: kept[:2])[::-1]
+        ]
+        cut = len(entries) < self.count
+        title = "The strangest images" if cut else "Images by outlier score"
+        about = f"Outlier score and false-alarm rate. {self.summary()}."
+        return contact_sheet(entries, title, about)
+
+
+def is_outlier(rate: Number) -> bool:
+    """Whether the false-alarm rate is 1 percent or less; None stands for a NaN score."""
+    return rate is None or rate <= FLAGGED
+
+
+def _colour(rate: Number) -> tuple[int, int, int]:
+    if is_outlier(rate):
+        return RED
+    return AMBER if rate is not None and rate <= 10 * FLAGGED else GREY
+
+
+def _rate(rate: Number) -> str:
+    """A false-alarm rate in two digits.
+
+    >>> _rate(0.0002439), _rate(0.42), _rate(None)
+    ('rate 0.024%', 'rate 42%', 'rate unknown')
+    """
+    return "rate unknown" if rate is None else f"rate {100 * rate:.2g}%"
