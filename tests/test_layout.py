@@ -55,6 +55,7 @@ TESTED_BY = {
     "models.ladder_grids": "tests/models/test_ladder.py",
     "models.ladder_networks": "tests/models/test_ladder.py",
     "output.parquet": "tests/output/test_latent_records.py",
+    "page.report_contents": "tests/cli/commands/test_report.py",
     "peekable": "tests/data/streams/test_pipe_input.py",
     "training.checkpoint_checks": "tests/training/test_resume_rules.py",
     "training.gradients": "tests/training/test_loop.py",

@@ -38,6 +38,7 @@ FORMS = {
         OutputFormat("npz", (".npz",), "arrays by name"),
         OutputFormat("csv", (".csv",), "a table", text=True),
         OutputFormat("jsonl", (".jsonl", ".ndjson"), "one JSON object per line", text=True),
+        OutputFormat("html", (".html", ".htm"), "a page for a browser", text=True),
         OutputFormat("parquet", (".parquet",), "a table; needs pip install 'vaekit[parquet]'"),
     )
 }
