@@ -15,7 +15,8 @@ IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "svhn": (32, 32, 3)}
 
 ADAM = {"optimizer": "adam", "lr": 1e-3, "schedule": "constant", "beta": 1.0}
 CIFAR = {**ADAM, "dataset": "cifar10", "model": "conv", "channels": (32, 64, 128, 256),
-         "activation": "relu", "likelihood": "bce", "batch_size": 128}  # fmt: skip
+         "activation": "relu", "likelihood": "bce", "batch_size": 128,
+         "upsampling": "transposed"}  # fmt: skip
 MNIST = {**ADAM, "dataset": "mnist", "activation": "relu", "likelihood": "bce",
          "batch_size": 128, "latent_dim": 20, "val_split": 0.0, "epochs": 20}  # fmt: skip
 
@@ -27,9 +28,9 @@ PROMISED: dict[str, dict[str, Any]] = {
     "cifar10-conv": {**CIFAR, "norm": "batch", "latent_dim": 128, "epochs": 50},
     "cifar10-conv-small": {**CIFAR, "norm": "none", "latent_dim": 20, "epochs": 15},
     "svhn-conv": {**ADAM, "dataset": "svhn", "model": "conv", "latent_dim": 32, "lr": 1e-4,
-                  "batch_size": 64, "epochs": 30, "likelihood": "mse"},
+                  "batch_size": 64, "epochs": 30, "likelihood": "mse", "upsampling": "transposed"},
     "mnist-linear": {**MNIST, "model": "mlp", "hidden": (400,)},
-    "mnist-conv": {**MNIST, "model": "conv"},
+    "mnist-conv": {**MNIST, "model": "conv", "upsampling": "transposed"},
     "mlp-config": {**ADAM, "dataset": "mnist", "model": "mlp", "hidden": (400, 400),
                    "activation": "relu", "latent_dim": 20, "likelihood": "bce", "seed": 0,
                    "schedule": "cosine", "batch_size": 128, "epochs": 50, "val_split": 0.1},
@@ -92,7 +93,7 @@ def test_mnist_linear_is_the_textbook_network() -> None:
 
 def test_the_two_of_mnist_differ_in_the_network_alone_and_not_in_its_size() -> None:
     linear, conv = settled("mnist-linear").model_dump(), settled("mnist-conv").model_dump()
-    network = {"model", "hidden", "channels", "depth", "norm"}
+    network = {"model", "hidden", "channels", "depth", "norm", "upsampling"}
     assert {k: v for k, v in linear.items() if k not in network} == {
         k: v for k, v in conv.items() if k not in network
     }

@@ -119,6 +119,10 @@ class RunConfig(BaseModel):
         None, "Model", "conv, resnet: normalisation", shown="by model"
     )
 
+    upsampling: Literal["nearest", "transposed"] | None = _option(
+        None, "Model", "conv: how the decoder enlarges", shown="nearest"
+    )
+
     likelihood: Annotated[str, known("likelihood")] | None = _option(
         None,
         "Loss",

@@ -7,10 +7,12 @@ from itertools import product
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vaekit.likelihoods import build_likelihood
-from vaekit.models.layers import BatchNorm, groups
+from vaekit.models.layers import BatchNorm, NearestConv, groups
 from vaekit.models.resnet import ResidualBlock
+from vaekit.models.settings import GridSize
 from vaekit.models.vae import VAE, build, parameter_count
 
 
@@ -67,6 +69,36 @@ def test_conv_is_the_usual_network_to_the_last_weight(latent_dim: int, norm: str
 
 def test_conv_has_the_usual_network_as_its_default() -> None:
     assert parameter_count(make("conv", (32, 32, 3), 128)) == plain_conv(128, True)[1] == 1_775_939
+
+
+@pytest.mark.parametrize("size", [(8, 6), (2, 1), (1, 4), (32, 32)])
+def test_enlarging_is_repeating_pixels_and_a_convolution(size: tuple[int, int]) -> None:
+    layer = NearestConv(5, 3, size)
+    x = torch.randn(2, 5, *(max(1, side // 2) for side in size), requires_grad=True)
+    repeated = functional.interpolate(x, size=size, mode="nearest")
+    expected = functional.conv2d(repeated, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+    weights = [x, layer.weight, layer.bias]
+    ours, theirs = (torch.autograd.grad(y.square().sum(), weights) for y in (layer(x), expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_new_decoder_of_conv_draws_no_checkerboard() -> None:
+    """Within flat areas of its input all pixels are equal; a transposed one has four kinds."""
+    flat = torch.ones(1, 16, 8, 8)
+
+    def kinds(upsampling: str) -> int:
+        model = make("conv", (16, 16, 1), 2, channels=[16, 16], upsampling=upsampling)
+        return len(model.output(flat)[0, 0, 2:-2, 2:-2].detach().mul(1e5).round().unique())
+
+    assert (kinds("nearest"), kinds("transposed")) == (1, 4)
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 13), (9, 6)])
+def test_conv_gives_every_size_back_with_either_decoder(size: GridSize, upsampling: str) -> None:
+    model = make("conv", (*size, 1), 2, channels=[2, 3, 2], norm="none", upsampling=upsampling)
+    assert model(torch.zeros(1, 1, *size)).shape == (1, 1, *size)
 
 
 def test_mlp_is_the_usual_network_on_mnist() -> None:

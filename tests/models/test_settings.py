@@ -47,6 +47,7 @@ def test_a_setting_the_model_does_not_take_is_refused(
         ("resnet", "depth", 1_000_000, "a positive whole number, up to 1000"),
         ("mlp", "hidden", [1] * 1001, "up to 1000 positive whole numbers"),
         ("conv", "norm", "layer", "batch, group, none"),
+        ("conv", "upsampling", "bilinear", "nearest, transposed"),
         ("conv", "norm", None, "batch, group, none"),
         ("conv", "activation", "swish", "relu, leaky-relu, elu, gelu, silu, tanh"),
         ("mlp", "activation", ["relu"], "relu, leaky-relu"),
@@ -125,7 +126,12 @@ def test_the_number_of_stages_follows_the_size(name: str, side: int, channels: l
 
 def test_given_settings_go_over_the_defaults_as_json_holds_them() -> None:
     settings = resolve_settings("conv", IMAGE, {"channels": (8, 16), "norm": "none"})
-    assert settings == {"channels": [8, 16], "activation": "relu", "norm": "none"}
+    assert settings == {
+        "channels": [8, 16],
+        "activation": "relu",
+        "norm": "none",
+        "upsampling": "transposed",
+    }
 
 
 def test_every_listed_choice_is_accepted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ from vaekit.errors import (
     VaekitError,
 )
 from vaekit.header import sha256
+from vaekit.reporting import SILENT
+from vaekit.training import resume_rules
 from vaekit.training import run as runs
 from vaekit.training.checkpoint import read_checkpoint
 from vaekit.training.watcher import SilentWatcher, StepFacts
@@ -100,6 +103,21 @@ def test_a_run_with_batch_norm_ends_with_the_same_bytes() -> None:
     straight = train("straight", **conv)
     stop("run", 6, **conv, pictures_every=1)
     assert sha256(resume("run")) == sha256(straight)
+
+
+def test_a_run_of_conv_from_before_the_option_keeps_its_decoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop("run", 2, model="conv", channels=[4], hidden=None, upsampling="transposed")
+    newest = resume_rules.checkpoints.newest_checkpoint
+
+    def older(*given: Any) -> Any:
+        found = newest(*given)
+        config = {name: value for name, value in found.config.items() if name != "upsampling"}
+        return dataclasses.replace(found, config=config)
+
+    monkeypatch.setattr(resume_rules.checkpoints, "newest_checkpoint", older)
+    assert resume_rules.find_run(Path("run"), SILENT).config.upsampling == "transposed"
 
 
 def test_a_run_of_a_hierarchy_ends_with_the_same_bytes() -> None:

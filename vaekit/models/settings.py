@@ -27,6 +27,7 @@ ACTIVATIONS = {
 """Names to classes of torch.nn, as strings, so that listing them imports nothing."""
 
 NORMS = ("batch", "group", "none")
+UPSAMPLINGS = ("nearest", "transposed")
 
 
 class Setting(NamedTuple):
@@ -71,6 +72,7 @@ SETTINGS = {
     "latent_channels": Setting(_is_count, "a positive whole number"),
     "activation": _one_of(tuple(ACTIVATIONS)),
     "norm": _one_of(NORMS),
+    "upsampling": _one_of(UPSAMPLINGS),
 }
 
 

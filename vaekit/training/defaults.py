@@ -36,12 +36,14 @@ USUAL_BATCH = 128
 
 PICTURES_IN_A_RUN = 10
 NETWORK_OPTIONS = (
-    *("hidden", "channels", "depth", "activation", "norm"),
+    *("hidden", "channels", "depth", "activation", "norm", "upsampling"),
     *("latent_groups", "latent_channels"),
 )
 LIKELIHOOD_OPTIONS = ("sigma", "mixtures", "binarize")
 """Options for some likelihoods only."""
 
+NEW_NETWORKS: Mapping[str, Mapping[str, Any]] = {"conv": {"upsampling": "nearest"}}
+"""Settings of new networks, by model, where a file that lacks the setting means another value."""
 
 def fill_defaults(
     config: RunConfig, image: tuple[int, int, int], dataset: str, n: int | None = None
@@ -107,7 +109,8 @@ def _network_options(config: RunConfig, model: str, image: tuple[int, int, int])
     for name, value in asked.items():
         if value is not None and name not in defaults:
             raise UsageError(_option_of_other_models(name, model, image))
-    return {name: _tuple(asked[name], defaults[name]) for name in defaults}
+    usual = {**defaults, **NEW_NETWORKS.get(model, {})}
+    return {name: _tuple(asked[name], usual[name]) for name in defaults}
 
 
 def _option_of_other_models(option: str, model: str, image: tuple[int, int, int]) -> str:

@@ -46,12 +46,19 @@ def find_run(path: Path, reporter: Reporter) -> FoundRun:
     checkpoint = checkpoints.newest_checkpoint(folder, reporter)
     if checkpoint is not None:
         folder = folders.folder_at(path, model_beside=checkpoint.model_beside)
-        return FoundRun(folder, resolve_config(checkpoint.config, environ={}), checkpoint, stamps)
+        config = resolve_config(_with_upsampling(checkpoint.config), environ={})
+        return FoundRun(folder, config, checkpoint, stamps)
     owned = folder.manifest.read() or set()
     if folder.config not in owned or not folder.config.exists():
         raise UsageError(f"--resume {path}: that folder holds no run")
     folder = folders.folder_at(path, model_beside=folder.manifest.beside in owned)
     return FoundRun(folder, resolve_config({}, environ={}, config=folder.config), None, stamps)
+
+
+def _with_upsampling(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of a checkpoint; one older than the option has the decoder of its time."""
+    older = config.get("model") == "conv" and "upsampling" not in config
+    return {**config, "upsampling": "transposed"} if older else config
 
 
 def find_again(found: FoundRun, reporter: Reporter) -> FoundRun:
