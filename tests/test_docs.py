@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import vaekit
+
 ROOT = Path(__file__).parent.parent
 LONGEST_CAPTION = 90
 PAGES = [
@@ -81,19 +83,16 @@ def test_the_map_has_a_short_caption_for_every_module() -> None:
     assert [caption for caption in captions.values() if len(caption) > LONGEST_CAPTION] == []
 
 
-def test_the_python_of_the_readme_runs(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = tmp_path / "runs" / "digits-mlp" / "model.safetensors"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(tiny_model.read_bytes())
+def test_the_python_of_the_readme_runs() -> None:
+    quick = {"limit": 40, "epochs": 1, "hidden": [4], "pictures_every": "off", "threads": 1}
+    assert vaekit.train(**quick).path == Path("runs/glyphs-mlp/model.safetensors")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.+?)```", readme, flags=re.DOTALL)
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
-    assert names["images"].shape == (64, 1, 8, 8)  # type: ignore[attr-defined]
-    assert names["z"].shape == (190, 4)  # type: ignore[attr-defined]
-    assert names["path"].shape == (10, 1, 8, 8)  # type: ignore[attr-defined]
+    assert names["images"].shape == (64, 1, 32, 32)  # type: ignore[attr-defined]
+    assert names["z"].shape == (200, 16)  # type: ignore[attr-defined]
+    assert names["path"].shape == (10, 1, 32, 32)  # type: ignore[attr-defined]
 
 
 def test_every_example_of_the_python_page_runs() -> None:

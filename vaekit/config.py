@@ -66,7 +66,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
-    dataset: SystemPath = _option("digits", "Data", "a data set's name, or a path to images")
+    dataset: SystemPath = _option("glyphs", "Data", "a data set's name, or a path to images")
     data_dir: SystemPath | None = _option(
         None, "Data", "folder for downloads", shown="the user's cache", local=True
     )
@@ -89,13 +89,13 @@ class RunConfig(BaseModel):
         None,
         "Model",
         "the network: mlp, conv, resnet or ladder",
-        shown="mlp under 16 pixels, else conv",
+        shown="mlp for glyphs and under 16 pixels, else conv",
     )
     latent_dim: Count | None = _option(
         None,
         "Model",
         "number of latent dimensions",
-        shown="16 digits and shapes, 20 grey, 128 colour",
+        shown="16 glyphs, digits, shapes, 20 grey, 128 colour",
     )
     hidden: Sizes | None = _option(
         None, "Model", 'mlp: hidden layer sizes, e.g. 400,400; "" for none', shown="400,400"

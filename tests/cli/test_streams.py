@@ -12,7 +12,8 @@ import pytest
 CURSOR = re.compile(r"\x1b\[[0-9;?]*[A-HJKSThl]|\r")
 """Codes that move the cursor, clear, or switch modes: everything but colours."""
 
-TRAIN = ["train", "--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2", "-o", "r"]
+TRAIN = ["train", "--dataset", "digits", "--limit", "40", "--epochs", "1", "--hidden", "4",
+         "--latent-dim", "2", "-o", "r"]  # fmt: skip
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the shell's own streams")
 
 

@@ -47,7 +47,8 @@ def test_umask_022_lets_everyone_read_a_run(cli: Any) -> None:
     """A temporary file is its owner's alone, and so would be what it becomes."""
     before = os.umask(0o022)
     try:
-        done = cli("train", "--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2",
+        done = cli("train", "--dataset", "digits",
+               "--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2",
                    "--threads", "1", "-o", "run")  # fmt: skip
     finally:
         os.umask(before)
@@ -64,7 +65,8 @@ def test_training_over_the_model_that_is_being_read_leaves_the_reader_whole(
     Path("m.safetensors").write_bytes(tiny_model.read_bytes())
     old = load_file("m.safetensors")  # maps the file into memory
     kept = {name: tensor.clone() for name, tensor in old.items()}
-    small = ["--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2"]
+    small = ["--dataset", "digits", "--limit", "40", "--epochs", "1", "--hidden", "4",
+             "--latent-dim", "2"]  # fmt: skip
     with Path("m.safetensors").open("rb") as reader:
         for _ in range(2):
             done = cli("train", *small, "--threads", "1", "-o", "m.safetensors", "--force")

@@ -37,7 +37,8 @@ def test_loss_that_becomes_nan_ends_with_4_and_keeps_the_best_epoch(
         return terms
 
     monkeypatch.setattr(objectives, "elbo", poisoned)
-    done = cli("train", "--limit", "64", "--batch-size", "32", "--epochs", "9", "--hidden", "16",
+    done = cli("train", "--dataset", "digits",
+               "--limit", "64", "--batch-size", "32", "--epochs", "9", "--hidden", "16",
                "--latent-dim", "2", "--threads", "1", "-o", "run")  # fmt: skip
     assert (done.code, done.stdout) == (4, "")
     last = done.stderr.splitlines()[-1]
@@ -91,10 +92,11 @@ def test_output_folder_that_is_missing_is_made_with_those_above_it(cli: Any) -> 
 
 # Rows 44 and 45: signals to the real command.
 
-SMALL = ["--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2", "--threads", "1"]
-LONG = ["train", "--limit", "40", "--epochs", "1000000", "--hidden", "4", "--latent-dim", "2",
-        "--threads", "1", "--pictures-every", "1000000", "--schedule", "constant",
-        "-o", "run"]  # fmt: skip
+SMALL = ["--dataset", "digits", "--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim",
+         "2", "--threads", "1"]  # fmt: skip
+LONG = ["train", "--dataset", "digits", "--limit", "40", "--epochs", "1000000", "--hidden", "4",
+        "--latent-dim", "2", "--threads", "1", "--pictures-every", "1000000",
+        "--schedule", "constant", "-o", "run"]  # fmt: skip
 
 
 @pytest.fixture
@@ -187,7 +189,7 @@ def test_resuming_with_a_conflicting_flag_names_it(cli: Any, tiny_run: Path, fla
 def test_resuming_with_other_images_is_refused(cli: Any) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
     np.save("images.npy", images)
-    plain = [word for word in SMALL if word not in ("--limit", "40")]
+    plain = [word for word in SMALL if word not in ("--dataset", "digits", "--limit", "40")]
     assert cli("train", *plain, "--dataset", "images.npy", "-o", "run").code == 0
     images[7, 3, 3] ^= 1
     np.save("images.npy", images)
@@ -258,6 +260,6 @@ def test_network_that_no_memory_holds_is_refused_from_arithmetic(
     cli: Any, options: list[str], word: str
 ) -> None:
     began = time.monotonic()
-    refused(cli("train", "--limit", "40", "-o", "run", *options), 2, word)
+    refused(cli("train", "--dataset", "digits", "--limit", "40", "-o", "run", *options), 2, word)
     assert time.monotonic() - began < 20
     assert not Path("run/config.yaml").exists()

@@ -105,7 +105,9 @@ def test_output_file_that_exists_is_refused_and_stays(cli: Any, name: str) -> No
     """Row 66: a model, or a file of any other kind, and a folder beside it."""
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text("mine")
-    done = cli("train", "--limit", "40", "--epochs", "1", "-o", "name.safetensors")
+    done = cli(
+        "train", "--dataset", "digits", "--limit", "40", "--epochs", "1", "-o", "name.safetensors"
+    )
     refused(done, 2, "--output name", "choose another name")
     assert Path(name).read_text() == "mine"
     assert not Path("name/config.yaml").exists()
@@ -113,7 +115,8 @@ def test_output_file_that_exists_is_refused_and_stays(cli: Any, name: str) -> No
 
 def test_output_file_that_exists_is_replaced_with_force(cli: Any) -> None:
     Path("name.safetensors").write_text("old")
-    options = ["--limit", "40", "--epochs", "1", "--hidden", "4", "-o", "name.safetensors"]
+    options = ["--dataset", "digits", "--limit", "40", "--epochs", "1", "--hidden", "4", "-o",
+               "name.safetensors"]  # fmt: skip
     assert cli("train", *options, "--force").code == 0
     assert cli("info", "name.safetensors").code == 0
     assert cli("train", *options).code == 2
@@ -121,7 +124,8 @@ def test_output_file_that_exists_is_replaced_with_force(cli: Any) -> None:
 
 
 def test_model_in_the_folder_of_a_run_whose_model_is_beside_it_is_refused(cli: Any) -> None:
-    options = ["--limit", "40", "--epochs", "1", "--hidden", "4", "--force", "-o"]
+    options = ["--dataset", "digits", "--limit", "40", "--epochs", "1", "--hidden", "4", "--force",
+               "-o"]  # fmt: skip
     assert cli("train", *options, "run.safetensors").code == 0
     put("model.safetensors")
     assert cli("train", *options, "run.safetensors").code == 0

@@ -10,8 +10,8 @@ import vaekit as package
 from vaekit.config import RunConfig
 from vaekit.training.collapse import SETTLED_STEPS, CollapseWatch, collapse_warning
 
-LONG = {"limit": 200, "epochs": 21, "batch_size": 8, "hidden": [32], "latent_dim": 4, "threads": 1,
-        "pictures_every": 100, "lr": 3e-3}  # fmt: skip
+LONG = {"dataset": "digits", "limit": 200, "epochs": 21, "batch_size": 8, "hidden": [32],
+        "latent_dim": 4, "threads": 1, "pictures_every": 100, "lr": 3e-3}  # fmt: skip
 DEAD = {"epoch": 3, "step": 600, "train_kl": 0.01, "val_kl": 0.01, "active_units": 0}
 ALIVE = {"epoch": 3, "step": 600, "train_kl": 9.0, "val_kl": 9.0, "active_units": 4}
 

@@ -31,3 +31,17 @@ def test_the_rate_suits_the_loss_and_the_images(
     settled = fill_defaults(RunConfig(dataset="mnist", **options), GREY, "mnist", images)
     assert settled.lr == pytest.approx(rate)
     assert fill_defaults(settled, GREY, "mnist", images) == settled
+
+
+def test_without_options_a_run_trains_a_small_network_on_glyphs() -> None:
+    settled = fill_defaults(RunConfig(), (32, 32, 1), "glyphs", 18_000)
+    chosen = settled.dataset, settled.model, settled.latent_dim, settled.likelihood, settled.epochs
+    assert chosen == ("glyphs", "mlp", 16, "bce", 24)
+
+
+def test_a_new_conv_enlarges_without_a_checkerboard_unless_it_is_asked_to() -> None:
+    new = fill_defaults(RunConfig(model="conv"), GREY, "photos", MANY)
+    old = fill_defaults(RunConfig(model="conv", upsampling="transposed"), GREY, "photos", MANY)
+    assert (new.upsampling, old.upsampling) == ("nearest", "transposed")
+    other = fill_defaults(RunConfig(model="resnet"), GREY, "photos", MANY)
+    assert other.upsampling is None

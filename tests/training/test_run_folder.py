@@ -17,7 +17,14 @@ from vaekit.training import run_folder as folders
 from vaekit.training.manifest import Manifest
 from vaekit.training.watcher import RunFacts, SilentWatcher
 
-SMALL = {"limit": 40, "epochs": 1, "hidden": [4], "latent_dim": 2, "threads": 1}
+SMALL = {
+    "dataset": "digits",
+    "limit": 40,
+    "epochs": 1,
+    "hidden": [4],
+    "latent_dim": 2,
+    "threads": 1,
+}
 
 
 def refuse(output: str, *, force: bool = False) -> str:

@@ -99,5 +99,5 @@ def vaekit(
 ) -> None:
     """Train variational autoencoders on any images, and use them.
 
-    [dim]vaekit train[/dim] needs no download: it trains on small embedded digits.
+    [dim]vaekit train[/dim] needs no download: it draws letters in several fonts and trains on them.
     """

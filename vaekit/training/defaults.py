@@ -18,8 +18,11 @@ from vaekit.errors import UsageError
 from vaekit.likelihoods import Likelihood, build_likelihood
 from vaekit.models.vae import VAE, build
 
+EMBEDDED = ("glyphs", "digits", "shapes")
 EMBEDDED_LATENTS = 16
-EPOCHS = {"digits": 100}
+EPOCHS = {"digits": 100, "glyphs": 24}
+SMALL_NETWORK = "mlp"
+"""The network of small images, and of `glyphs`: it makes ten times as many steps as `conv`."""
 MEASURED = {"digits": "logistic", "shapes": "bce"}
 """Likelihoods of the embedded data sets, where they are better than the usual one."""
 
@@ -39,18 +42,18 @@ NETWORK_OPTIONS = (
     *("hidden", "channels", "depth", "activation", "norm", "upsampling"),
     *("latent_groups", "latent_channels"),
 )
+NEW_NETWORKS: Mapping[str, Mapping[str, Any]] = {"conv": {"upsampling": "nearest"}}
+"""Settings of new networks, by model, where a file that lacks the setting means another value."""
 LIKELIHOOD_OPTIONS = ("sigma", "mixtures", "binarize")
 """Options for some likelihoods only."""
 
-NEW_NETWORKS: Mapping[str, Mapping[str, Any]] = {"conv": {"upsampling": "nearest"}}
-"""Settings of new networks, by model, where a file that lacks the setting means another value."""
 
 def fill_defaults(
     config: RunConfig, image: tuple[int, int, int], dataset: str, n: int | None = None
 ) -> RunConfig:
     """The config with every default filled in, for `n` training images of this shape."""
     height, width, channels = image
-    model = config.model or ("mlp" if min(height, width) < 16 else "conv")
+    model = config.model or _model(dataset, min(height, width))
     likelihood = config.likelihood or _likelihood(dataset, channels)
     epochs = config.epochs or EPOCHS.get(dataset) or _epochs(n, config.batch_size)
     network = _network_options(config, model, image)
@@ -68,8 +71,12 @@ def fill_defaults(
     )
 
 
+def _model(dataset: str, side: int) -> str:
+    return SMALL_NETWORK if side < 16 or dataset == "glyphs" else "conv"
+
+
 def _latent_dim(dataset: str, channels: int) -> int:
-    if dataset in ("digits", "shapes"):
+    if dataset in EMBEDDED:
         return EMBEDDED_LATENTS
     return 20 if channels == 1 else 128
 

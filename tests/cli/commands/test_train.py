@@ -14,8 +14,8 @@ import yaml
 from vaekit.config import RunConfig, facts, flag
 from vaekit.header import read_model_file, sha256
 
-SMALL = ["--limit", "40", "--epochs", "1", "--hidden", "4", "--latent-dim", "2", "--threads", "1",
-         "--likelihood", "bce"]  # fmt: skip
+SMALL = ["--dataset", "digits", "--limit", "40", "--epochs", "1", "--hidden", "4",
+         "--latent-dim", "2", "--threads", "1", "--likelihood", "bce"]  # fmt: skip
 
 
 def test_stdout_is_the_models_path_alone(cli: Any) -> None:
@@ -30,7 +30,8 @@ def test_stdout_is_the_models_path_alone(cli: Any) -> None:
 
 
 def test_the_flags_train_the_model_that_python_trains(cli: Any, tiny_model: Path) -> None:
-    done = cli("train", "--limit", "300", "--epochs", "3", "--hidden", "32", "--latent_dim", "4",
+    done = cli("train", "--dataset", "digits",
+               "--limit", "300", "--epochs", "3", "--hidden", "32", "--latent_dim", "4",
                "--threads", "1", "--likelihood", "bce",
                "--save-path", "named.safetensors")  # fmt: skip
     assert done.stdout == "named.safetensors\n"
@@ -87,7 +88,9 @@ def test_a_dry_run_tells_the_config_and_writes_nothing(cli: Any) -> None:
 
 
 def test_a_dry_run_in_json_is_one_object(cli: Any) -> None:
-    done = cli("train", "--dry-run", "--json", "--hidden", "", "--likelihood", "mse")
+    done = cli(
+        "train", "--dry-run", "--json", "--dataset", "digits", "--hidden", "", "--likelihood", "mse"
+    )
     record = json.loads(done.stdout)
     assert record["config"]["hidden"] == []
     assert record["parameters"] == 64 * 32 + 32 + 16 * 64 + 64
@@ -149,7 +152,8 @@ def test_a_wrong_command_line_is_one_line_and_2(cli: Any, arguments: list[str], 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 @pytest.mark.parametrize("value", ["0", "off"])
 def test_a_run_without_pictures_draws_none_and_is_complete(cli: Any, value: str) -> None:
-    options = ["--limit", "40", "--epochs", "2", "--hidden", "4", "--latent-dim", "2", "-o", "run"]
+    options = ["--dataset", "digits", "--limit", "40", "--epochs", "2", "--hidden", "4",
+               "--latent-dim", "2", "-o", "run"]  # fmt: skip
     assert cli("train", *options, "--pictures-every", value).code == 0
     assert [*Path("run").rglob("*.png")] == []
     done = cli("train", "--resume", "run")
@@ -157,7 +161,9 @@ def test_a_run_without_pictures_draws_none_and_is_complete(cli: Any, value: str)
     assert "run is finished" in done.stderr
 
 
-@pytest.mark.parametrize("command", [["train", "--dry-run"], ["sample"]], ids=str)
+@pytest.mark.parametrize(
+    "command", [["train", "--dry-run", "--dataset", "digits"], ["sample"]], ids=str
+)
 def test_a_misspelt_variable_is_answered_with_the_right_one(
     cli: Any, placed: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:

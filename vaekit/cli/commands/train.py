@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Train a model on images and print the path of the model file.
 
-    [dim]vaekit train[/dim] uses the embedded digits: no download.
+    [dim]vaekit train[/dim] draws letters in several fonts: no download.
     [dim]vaekit train --dataset photos/ --image-size 64[/dim] uses your images.
     [dim]vaekit train --recipe cifar10-conv[/dim] follows a recipe.
     """
