@@ -125,16 +125,21 @@ def strip(
     images: ImageStack | Sequence[ImageStack],
     labels: Sequence[str] | None = None,
     *,
+    headings: Sequence[str] | None = None,
     gap: int = GAP,
 ) -> Bytes:
     """Rows of steps, such as interpolations or traversals, one above another, in one block.
 
     Takes one stack for one row, or a sequence of stacks (or an array with one more dimension at
-    the front) for several.
+    the front) for several. `headings` stand above the columns.
     """
     stacks = [images] if _is_stack(images) else list(images)
     cells = [_enlarged(stack) for stack in _matching(stacks)]
-    return _block(cells, labels, len(cells[0]), gap)
+    block = _block(cells, labels, len(cells[0]), gap)
+    if headings is None:
+        return block
+    _require_labels(len(headings), len(cells[0]))
+    return np.concatenate([_headings(headings, block.shape, cells[0].shape[2], gap), block])
 
 
 def picture_format(path: str | Path) -> str:
@@ -295,6 +300,18 @@ def _captions(labels: Sequence[str], height: int, gap: int, channels: int) -> By
         middle = index * (height + gap) + height / 2
         pen.text((width - FONT_SIZE / 2, middle), label, fill=INK, font=font, anchor="rm")
     return np.asarray(column)[..., None].repeat(channels, axis=2)
+
+
+def _headings(headings: Sequence[str], shape: tuple[int, ...], width: int, gap: int) -> Bytes:
+    """A white band above a block of this shape, each heading in the middle of its column."""
+    font = ImageFont.load_default(FONT_SIZE)
+    band = Image.new("L", (shape[1], FONT_SIZE + 8), WHITE)
+    pen = ImageDraw.Draw(band)
+    left = shape[1] - len(headings) * (width + gap) + gap
+    for column, heading in enumerate(headings):
+        middle = left + column * (width + gap) + width / 2
+        pen.text((middle, FONT_SIZE / 2 + 4), heading, fill=INK, font=font, anchor="mm")
+    return np.asarray(band)[..., None].repeat(shape[2], axis=2)
 
 
 def _to_pillow(picture: Bytes) -> Image.Image:

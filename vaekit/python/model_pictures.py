@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from PIL.Image import Image, fromarray
 from torch import Tensor
 
 from vaekit.data import ImageSet
 from vaekit.image_arguments import as_floats, image_blocks
 from vaekit.inference import Model
-from vaekit.output.pictures import Bytes, grid, rows, strip
+from vaekit.latent_search import Neighbours
+from vaekit.output.pictures import Bytes, grid, rows, strip, to_uint8
 
 
 def as_picture(pixels: Bytes) -> Image:
@@ -30,9 +32,21 @@ def png_tag(picture: Image, *, width: int) -> str:
     return f'<img style="max-width:{width}px;width:100%" src="data:image/png;base64,{data}">'
 
 
-def sample_grid(images: Tensor) -> Image:
+def sample_grid(images: Tensor, columns: int | None = None) -> Image:
     """Images in a grid."""
-    return as_picture(grid(images))
+    return as_picture(grid(images, columns=columns))
+
+
+def neighbour_rows(model: Model, query: Any, images: ImageSet, found: Neighbours) -> Image:
+    """A row per query: the query first, then its nearest images."""
+    blocks = image_blocks(query, model.network.image, len(found.rows))
+    queries = to_uint8(torch.cat([as_floats(block) for block in blocks]))
+    stacks = [
+        np.stack([one, *images.images[rows.numpy()]])
+        for one, rows in zip(queries, found.rows, strict=True)
+    ]
+    headings = ["query", *map(str, range(1, len(stacks[0])))]
+    return as_picture(strip(stacks, headings=headings))
 
 
 def image_strip(images: Tensor) -> Image:

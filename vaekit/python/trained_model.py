@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,14 @@ from vaekit.evaluation.metrics import MetricRequest, parse
 from vaekit.evaluation.preconditions import refuse_draws
 from vaekit.image_arguments import image_blocks
 from vaekit.inference import Model, load
+from vaekit.latent_search import (
+    NearestSearch,
+    Neighbours,
+    along_vector,
+    attribute_vector,
+    latent_plane,
+)
+from vaekit.latent_walks import order_by_kl
 from vaekit.models.vae import parameter_count
 from vaekit.python import model_pictures
 from vaekit.python.evaluation_images import image_set_for
@@ -135,6 +144,54 @@ class TrainedModel(Model):
             raise UsageError(f"{target}: is a model file; --force replaces it")
         weights.save(target, self.header, self.network.state_dict())
         return target
+
+    def nearest(self, query: Any, among: Any = None, *, k: int = 8) -> Neighbours:
+        """The `k` images whose latents are nearest to those of each query image.
+
+        `among` are images in any form, or latents (N, D); by default the named data set that the
+        model was trained on. `rows` (Q, k) says where they are, `distances` (Q, k) how far.
+
+        Example:
+            photos[model.nearest(photos[0], photos).rows[0]]
+        """
+        search = NearestSearch(self.embed(query), k)
+        for z in self._latents_of(among):
+            search.add(z)
+        return search.found
+
+    def _latents_of(self, among: Any) -> Iterator[Tensor]:
+        if isinstance(among, Tensor | np.ndarray) and among.shape[1:] == (self.latent_dim,):
+            yield torch.as_tensor(among)
+            return
+        images = image_set_for(self) if among is None else among
+        for block in image_blocks(images, self.network.image, self.images_at_once()):
+            yield self.embed(block)
+
+    def attribute(self, images: Any, has: Any) -> Tensor:
+        """The direction (D,) of an attribute: from the images without it to those with it.
+
+        `has` is true for each image that has it.
+
+        Example:
+            smile = model.attribute(faces, smiling)
+            model.edit(face, smile, strength=1.5)
+        """
+        return attribute_vector(self.embed(images), torch.as_tensor(has, dtype=torch.bool))
+
+    def edit(self, image: Any, vector: Tensor, *, strength: float = 1.0, steps: int = 9) -> Tensor:
+        """`steps` images on the way from an image to the image moved by `strength` · `vector`."""
+        return self.decode(along_vector(self.embed(self._one(image))[0], vector, strength, steps))
+
+    def plot_nearest(self, query: Any, among: Any = None, *, k: int = 8) -> Image:
+        """A row per query image: the image, then its nearest."""
+        images = image_set_for(self, among)
+        return model_pictures.neighbour_rows(self, query, images, self.nearest(query, images, k=k))
+
+    def plot_manifold(self, size: int = 20, dims: tuple[int, int] | None = None) -> Image:
+        """A decoded grid over two latent dimensions, in quantiles of the prior."""
+        first, second = dims or sorted(order_by_kl(self.header.latents.kl)[:2])
+        z = latent_plane(self.latent_dim, (first, second), size)
+        return model_pictures.sample_grid(self.decode(z), columns=size)
 
     def plot_samples(self, n: int = 64, *, seed: int = 0, temperature: float = 1.0) -> Image:
         """A grid of drawn images."""

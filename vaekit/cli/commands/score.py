@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import io
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
@@ -182,12 +179,13 @@ def _writer(
 ) -> Iterator[Callable[[list[list[Any]]], None]]:
     """Write rows as lines, without waiting for more; or at the end the sheet of the strangest."""
     from vaekit.output.byte_streams import open_output
+    from vaekit.output.record_lines import csv_lines, json_lines
 
     with open_output(target) as file:
         if target.form == "csv":
-            _send(file, _csv([columns]))
+            _send(file, csv_lines([columns]))
         if target.form not in PICTURES:
-            texts = _csv if target.form == "csv" else functools.partial(_jsonl, columns)
+            texts = csv_lines if target.form == "csv" else functools.partial(json_lines, columns)
             yield lambda rows: _send(file, texts(rows))
             return
         yield lambda rows: None
@@ -199,14 +197,3 @@ def _writer(
 
 def _send(file: IO[bytes], text: str) -> None:
     file.write(text.encode("utf-8", "surrogateescape"))
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def _jsonl(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = (json.dumps(dict(zip(columns, row, strict=True))) for row in rows)
-    return "".join(f"{line}\n" for line in lines)
