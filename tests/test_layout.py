@@ -58,6 +58,7 @@ TESTED_BY = {
     "models.ladder_networks": "tests/models/test_ladder.py",
     "output.record_lines": "tests/cli/commands/test_evaluate.py",
     "output.parquet": "tests/output/test_latent_records.py",
+    "page.outlying_images": "tests/cli/commands/test_report.py",
     "page.report_contents": "tests/cli/commands/test_report.py",
     "peekable": "tests/data/streams/test_pipe_input.py",
     "training.checkpoint_checks": "tests/training/test_resume_rules.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from vaekit.page.latent_map import (
     plane_box,
     rounded,
 )
+from vaekit.page.outlying_images import Numbers, flagged, most_outlying, outlier_numbers
 from vaekit.page.run_history import Records
 from vaekit.page.sprite_sheet import sprite_sheet
 from vaekit.reporting import SILENT, Reporter
@@ -48,8 +50,9 @@ SHEETS = {
     "points": (40, 3000 * KILOBYTE),
     "plane": (64, 900 * KILOBYTE),
     "samples": (160, 1000 * KILOBYTE),
-    "pairs": (192, 1000 * KILOBYTE),
-    "extremes": (192, 800 * KILOBYTE),
+    "pairs": (192, 900 * KILOBYTE),
+    "extremes": (192, 600 * KILOBYTE),
+    "outliers": (192, 300 * KILOBYTE),
     "traversals": (96, 1700 * KILOBYTE),
     "interpolation": (192, 1000 * KILOBYTE),
     "stops": (96, 100 * KILOBYTE),
@@ -84,7 +87,11 @@ def report_contents(
 
     `shown` are the numbers as `evaluate` prints them, `command` is what makes this report again.
     """
-    parts = (_map, _traversals, _interpolation, _samples, _pairs, _extremes)
+    outlying = outlier_numbers(subject.model, subject.images, subject.seed, reporter)
+    parts = (
+        *(_map, _traversals, _interpolation, _samples, _pairs, _extremes),
+        functools.partial(_outliers, numbers=outlying),
+    )
     contents: dict[str, Any] = {"sheets": {}}
     with reporter.task("pictures", None) as task:
         for part in parts:
@@ -93,6 +100,8 @@ def report_contents(
             contents["sheets"] |= {name: _sheet(name, stack) for name, stack in stacks.items()}
             task.advance(sum(map(len, stacks.values())))
     facts = _facts(subject, shown, history, command)
+    if outlying is not None:
+        contents["map"]["outlying"] = [outlying[0][index] for index in _on_map(subject)]
     finite: dict[str, Any] = without_nonfinite({**facts, **contents})
     return finite
 
@@ -108,7 +117,7 @@ def _sheet(name: str, stack: Any) -> dict[str, Any]:
 
 def _map(subject: ReportSubject) -> PagePart:
     model, images = subject.model, subject.images
-    chosen = choose_images(len(images), MAP_POINTS, subject.seed, "map")
+    chosen = _on_map(subject)
     pixels = np.ascontiguousarray(images.images[chosen])
     plane = latent_plane(model.embed(pixels).double().numpy())
     box = plane_box(plane.points)
@@ -122,9 +131,14 @@ def _map(subject: ReportSubject) -> PagePart:
     return {"map": facts}, {"points": pixels, "plane": decoded_plane(model, plane, box)}
 
 
+def _on_map(subject: ReportSubject) -> list[int]:
+    """The images that are points of the map."""
+    return choose_images(len(subject.images), MAP_POINTS, subject.seed, "map")
+
+
 def _traversals(subject: ReportSubject) -> PagePart:
     model, images = subject.model, subject.images
-    chosen = choose_images(len(images), MAP_POINTS, subject.seed, "map")
+    chosen = _on_map(subject)
     spread = model.embed(np.ascontiguousarray(images.images[chosen])).var(0, correction=0)
     kl = subject.record["kl_per_dim"]
     dims = shown_dimensions(kl, spread)
@@ -165,6 +179,21 @@ def _extremes(subject: ReportSubject) -> PagePart:
     if not chosen:
         return {"extremes": []}, {}
     return {"extremes": _image_facts(subject, chosen)}, {"extremes": _both(subject, chosen)}
+
+
+def _outliers(subject: ReportSubject, numbers: tuple[Numbers, Numbers] | None) -> PagePart:
+    """The images that are most unlike those that the model knows, where it knows any."""
+    known = subject.model.header.known
+    if numbers is None or known is None:
+        return {"outliers": None}, {}
+    outlying, rates = numbers
+    chosen = most_outlying(outlying, MOST_EXTREMES)
+    images = [
+        {**facts, "outlier": outlying[index], "rate": rates[index]}
+        for index, facts in zip(chosen, _image_facts(subject, chosen), strict=True)
+    ]
+    about = {"known": known.n, "part": known.part, "flagged": flagged(rates)}
+    return {"outliers": {"images": images, **about}}, {"outliers": _both(subject, chosen)}
 
 
 def _both(subject: ReportSubject, chosen: list[int]) -> Tensor:

@@ -46,6 +46,19 @@ def test_extremes_are_the_lowest_and_highest_losses_of_score(cli: Any, tiny_run:
     assert found == pytest.approx([*losses[:8], *losses[:-9:-1]], rel=1e-4)
 
 
+def test_outliers_are_those_of_score(cli: Any, tiny_run: Path) -> None:
+    assert cli("report", tiny_run, *FEW, "-q", "-o", "x.html").code == 0
+    lines = cli("score", tiny_run, "--dataset", "digits", *FEW, "-q").stdout.splitlines()
+    scores = sorted(map(json.loads, lines), key=lambda score: -score["outlier"])
+    found = contents("x.html")
+    outliers = found["outliers"]
+    assert [(each["outlier"], each["rate"]) for each in outliers["images"]] == [
+        (score["outlier"], score["false_alarm_rate"]) for score in scores[:8]
+    ]
+    assert outliers["flagged"] == sum(score["false_alarm_rate"] <= 0.01 for score in scores)
+    assert max(found["map"]["outlying"]) == scores[0]["outlier"]
+
+
 def test_the_same_model_and_images_give_the_same_bytes(cli: Any, tiny_run: Path) -> None:
     cli("report", tiny_run, *FEW, "-q", "-o", "a.html")
     cli("report", tiny_run, *FEW, "-q", "-o", "b.htm", "--batch-size", "16")

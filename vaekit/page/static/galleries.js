@@ -4,12 +4,26 @@ function startGalleries() {
   const samples = Array.from({ length: sheets.samples.count }, (_, index) => picture("samples", index, `sample ${index + 1}`));
   byId("sample-grid").append(...samples);
   byId("pair-grid").append(...report.pairs.map((facts, index) => pair("pairs", report.pairs, index, `${number(facts.psnr)} dB`)));
+  startOutliers();
   const half = report.extremes.length / 2;
   byId("extremes").hidden = half === 0;
   report.extremes.forEach((facts, index) => {
     const list = byId(index < half ? "lowest" : "highest");
     list.append(pair("extremes", report.extremes, index, `${number(facts.neg_elbo)} nats`));
   });
+}
+
+function startOutliers() {
+  byId("outliers").hidden = report.outliers === null;
+  if (report.outliers === null) return;
+  const { images, known, part, flagged } = report.outliers;
+  const total = report.record.n;
+  byId("outlier-words").textContent =
+    `The outlier score compares several numbers of an image at once (its error, its KL, its complexity and its place among the latents) with those of ${known.toLocaleString("en")} known images, of ${part}. The false-alarm rate is the share of known images that score as high. ${flagged.toLocaleString("en")} of the ${total.toLocaleString("en")} images here are at 1 % or less, where ${number(total / 100)} are expected of images like the known ones.`;
+  byId("outlier-grid").append(...images.map(({ outlier, rate }, index) => {
+    const share = rate === null ? "rate unknown" : `rate ${Number((100 * rate).toPrecision(2))} %`;
+    return pair("outliers", images, index, `${outlier === null ? "not a number" : outlier.toFixed(1)}, ${share}`);
+  }));
 }
 
 // An image above its reconstruction; both open together.

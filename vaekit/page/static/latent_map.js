@@ -31,7 +31,7 @@ function rampColour(share) {
 function shares(values) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   const [low, high] = [0.02, 0.98].map((share) => sorted[Math.round(share * (sorted.length - 1))]);
-  return { low, high, of: (value) => (Number.isFinite(value) ? (value - low) / (high - low || 1) : 0) };
+  return { values, low, high, of: (value) => (Number.isFinite(value) ? (value - low) / (high - low || 1) : 0) };
 }
 
 // Whether a place lies inside a polygon: how often a ray from it crosses the border.
@@ -45,12 +45,12 @@ function inside([x, y], polygon) {
 }
 
 function startMap() {
-  const { x, y, names, labels, losses, box, side, axes, total } = report.map;
+  const { x, y, names, labels, losses, outlying, box, side, axes, total } = report.map;
   const canvas = byId("map-canvas");
   const tip = byId("map").querySelector(".tip");
   const hidden = new Set();
   const selected = new Set();
-  const loss = shares(losses);
+  const ramps = { loss: shares(losses), ...(outlying ? { outlier: shares(outlying) } : {}) };
   const home = { x: (box[0] + box[2]) / 2, y: (box[1] + box[3]) / 2, zoom: 1 };
   let view = { ...home };
   let size = [1, 1];
@@ -69,7 +69,7 @@ function startMap() {
   function colour(index) {
     const by = byId("map-colour").value;
     if (by === "label") return classColour(labels[index]);
-    return by === "loss" ? rampColour(loss.of(losses[index])) : style("--accent");
+    return ramps[by] ? rampColour(ramps[by].of(ramps[by].values[index])) : style("--accent");
   }
 
   const redraw = fitted(canvas, (context, width, height) => {
@@ -191,7 +191,7 @@ function startMap() {
     at = index;
     tip.hidden = at === null;
     if (at !== null) {
-      const lines = [names[at], ...(labels ? [`class ${className(labels[at])}`] : []), `\u2212ELBO ${number(losses[at])} nats`];
+      const lines = [names[at], ...(labels ? [`class ${className(labels[at])}`] : []), `\u2212ELBO ${number(losses[at])} nats`, ...(outlying ? [`outlier score ${number(outlying[at])}`] : [])];
       tip.replaceChildren(tile("points", at, names[at]), ...lines.map((line) => element("div", {}, line)));
       placeTip(tip, canvas, ...place(at));
     }
@@ -319,6 +319,6 @@ function startMap() {
   byId("map-lasso").addEventListener("click", () => setLasso(!lassoOn));
   byId("selection-clear").addEventListener("click", keys.Escape);
   byId("map-show").addEventListener("change", redraw);
-  startMapColours(loss, hidden, redraw);
+  startMapColours(ramps, hidden, redraw);
   byId("map-words").textContent = mapWords();
 }

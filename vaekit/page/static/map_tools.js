@@ -10,14 +10,14 @@ function mapWords() {
   return `Each point is one of ${which}, placed by its latent (posterior mean). ${plane} Point at one to see it.`;
 }
 
-function startMapColours(loss, hidden, redraw) {
+function startMapColours(ramps, hidden, redraw) {
   const { labels } = report.map;
   const choice = byId("map-colour");
-  const options = [...(labels ? [["label", "class"]] : []), ["loss", "\u2212ELBO"], ["none", "none"]];
+  const options = [...(labels ? [["label", "class"]] : []), ["loss", "\u2212ELBO"], ...(ramps.outlier ? [["outlier", "outlier score"]] : []), ["none", "none"]];
   choice.append(...options.map(([value, text]) => element("option", { value }, text)));
   choice.value = labels ? "label" : "none";
   const legend = () => {
-    const draw = { label: () => classLegend(hidden, redraw), loss: () => lossLegend(loss), none: () => [] };
+    const draw = { label: () => classLegend(hidden, redraw), loss: () => rampLegend(ramps.loss, " nats"), outlier: () => rampLegend(ramps.outlier, ""), none: () => [] };
     byId("map-legend").replaceChildren(...draw[choice.value]());
   };
   choice.addEventListener("change", () => {
@@ -44,10 +44,10 @@ function classLegend(hidden, redraw) {
   });
 }
 
-function lossLegend(loss) {
+function rampLegend({ low, high }, unit) {
   const ramp = element("span", { class: "ramp" });
   ramp.style.background = `linear-gradient(to right, ${RAMP.join(", ")})`;
-  return [`${number(loss.low)}`, ramp, `${number(loss.high)} nats (2nd to 98th percentile)`];
+  return [number(low), ramp, `${number(high)}${unit} (2nd to 98th percentile)`];
 }
 
 const MOST_SELECTED_PICTURES = 60;
