@@ -106,11 +106,14 @@ class RunConfig(BaseModel):
     depth: Count | None = _option(
         None, "Model", "resnet, ladder: blocks at each size", shown="by image size"
     )
+    size: Literal["small", "base", "large"] | None = _option(
+        None, "Model", "ladder: small, base or large", shown="small under 100,000 images"
+    )
     latent_groups: Counts | None = _option(
-        None, "Model", "ladder: groups of latents at each size, 1x1 first", shown="by image size"
+        None, "Model", "ladder: groups of latents at each size, 1x1 first", shown="by size"
     )
     latent_channels: Count | None = _option(
-        None, "Model", "ladder: latents in each cell of a group", shown="8"
+        None, "Model", "ladder: latents in each cell of a group", shown="by size"
     )
     activation: Literal["relu", "leaky-relu", "elu", "gelu", "silu", "tanh"] | None = _option(
         None, "Model", "non-linearity", shown="by model"

@@ -14,7 +14,7 @@ from vaekit.evaluation.nll import importance_estimate
 from vaekit.gaussian import Draw, Normal, StandardNormal
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.ladder import Ladder
-from vaekit.models.vae import build
+from vaekit.models.vae import build, parameter_count
 
 IMAGE = (9, 6, 3)
 GROUPS = [1, 2, 0, 1, 1]
@@ -108,6 +108,35 @@ def test_training_starts_at_the_prior() -> None:
     model = build("ladder", image=IMAGE, latent_dim=latent_dim, likelihood=build_likelihood("mse"))
     q = model.encode(pictures()).at_mean()
     assert torch.all(q.kl_to_standard().sum(1) < 1.0)
+
+
+@pytest.mark.parametrize(
+    ("image", "groups"),
+    [((32, 32, 3), [1, 1, 2, 4, 2]), ((28, 28, 1), [1, 1, 2, 4, 2]), ((5, 4, 3), [1, 1, 2, 2])],
+)
+def test_a_size_has_most_groups_on_grids_of_about_8x8(image: Any, groups: list[int]) -> None:
+    assert Ladder.sized(image, "base")["latent_groups"] == groups
+
+
+def test_sizes_grow() -> None:
+    """`large` has about as many weights as the VDVAE of CIFAR-10, 39 million."""
+    weights = []
+    for size in Ladder.size_names:
+        settings = Ladder.sized((32, 32, 3), size)
+        latents = Ladder.latent_dim_for((32, 32, 3), settings, None, usual=1)
+        with torch.device("meta"):
+            likelihood = build_likelihood("logistic")
+            model = build(
+                "ladder",
+                image=(32, 32, 3),
+                latent_dim=latents,
+                likelihood=likelihood,
+                settings=settings,
+            )
+        weights.append(parameter_count(model) / 1e6)
+    small, base, large = weights
+    assert small < 1 < 3 < base < 5
+    assert large == pytest.approx(39, rel=0.05)
 
 
 @pytest.mark.parametrize(

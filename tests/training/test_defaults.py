@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from vaekit.config import RunConfig
+from vaekit.errors import UsageError
 from vaekit.training.defaults import fill_defaults
 
 GREY, MANY = (28, 28, 1), 54_000
@@ -45,3 +48,26 @@ def test_a_new_conv_enlarges_without_a_checkerboard_unless_it_is_asked_to() -> N
     assert (new.upsampling, old.upsampling) == ("nearest", "transposed")
     other = fill_defaults(RunConfig(model="resnet"), GREY, "photos", MANY)
     assert other.upsampling is None
+
+
+@pytest.mark.parametrize(
+    ("options", "images", "size", "channels"),
+    [
+        ({}, 99_999, "small", (32, 64)),
+        ({}, 100_000, "base", (64, 128)),
+        ({"size": "large"}, 100, "large", (128, 256)),
+        ({"size": "base", "channels": (8,)}, 100, "base", (8,)),
+    ],
+)
+def test_the_size_of_a_ladder_suits_the_number_of_images(
+    options: dict[str, Any], images: int, size: str, channels: tuple[int, ...]
+) -> None:
+    asked = RunConfig(dataset="mnist", model="ladder", **options)
+    settled = fill_defaults(asked, GREY, "mnist", images)
+    assert (settled.size, settled.channels) == (size, channels)
+    assert fill_defaults(settled, GREY, "mnist", images) == settled
+
+
+def test_a_size_is_refused_by_models_of_one_size() -> None:
+    with pytest.raises(UsageError, match="--size is for --model ladder, not for conv"):
+        fill_defaults(RunConfig(model="conv", size="base"), GREY, "mnist", MANY)

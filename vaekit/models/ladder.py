@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,30 @@ from vaekit.models.layers import full_precision
 from vaekit.models.settings import Image
 from vaekit.models.vae import VAE
 
-WIDE, NARROW = 64, 32
-"""Channels of the coarse grids, and of the finest, where every channel costs most."""
+
+class LadderSize(NamedTuple):
+    """Settings that go together."""
+
+    narrow: int
+    """Channels of the finest grid, where every channel costs most."""
+    wide: int
+    """Channels of the other grids."""
+    groups: tuple[int, int, int, int, int]
+    """Groups of latents on grids up to 1, 2, 6 and 13 cells a side, and on larger ones."""
+    latents: int
+    depth: int
+
+
+LADDER_SIZES = {
+    "small": LadderSize(32, 64, groups=(1, 1, 1, 2, 1), latents=8, depth=1),
+    "base": LadderSize(64, 128, groups=(1, 1, 2, 4, 2), latents=8, depth=1),
+    "large": LadderSize(128, 256, groups=(1, 2, 4, 8, 4), latents=16, depth=2),
+}
+"""Most groups are on grids of about 8x8: finer ones cost four times as much."""
+
+LARGEST_SIDES = (1, 2, 6, 13)
+MANY_FOR_SMALL = 100_000
+"""Images from which `base` is the default."""
 
 
 class Ladder(VAE):
@@ -46,6 +69,7 @@ class Ladder(VAE):
 
     name = "ladder"
     factorised = False
+    size_names = tuple(LADDER_SIZES)
     encoder: BottomUp
     decoder: TopDown
 
@@ -55,7 +79,7 @@ class Ladder(VAE):
         latent_dim: int,
         likelihood: Likelihood,
         *,
-        channels: Sequence[int] = (NARROW, WIDE),
+        channels: Sequence[int] = (32, 64),
         latent_groups: Sequence[int] = (1,),
         latent_channels: int = 8,
         depth: int = 1,
@@ -76,13 +100,23 @@ class Ladder(VAE):
 
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:
-        """A group on each grid, two on the one of about 8x8: finer ones cost four times as much."""
-        sides = [max(size) for size in reversed(grids(image))]
+        """Those of the size `small`."""
+        return cls.sized(image, "small")
+
+    @classmethod
+    def size_for(cls, images: int) -> str:
+        """`small`, unless there are very many images; `large` only where it is asked for."""
+        return "base" if images >= MANY_FOR_SMALL else "small"
+
+    @classmethod
+    def sized(cls, image: Image, size: str) -> dict[str, Any]:
+        """The settings of a size, for the grids of this image."""
+        chosen, sides = LADDER_SIZES[size], [max(grid) for grid in reversed(grids(image))]
         return {
-            "channels": [NARROW, WIDE][: len(sides)],
-            "latent_groups": [2 if 7 <= side < 14 else 1 for side in sides],
-            "latent_channels": 8,
-            "depth": 1,
+            "channels": [chosen.narrow, chosen.wide][: len(sides)],
+            "latent_groups": [chosen.groups[bisect_left(LARGEST_SIDES, side)] for side in sides],
+            "latent_channels": chosen.latents,
+            "depth": chosen.depth,
             "activation": "silu",
         }
 

@@ -39,6 +39,8 @@ class VAE(nn.Module):
     """
 
     name: ClassVar[str]
+    size_names: ClassVar[tuple[str, ...]] = ()
+    """The names of its sizes, if it has several."""
     factorised: ClassVar[bool] = True
     """Whether q(z|x) of one latent depends on no other latent."""
     image: Image
@@ -62,6 +64,16 @@ class VAE(nn.Module):
     @classmethod
     def defaults(cls, image: Image) -> dict[str, Any]:
         """The network's default settings for images of this shape."""
+        raise NotImplementedError
+
+    @classmethod
+    def size_for(cls, images: int) -> str | None:
+        """The name of the size that suits this number of images; None in a model of one size."""
+        return None
+
+    @classmethod
+    def sized(cls, image: Image, size: str) -> dict[str, Any]:
+        """The settings of a size by name, in models that have several."""
         raise NotImplementedError
 
     @classmethod

@@ -56,12 +56,14 @@ def fill_defaults(
     model = config.model or _model(dataset, min(height, width))
     likelihood = config.likelihood or _likelihood(dataset, channels)
     epochs = config.epochs or EPOCHS.get(dataset) or _epochs(n, config.batch_size)
-    network = _network_options(config, model, image)
     kind: type[VAE] = registry.resolve("model", model)
+    size = _size(config, model, kind, n or 0)
+    network = _network_options(config, model, image, size)
     usual = _latent_dim(dataset, channels)
     return config.changed(
         model=model,
         latent_dim=kind.latent_dim_for(image, network, config.latent_dim, usual),
+        size=size,
         likelihood=likelihood,
         epochs=epochs,
         lr=config.lr or _rate(config, likelihood, n or 0),
@@ -109,9 +111,22 @@ def _likelihood(dataset: str, channels: int) -> str:
     return MEASURED.get(dataset) or ("bce" if channels == 1 else "logistic")
 
 
-def _network_options(config: RunConfig, model: str, image: tuple[int, int, int]) -> dict[str, Any]:
+def _size(config: RunConfig, model: str, kind: type[VAE], n: int) -> str | None:
+    """The size of a model that has several, by the number of images."""
+    if config.size is not None and config.size not in kind.size_names:
+        owners = [
+            name for name in registry.names("model") if registry.resolve("model", name).size_names
+        ]
+        raise UsageError(f"{flag('size')} is for --model {' or '.join(owners)}, not for {model}")
+    return config.size or kind.size_for(n)
+
+
+def _network_options(
+    config: RunConfig, model: str, image: tuple[int, int, int], size: str | None
+) -> dict[str, Any]:
     """The network's options, its defaults filled in; an option it does not take is an error."""
-    defaults: Mapping[str, Any] = registry.resolve("model", model).defaults(image)
+    kind: type[VAE] = registry.resolve("model", model)
+    defaults: Mapping[str, Any] = kind.sized(image, size) if size else kind.defaults(image)
     asked = {name: getattr(config, name) for name in NETWORK_OPTIONS}
     for name, value in asked.items():
         if value is not None and name not in defaults:

@@ -70,7 +70,7 @@ def _pairs(file: ModelFile) -> list[tuple[str, str]]:
     colour = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     pairs = [
         ("file", f"{file.path} ({file.size / 1e6:.1f} MB, vaekit {header.vaekit_version})"),
-        ("model", f"{header.model.name}{_settings(header.model.settings)}"),
+        ("model", f"{header.model.name}{_size(training)}{_settings(header.model.settings)}"),
         ("parameters", f"{file.parameters:,}"),
         ("images", f"{height}x{width} {colour}"),
         ("latents", f"{header.model.latent_dim}{_active(file)}"),
@@ -85,6 +85,13 @@ def _pairs(file: ModelFile) -> list[tuple[str, str]]:
     if header.classes:
         pairs.append(("classes", ", ".join(header.classes)))
     return [*pairs, *_results(training)]
+
+
+def _size(training: dict[str, Any]) -> str:
+    """The size that the run asked for, of a model with several."""
+    config = training.get("config")
+    size = config.get("size") if isinstance(config, dict) else None
+    return f", {size}" if isinstance(size, str) else ""
 
 
 def _settings(settings: dict[str, Any]) -> str:
