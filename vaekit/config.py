@@ -32,6 +32,7 @@ from vaekit.option_types import (
     NotNegative,
     PicturesEvery,
     Positive,
+    Share,
     Sigma,
     Sizes,
     SystemPath,
@@ -77,6 +78,7 @@ class RunConfig(BaseModel):
     limit: Count | None = _option(None, "Data", "use at most N images of each split", shown="all")
     val_split: Fraction = _option(0.1, "Data", "share of train kept for validation; 0: none")
     strict: bool = _option(False, "Data", "stop at a bad image; default: skip it")
+    max_bad: Share = _option(0.01, "Data", "skip bad images up to this share of all", local=True)
     refresh: bool = _option(
         False, "Data", "decode the images again, whatever the cache holds", local=True
     )

@@ -250,8 +250,16 @@ def test_strict_holds_for_what_comes_from_the_cache(spoil):
 
 def test_more_than_ten_and_one_in_a_hundred_bad_is_an_error(spoil):
     assert len(load_dataset(spoil(10), "all")) == 10
-    with pytest.raises(DataError, match="11 of 20 images are bad"):
-        load_dataset(spoil(11), "all")
+    folder = spoil(11)
+    with pytest.raises(
+        DataError, match=r"11 of 20 images are bad: .*\(--max-bad 0\.55 skips them\)"
+    ):
+        load_dataset(folder, "all")
+    assert len(load_dataset(folder, "all", max_bad=0.55)) == 9
+    with pytest.raises(DataError, match=r"11 of 20 images are bad"):
+        load_dataset(folder, "all", max_bad=0.54)
+    with pytest.raises(UsageError, match=r"--max-bad 1\.5: must be a share from 0 to 1"):
+        load_dataset(folder, "all", max_bad=1.5)
 
 
 def test_no_good_image_lists_what_is_taken(spoil):

@@ -84,6 +84,25 @@ def test_eleven_bad_images_in_a_stream_end_with_3_after_the_good_ones_are_done(
     assert "bad-00.png" in done.stderr
 
 
+@pytest.mark.parametrize("way", ["train", "named", "dataset"])
+def test_a_share_of_bad_images_can_be_allowed_by_the_option_that_the_error_names(
+    cli: Any, tiny_model: Path, train: Any, photos: Path, way: str
+) -> None:
+    spoil(photos / "train", 11)
+    folder = photos / "train"
+    command: Any = {
+        "train": lambda *more: train("--dataset", photos, "--val-split", "0", *more, "--force"),
+        "named": lambda *more: cli("embed", tiny_model, folder, "-o", "z.npy", *more),
+        "dataset": lambda *more: cli(
+            "embed", tiny_model, "--dataset", folder, "--split", "all", "-o", "z.npy", *more
+        ),
+    }[way]
+    done = command()
+    assert done.code == 3
+    assert "(--max-bad 0.36 skips them)" in done.stderr.splitlines()[-1]
+    assert command("--max-bad", "0.36").code == 0
+
+
 # Row 8: an animation to train on.
 
 

@@ -117,6 +117,7 @@ def open_input_images(
             null_separated=source.null,
             stdin=None if sys.stdin is None else sys.stdin.buffer,
             strict=source.strict,
+            max_bad=source.max_bad,
             chunk=model.chunk,
             reporter=terminal,
         )
@@ -136,6 +137,7 @@ def request_for(model: Model, by: DatasetOptions, use: UseOptions, terminal: Ter
         val_split=model.header.val_split,
         data_dir=by.data_dir,
         strict=by.strict,
+        max_bad=by.max_bad,
         refresh=by.refresh,
         reporter=terminal,
     )

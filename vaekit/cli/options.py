@@ -117,6 +117,17 @@ Strict = Annotated[
     bool,
     switch_option("--strict", rich_help_panel=IMAGES, help="stop at a bad image; default: skip it"),
 ]
+MaxBad = Annotated[
+    float,
+    value_option(
+        "--max-bad",
+        metavar="SHARE",
+        min=0,
+        max=1,
+        rich_help_panel=IMAGES,
+        help="skip bad images up to this share of all",
+    ),
+]
 Refresh = Annotated[
     bool,
     switch_option(
@@ -246,6 +257,7 @@ class DatasetOptions:
     limit: Limit = None
     data_dir: DataDir = None
     strict: Strict = False
+    max_bad: MaxBad = 0.01
     refresh: Refresh = False
 
 

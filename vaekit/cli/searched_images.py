@@ -48,7 +48,7 @@ def searched_parts(
             for path in group:
                 yield _in_file(model, path, use)
         else:
-            named = ImageOptions(images=[*group], strict=source.strict)
+            named = ImageOptions(images=[*group], strict=source.strict, max_bad=source.max_bad)
             yield from _of_images(model, named, use, terminal)
 
 

@@ -19,6 +19,7 @@ from vaekit.data.imageset import ImageSet, Integers
 from vaekit.data.part_keys import PartKeys
 from vaekit.data.selection import Selection, check_split, select
 from vaekit.data.source import (
+    USUAL_SHARE,
     NumberedNames,
     Request,
     Rows,
@@ -45,6 +46,7 @@ def load_dataset(
     val_split: float = 0.1,
     data_dir: str | os.PathLike[str] | None = None,
     strict: bool = False,
+    max_bad: float = USUAL_SHARE,
     refresh: bool = False,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
@@ -54,7 +56,8 @@ def load_dataset(
     they share, or become 64x64 where they share none. `grayscale` makes them grey; `channels`
     (1 or 3) makes them grey or RGB, as an existing model needs them. `limit` chooses that many
     images of the split, seeded by `seed`, before decoding; `all` counts as a split of its own.
-    A bad image is skipped and named; with `strict` it is an error.
+    A bad image is skipped and named; with `strict` it is an error. So are more than ten whose
+    share is above `max_bad`.
 
     >>> load_dataset("digits", split="test", limit=10)
     ImageSet('digits', 'test', 10 images (8, 8, 1))
@@ -68,6 +71,7 @@ def load_dataset(
         val_split=val_split,
         data_dir=data_dir,
         strict=strict,
+        max_bad=max_bad,
         refresh=refresh,
         reporter=reporter,
     )
@@ -202,7 +206,7 @@ def _check_skipped(
     lines = tuple(f"{one_line(names[row])}: {reason}" for row, reason in sorted(bad.items()))
     if lines and request.strict:
         raise DataError(f"{where}{lines[0]} (--strict)")
-    if warning := skipped_warning(lines, len(names), where):
+    if warning := skipped_warning(lines, len(names), where, request.max_bad):
         request.reporter.warn(warning)
     return lines
 

@@ -47,6 +47,10 @@ MAX_BYTES = 256 << 20
 """An encoded image larger than this is refused."""
 
 
+USUAL_SHARE = 0.01
+"""Share of bad images that are skipped unless `--max-bad` says another."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What the user asks of a data set; a value that makes no sense is refused by its flag."""
@@ -62,6 +66,8 @@ class Request:
     data_dir: str | os.PathLike[str] | None = None
     strict: bool = False
     """Whether a bad image is an error rather than skipped."""
+    max_bad: float = USUAL_SHARE
+    """The largest share of bad images that are skipped; more are an error."""
     refresh: bool = False
     """Whether to decode again what is in the cache."""
     report_conversions: bool = False
@@ -73,6 +79,8 @@ class Request:
             raise UsageError(f"--limit {self.limit}: must be at least 1")
         if not 0 <= self.val_split < 1:
             raise UsageError(f"--val-split {self.val_split}: must be at least 0 and less than 1")
+        if not 0 <= self.max_bad <= 1:
+            raise UsageError(f"--max-bad {self.max_bad}: must be a share from 0 to 1")
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels={self.channels}: must be 1 (grey) or 3 (RGB)")
 

@@ -157,6 +157,7 @@ def load_training_data(
         val_split=config.val_split,
         data_dir=config.data_dir,
         strict=config.strict,
+        max_bad=config.max_bad,
         refresh=config.refresh,
         reporter=reporter,
     )

@@ -1,4 +1,4 @@
-"""Checks of PNG files before decoding: texts that unpack to gigabytes, missing pixels, colours."""
+"""Checks of PNG files: texts that unpack to gigabytes, missing pixels, transparent colours."""
 
 from __future__ import annotations
 

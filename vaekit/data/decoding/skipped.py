@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vaekit.data.source import ENDINGS
+from vaekit.data.source import ENDINGS, USUAL_SHARE
 from vaekit.errors import DataError
 
 MOST_SKIPPED = 10
-"""Up to this many bad images are skipped whatever their share; beyond it, up to 1 in 100."""
+"""Up to this many bad images are skipped whatever their share."""
 
 
-def skipped_warning(bad: Sequence[str], total: int, where: str = "") -> str | None:
+def skipped_warning(
+    bad: Sequence[str], total: int, where: str = "", most: float = USUAL_SHARE
+) -> str | None:
     """The warning that names the bad ones of `total` images, after `where`; None without any.
 
-    Raises when there are too many, or when no image is good.
+    Raises when their share is above `most`, or when no image is good.
 
     >>> skipped_warning(["a.png: is empty"], 50, "pictures: ")
     'pictures: 1 bad image was skipped: a.png: is empty'
@@ -24,8 +26,13 @@ def skipped_warning(bad: Sequence[str], total: int, where: str = "") -> str | No
     told = _named(bad)
     if len(bad) == total:
         raise DataError(f"{where}no image can be read ({told}); taken are {' '.join(ENDINGS)}")
-    if len(bad) > MOST_SKIPPED and len(bad) * 100 > total:
-        raise DataError(f"{where}{len(bad):,} of {total:,} images are bad: {told}")
+    share = len(bad) / total
+    if len(bad) > MOST_SKIPPED and share > most:
+        enough = -(-100 * len(bad) // total) / 100  # rounded up
+        raise DataError(
+            f"{where}{len(bad):,} of {total:,} images are bad: {told} "
+            f"(--max-bad {enough:g} skips them)"
+        )
     return skipped_summary(bad, where)
 
 

@@ -18,7 +18,7 @@ from vaekit.data.decoding.decode_image import quiet_pillow
 from vaekit.data.decoding.skipped import skipped_summary, skipped_warning
 from vaekit.data.decoding.thread_pool import in_order
 from vaekit.data.imageset import Integers, Pixels
-from vaekit.data.source import Loader, Shape, batched
+from vaekit.data.source import USUAL_SHARE, Loader, Shape, batched
 from vaekit.data.streams.named_inputs import EncodedImage, LabelValue, OpenedInput, PixelBlock
 from vaekit.errors import DataError, ImageError, VaekitError
 from vaekit.reporting import SILENT, Reporter
@@ -92,12 +92,14 @@ class ImageStream:
         *,
         chunk: int = IMAGE_CHUNK,
         strict: bool = False,
+        max_bad: float = USUAL_SHARE,
         reporter: Reporter = SILENT,
         resources: ExitStack | None = None,
         skipped: Sequence[str] = (),
     ) -> None:
         self._inputs, self._shape = inputs, (shape[0], shape[1], shape[2])
         self._chunk, self._strict, self._reporter = chunk, strict, reporter
+        self._max_bad = max_bad
         self._resources = resources or ExitStack()
         sizes = [source.expected for source in inputs if source.expected is not None]
         self.expected = sum(sizes) if len(sizes) == len(inputs) else None
@@ -240,7 +242,8 @@ class ImageStream:
         if self._failure is None:
             if len(bad) == 1 and not self._good:
                 raise ImageError(bad[0])
-            skipped_warning(bad, self._good + len(bad))  # raises if they are too many
+            total = self._good + len(bad)
+            skipped_warning(bad, total, most=self._max_bad)  # raises if they are too many
         self._report()
         if self._failure is not None:
             raise self._failure

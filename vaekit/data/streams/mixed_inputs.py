@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from vaekit.data.imageset import ImageSet
 from vaekit.data.load import load_for_model
-from vaekit.data.source import Request, Shape
+from vaekit.data.source import USUAL_SHARE, Request, Shape
 from vaekit.data.streams import named_inputs as named
 from vaekit.data.streams.file_list import open_list
 from vaekit.data.streams.image_stream import IMAGE_CHUNK, Chunk, ImageStream
@@ -40,6 +40,7 @@ def stream_images(
     null_separated: bool = False,
     stdin: BinaryIO | None = None,
     strict: bool = False,
+    max_bad: float = USUAL_SHARE,
     chunk: int = IMAGE_CHUNK,
     reporter: Reporter = SILENT,
 ) -> ImageStream:
@@ -75,6 +76,7 @@ def stream_images(
             shape,
             chunk=chunk,
             strict=strict,
+            max_bad=max_bad,
             reporter=reporter,
             resources=resources.pop_all(),
         )
