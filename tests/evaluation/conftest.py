@@ -47,6 +47,23 @@ def pictures() -> Tensor:
     return torch.rand(60, 1, 4, 4, generator=generator)
 
 
+def sharp(latents: int = 16) -> tuple[VAE, Tensor]:
+    """A linear model with sigma 0.05 whose encoder is the prior, and images drawn from it."""
+    torch.manual_seed(0)
+    network = build(
+        "mlp", image=(8, 8, 1), latent_dim=latents, settings={"hidden": []},
+        likelihood=build_likelihood("gaussian", sigma=0.05),
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        network.output.weight.copy_(0.1 * torch.randn(64, latents))
+        network.output.bias.fill_(0.5)
+        for layer in (network.posterior.mean, network.posterior.logvar):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        x = network.decode(torch.randn(20, latents)) + 0.05 * torch.randn(20, 1, 8, 8)
+    return network, x
+
+
 def exact_log_likelihood(network: VAE, x: Tensor) -> Tensor:
     """log N(x; b, W Wᵀ + σ² I), by torch in float64."""
     w, b = network.output.weight.detach().double(), network.output.bias.detach().double()

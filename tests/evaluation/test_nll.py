@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import vaekit
-from tests.evaluation.conftest import exact_elbo, exact_log_likelihood
+from tests.evaluation.conftest import exact_elbo, exact_log_likelihood, sharp
 from vaekit.errors import UsageError
 from vaekit.evaluation import nll
 from vaekit.evaluation.nll import (
@@ -173,23 +173,6 @@ def test_k_is_that_of_all_weights_however_few_are_in_memory(
     assert found.pareto_k.tolist() == pytest.approx([pareto_k(row.numpy()) for row in largest])
 
 
-def sharp(latents: int = 16) -> tuple[VAE, Tensor]:
-    """A linear model with sigma 0.05 whose encoder is the prior, and images drawn from it."""
-    torch.manual_seed(0)
-    network = build(
-        "mlp", image=(8, 8, 1), latent_dim=latents, settings={"hidden": []},
-        likelihood=build_likelihood("gaussian", sigma=0.05),
-    ).eval()  # fmt: skip
-    with torch.no_grad():
-        network.output.weight.copy_(0.1 * torch.randn(64, latents))
-        network.output.bias.fill_(0.5)
-        for layer in (network.posterior.mean, network.posterior.logvar):
-            layer.weight.zero_()
-            layer.bias.zero_()
-        x = network.decode(torch.randn(20, latents)) + 0.05 * torch.randn(20, 1, 8, 8)
-    return network, x
-
-
 def test_a_bound_that_is_far_off_says_so() -> None:
     """Dozens of nats too low, with nothing but k and the effective sample size to tell."""
     network, x = sharp()
@@ -201,7 +184,10 @@ def test_a_bound_that_is_far_off_says_so() -> None:
     assert warning is not None
     assert "nll is unreliable" in warning
     assert "1.5 of 5,000 draws" in warning
-    assert "--nll-samples" in warning
+    assert "try --nll refined, more --nll-samples, or quote neg_elbo" in warning
+    again = why_unreliable(1.0, 1.5, 5000, refined=True)
+    assert again is not None
+    assert "try more --nll-samples, or quote" in again
 
 
 def test_a_bound_that_is_right_gives_no_warning(linear: VAE, pictures: Tensor) -> None:

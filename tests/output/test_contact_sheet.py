@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vaekit.errors import UsageError
-from vaekit.output.contact_sheet import MARGIN, SIDE, SheetEntry, contact_sheet
+from vaekit.output.contact_sheet import BORDER, BOX, SheetEntry, contact_sheet
 
 INK = (10, 20, 30)
 
@@ -18,21 +18,21 @@ def entry(level: int, size: tuple[int, int] = (8, 8), lines: tuple[str, ...] = (
 def test_images_stand_row_by_row_and_are_enlarged_whole() -> None:
     sheet = contact_sheet([entry(level) for level in range(101, 107)], "title", "subtitle")
     places = [np.argwhere((sheet == level).all(-1)) for level in range(101, 107)]
-    assert [len(place) for place in places] == [SIDE * SIDE] * 6
+    assert [len(place) for place in places] == [BOX * BOX] * 6
     lefts = [int(place[:, 1].min()) for place in places]
-    assert lefts[0] == MARGIN
+    assert lefts[0] == BORDER
     assert lefts[:5] == sorted({*lefts})
-    assert lefts[5] == MARGIN
+    assert lefts[5] == BORDER
     tops = [int(place[:, 0].min()) for place in places]
     assert len({*tops[:5]}) == 1
-    assert tops[5] > tops[0] + SIDE
+    assert tops[5] > tops[0] + BOX
 
 
 def test_a_large_or_narrow_image_keeps_its_shape() -> None:
     sheet = contact_sheet([entry(101, (400, 100))], "t", "s")
     tall = np.argwhere((sheet == 101).all(-1))
     high, wide = np.ptp(tall, axis=0) + 1
-    assert (high, wide) == (SIDE, SIDE // 4)
+    assert (high, wide) == (BOX, BOX // 4)
 
 
 def test_a_long_title_or_name_is_never_cut_off_by_the_edge() -> None:

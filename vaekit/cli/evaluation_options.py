@@ -23,6 +23,25 @@ NllSamples = Annotated[
 ]
 
 
+NllMethod = Annotated[
+    str,
+    typer.Option(
+        "--nll",
+        metavar="METHOD",
+        help="where the draws come from: importance (the encoder) or refined (a posterior fitted "
+        "to each image: slower, and right where the encoder is far off)",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class NllOptions:
+    """How log p(x) is estimated, if it is."""
+
+    nll_samples: NllSamples = None
+    nll: NllMethod = "importance"
+
+
 @dataclass(frozen=True)
 class MetricOptions:
     """Which metrics to compute."""
@@ -32,6 +51,7 @@ class MetricOptions:
         typer.Option("--metrics", metavar="NAMES", help="extra metrics: all, or fid,mig,..."),
     ] = None
     nll_samples: NllSamples = None
+    nll: NllMethod = "importance"
     features: Annotated[
         str,
         typer.Option(
@@ -57,6 +77,7 @@ def metric_request(what: MetricOptions, use: UseOptions) -> MetricRequest:
         metrics=metrics,
         everything=everything,
         nll_samples=what.nll_samples,
+        nll=what.nll,
         features=what.features,
         inception_weights=what.inception_weights,
         seed=use.seed,

@@ -39,7 +39,8 @@ def shown_number(name: str, record: dict[str, Any]) -> str:
         parts.append(f"± {error:.2g}")
     parts += [metric.unit] if metric.unit else []
     if name == "nll":
-        parts.append(f"({record['nll_samples']:,} draws an image)")
+        refined = ", refined" if record.get("nll_method") == "refined" else ""
+        parts.append(f"({record['nll_samples']:,} draws an image{refined})")
     if name in ("neg_elbo", "reconstruction") and not _normalised(record):
         parts.append("(not a likelihood)")
     if name == "active_units":

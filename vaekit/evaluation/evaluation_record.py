@@ -147,16 +147,18 @@ def _log_likelihood(
     total = samples * len(subject.images)
     with subject.reporter.task("log-likelihood", total, "draws") as task:
         for start, x in subject.observed():
-            network, seed = subject.model.network, subject.seed
+            network, seed, refined = subject.model.network, subject.seed, request.nll == "refined"
             found.append(
-                importance_estimate(network, x, samples, seed=seed, start=start, task=task)
+                importance_estimate(
+                    network, x, samples, seed=seed, start=start, refined=refined, task=task
+                )
             )
     bound, effective, k, variance = (
         torch.cat([getattr(one, name) for one in found])
         for name in ("bound", "effective", "pareto_k", "variance")
     )
     median, share = float(effective.median()), unreliable_share(k)
-    warning = why_unreliable(share, median, samples)
+    warning = why_unreliable(share, median, samples, refined=request.nll == "refined")
     if warning:
         subject.warn(warning)
     per_image["nll"] = -bound
@@ -164,6 +166,7 @@ def _log_likelihood(
         "nll": -float(bound.mean()),
         "nll_stderr": standard_error(bound),
         "nll_samples": samples,
+        "nll_method": request.nll,
         "nll_mc_stderr": math.sqrt(float(variance.sum())) / len(variance),
         "nll_ess": median,
         "nll_pareto_k_bad": share,

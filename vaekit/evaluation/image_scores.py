@@ -23,6 +23,7 @@ def scores(
     *,
     start: int = 0,
     samples: int | None = None,
+    refined: bool = False,
     seed: int = 0,
 ) -> dict[str, list[float | None]]:
     """The numbers of each image (N, H, W, C), by the names of `columns`.
@@ -41,7 +42,9 @@ def scores(
         outlying = outlier_scores(statistics, header.known)
         found |= {name: _numbers(values) for name, values in outlying.items()}
     if samples is not None:
-        estimate = importance_estimate(model.network, x, samples, seed=seed, start=start)
+        estimate = importance_estimate(
+            model.network, x, samples, seed=seed, start=start, refined=refined
+        )
         values = (-estimate.bound, estimate.effective, estimate.pareto_k)
         found |= {name: _numbers(each) for name, each in zip(NLL_COLUMNS, values, strict=True)}
     return found

@@ -39,6 +39,7 @@ class Metric:
 
 
 NLL_SAMPLES = "--nll-samples K"
+NLL_METHODS = ("importance", "refined")
 
 METRICS = (
     Metric("neg_elbo", "reconstruction + kl, one draw of z per image", BOUND, "nats", LOWER,
@@ -126,6 +127,8 @@ class MetricRequest:
     everything: bool = False
     """Whether `all` was given: what the data cannot give is left out, with reasons."""
     nll_samples: int | None = None
+    nll: str = "importance"
+    """How log p(x) is estimated: one of NLL_METHODS."""
     features: str = "inception"
     inception_weights: Path | None = None
     seed: int = 0

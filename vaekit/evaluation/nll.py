@@ -22,6 +22,7 @@ from torch import Tensor
 from vaekit import inference
 from vaekit.errors import UsageError
 from vaekit.evaluation.pareto import UNRELIABLE_K, pareto_k, tail_size
+from vaekit.evaluation.refined_posterior import RefinedPosterior, fit_noise
 from vaekit.gaussian import Normal, Posterior
 from vaekit.models.vae import VAE
 from vaekit.reporting import Task
@@ -60,9 +61,13 @@ def importance_estimate(
     *,
     seed: int = 0,
     start: int = 0,
+    refined: bool = False,
     task: Task | None = None,
 ) -> ImportanceEstimate:
     """Estimate log p(x) of images (N, C, H, W) from `samples` draws each.
+
+    With `refined`, draws come from a posterior fitted to each image, not from the encoder's
+    (`vaekit.evaluation.refined_posterior`).
 
     Draw k of an image is keyed by (seed, the image's number counted from `start`, k): it depends
     neither on batches nor on memory, and the first 10 of 100 draws are the 10 draws of
@@ -75,6 +80,9 @@ def importance_estimate(
         raise UsageError(f"--nll-samples {samples}: at least 1")
     together, images = _batch_sizes(network, samples)
     posteriors = _posteriors(network, x, images)
+    if refined:
+        fitted = fit_noise(network, x, start=start, seed=seed)
+        posteriors = _refined(posteriors, *fitted, images)
     found = []
     for first, posterior in zip(range(0, len(x), images), posteriors, strict=True):
         part = slice(first, min(first + images, len(x)))
@@ -119,6 +127,15 @@ def _posteriors(network: VAE, x: Tensor, images: int) -> Iterator[Posterior]:
         else:  # each draw has normals of its own, so the posterior stays with the network
             device = next(network.parameters()).device
             yield network.encode(inference.pad_rows(x[part], images).to(device))
+
+
+def _refined(
+    posteriors: Iterator[Posterior], shift: Tensor, scale: Tensor, images: int
+) -> Iterator[Posterior]:
+    """The posteriors with their noise moved as fitted; the last image's fills up the last batch."""
+    for first, posterior in zip(range(0, len(shift), images), posteriors, strict=True):
+        rows = torch.arange(first, first + images).clamp_max(len(shift) - 1)
+        yield RefinedPosterior(posterior, shift[rows], scale[rows])
 
 
 def _running_sums(
@@ -183,12 +200,15 @@ def unreliable_share(pareto_k: Tensor) -> float:
     return float((known > UNRELIABLE_K).double().mean())
 
 
-def why_unreliable(share: float, effective: float, samples: int) -> str | None:
+def why_unreliable(
+    share: float, effective: float, samples: int, *, refined: bool = False
+) -> str | None:
     """The warning where the bound of many images is not to be trusted, and what to do."""
     if not share > MANY_UNRELIABLE:
         return None
+    remedy = "more --nll-samples" if refined else "--nll refined, more --nll-samples"
     return (
         f"nll is unreliable: Pareto k is above {UNRELIABLE_K} for {share:.0%} of the images, and "
         f"half of them have an effective sample size of {effective:.1f} of {samples:,} draws or "
-        "less, so nll may be far too high; try more --nll-samples, or quote neg_elbo"
+        f"less, so nll may be far too high; try {remedy}, or quote neg_elbo"
     )

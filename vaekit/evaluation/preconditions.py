@@ -6,9 +6,17 @@ from vaekit.data import ImageSet
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.factor_scores import why_no_factors
 from vaekit.evaluation.image_features import FEATURES
-from vaekit.evaluation.metrics import FACTOR_METRICS, METRICS, NLL_SAMPLES, MetricRequest
+from vaekit.evaluation.metrics import (
+    FACTOR_METRICS,
+    METRICS,
+    NLL_METHODS,
+    NLL_SAMPLES,
+    MetricRequest,
+)
+from vaekit.evaluation.refined_posterior import MOST_LATENTS
 from vaekit.inference import Model
 from vaekit.likelihoods import Likelihood
+from vaekit.models.vae import VAE
 from vaekit.registry import near_miss
 
 
@@ -27,7 +35,7 @@ def refuse_unfit_evaluation(
 
     With `--metrics all`, metrics that these images cannot give are returned with their reasons.
     """
-    _refuse_request(model.network.likelihood, request)
+    _refuse_request(model.network, request)
     absent = _too_few(images, request)
     reason = why_no_factors(points or images, model.latent_dim)
     if reason:
@@ -38,8 +46,9 @@ def refuse_unfit_evaluation(
     return absent
 
 
-def _refuse_request(likelihood: Likelihood, request: MetricRequest) -> None:
+def _refuse_request(network: VAE, request: MetricRequest) -> None:
     """Refuse what no images could give."""
+    likelihood = network.likelihood
     if request.features not in FEATURES:
         raise UsageError(f"--features {request.features}: {near_miss(request.features, FEATURES)}")
     if "bits_per_dim" in request.metrics and not likelihood.discrete:
@@ -50,16 +59,26 @@ def _refuse_request(likelihood: Likelihood, request: MetricRequest) -> None:
                 raise UsageError(
                     f"--metrics {metric.name}: give the number of draws, such as --nll-samples 1000"
                 )
+    refuse_draws(network, request.nll_samples, request.nll)
+
+
+def refuse_draws(network: VAE, samples: int | None, method: str = "importance") -> None:
+    """Refuse importance weighting without draws, or of a model that does not allow it."""
+    if method not in NLL_METHODS:
+        raise UsageError(f"--nll {method}: {near_miss(method, NLL_METHODS)}")
+    if samples is None:
+        if method != "importance":
+            raise UsageError(f"--nll {method}: give the number of draws too: --nll-samples 1000")
         return
-    refuse_draws(likelihood, request.nll_samples)
-
-
-def refuse_draws(likelihood: Likelihood, samples: int) -> None:
-    """Refuse importance weighting without draws, or by something that is no likelihood."""
     if samples < 1:
         raise UsageError(f"--nll-samples {samples}: at least 1")
-    if not likelihood.normalised:
-        raise UsageError(f"--nll-samples: {not_normalised(likelihood)}")
+    if not network.likelihood.normalised:
+        raise UsageError(f"--nll-samples: {not_normalised(network.likelihood)}")
+    if method == "refined" and network.latent_dim > MOST_LATENTS:
+        raise UsageError(
+            f"--nll refined: the model has {network.latent_dim:,} latents, and a posterior is "
+            f"fitted to {MOST_LATENTS} at most; use --nll importance"
+        )
 
 
 def _too_few(images: ImageSet, request: MetricRequest) -> dict[str, str]:

@@ -13,9 +13,9 @@ from vaekit.errors import UsageError
 from vaekit.output.pictures import Bytes
 from vaekit.wording import one_line
 
-SIDE = 112
+BOX = 112
 """The box that each image is scaled into, in pixels."""
-GUTTER, MARGIN = 18, 32
+GUTTER, BORDER = 18, 32
 TITLE_SIZE, NUMBER_SIZE, TEXT_SIZE = 22, 17, 12
 INK, FAINT, PAPER, FRAME = (34, 34, 34), (112, 112, 112), (255, 255, 255), (222, 222, 222)
 
@@ -35,18 +35,18 @@ def contact_sheet(entries: Sequence[SheetEntry], title: str, subtitle: str) -> B
     if not entries:
         raise UsageError("there are no images to draw")
     across = _columns(len(entries))
-    head = MARGIN + TITLE_SIZE + TEXT_SIZE + 26
+    head = BORDER + TITLE_SIZE + TEXT_SIZE + 26
     lines = max(len(entry.lines) for entry in entries)
-    tall = SIDE + NUMBER_SIZE + 10 + lines * (TEXT_SIZE + 4) + GUTTER
+    tall = BOX + NUMBER_SIZE + 10 + lines * (TEXT_SIZE + 4) + GUTTER
     down = math.ceil(len(entries) / across)
-    width = max(2 * MARGIN + across * (SIDE + GUTTER) - GUTTER, _needed_width(title, subtitle))
-    sheet = Image.new("RGB", (width, head + down * tall - GUTTER + MARGIN), PAPER)
+    width = max(2 * BORDER + across * (BOX + GUTTER) - GUTTER, _needed_width(title, subtitle))
+    sheet = Image.new("RGB", (width, head + down * tall - GUTTER + BORDER), PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, MARGIN - 6), title, fill=INK, font=_font(TITLE_SIZE))
-    pen.text((MARGIN, MARGIN + TITLE_SIZE + 2), subtitle, fill=FAINT, font=_font(TEXT_SIZE))
+    pen.text((BORDER, BORDER - 6), title, fill=INK, font=_font(TITLE_SIZE))
+    pen.text((BORDER, BORDER + TITLE_SIZE + 2), subtitle, fill=FAINT, font=_font(TEXT_SIZE))
     for place, entry in enumerate(entries):
         row, column = divmod(place, across)
-        _draw(sheet, pen, entry, MARGIN + column * (SIDE + GUTTER), head + row * tall)
+        _draw(sheet, pen, entry, BORDER + column * (BOX + GUTTER), head + row * tall)
     return np.asarray(sheet)
 
 
@@ -62,19 +62,19 @@ def _columns(count: int) -> int:
 def _needed_width(*texts: str) -> int:
     sizes = (TITLE_SIZE, TEXT_SIZE)
     lengths = (_font(size).getlength(text) for size, text in zip(sizes, texts, strict=True))
-    return math.ceil(max(lengths)) + 2 * MARGIN
+    return math.ceil(max(lengths)) + 2 * BORDER
 
 
 def _draw(
     sheet: Image.Image, pen: ImageDraw.ImageDraw, entry: SheetEntry, left: int, top: int
 ) -> None:
     picture = _scaled(entry.image)
-    box = (left, top, left + SIDE, top + SIDE)
+    box = (left, top, left + BOX, top + BOX)
     pen.rectangle(box, fill=(246, 246, 246))
-    x, y = (at + (SIDE - side) // 2 for at, side in zip((left, top), picture.size, strict=True))
+    x, y = (at + (BOX - side) // 2 for at, side in zip((left, top), picture.size, strict=True))
     sheet.paste(picture, (x, y))
     pen.rectangle((x - 1, y - 1, x + picture.width, y + picture.height), outline=FRAME)
-    y = top + SIDE + 7
+    y = top + BOX + 7
     pen.text((left, y), entry.number, fill=entry.colour, font=_font(NUMBER_SIZE))
     y += NUMBER_SIZE + 5
     for line in entry.lines:
@@ -86,7 +86,7 @@ def _scaled(image: Bytes) -> Image.Image:
     """The image in its box: enlarged by repeating pixels, or made smaller."""
     height, width, channels = image.shape
     picture = Image.fromarray(image[..., 0] if channels == 1 else image).convert("RGB")
-    factor = SIDE / max(height, width)
+    factor = BOX / max(height, width)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     method = Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.NEAREST
     return picture.resize(size, method)
@@ -99,9 +99,9 @@ def _shortened(text: str) -> str:
     'b.png'
     """
     text, font = one_line(text), _font(TEXT_SIZE)
-    if font.getlength(text) <= SIDE:
+    if font.getlength(text) <= BOX:
         return text
-    while text and font.getlength(f"...{text}") > SIDE:
+    while text and font.getlength(f"...{text}") > BOX:
         text = text[1:]
     return f"...{text}"
 

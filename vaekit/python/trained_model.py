@@ -54,6 +54,7 @@ def request_of(
     metrics: str | Iterable[str] | None,
     *,
     nll_samples: int | None = None,
+    nll: str = "importance",
     features: str = "inception",
     inception_weights: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -65,6 +66,7 @@ def request_of(
         metrics=names,
         everything=everything,
         nll_samples=nll_samples,
+        nll=nll,
         features=features,
         inception_weights=None if inception_weights is None else Path(inception_weights),
         seed=seed,
@@ -93,6 +95,7 @@ class TrainedModel(Model):
         limit: int | None = None,
         metrics: str | Iterable[str] | None = None,
         nll_samples: int | None = None,
+        nll: str = "importance",
         features: str = "inception",
         inception_weights: str | os.PathLike[str] | None = None,
         seed: int = 0,
@@ -108,6 +111,7 @@ class TrainedModel(Model):
         request = request_of(
             metrics,
             nll_samples=nll_samples,
+            nll=nll,
             features=features,
             inception_weights=inception_weights,
             seed=seed,
@@ -116,19 +120,24 @@ class TrainedModel(Model):
         return evaluate(self, data, request)
 
     def score(
-        self, images: Any, *, nll_samples: int | None = None, seed: int = 0
+        self,
+        images: Any,
+        *,
+        nll_samples: int | None = None,
+        nll: str = "importance",
+        seed: int = 0,
     ) -> dict[str, Tensor]:
         """The numbers of each image, as `vaekit score` gives them: tensors (N,) by name.
 
         Example:
             strangest = model.score(photos)["outlier"].argmax()
         """
-        if nll_samples is not None:
-            refuse_draws(self.network.likelihood, nll_samples)
+        refuse_draws(self.network, nll_samples, nll)
+        how: dict[str, Any] = {"samples": nll_samples, "refined": nll == "refined", "seed": seed}
         found: dict[str, list[float]] = {}
         start = 0
         for block in image_blocks(images, self.network.image, self.chunk):
-            numbers = scores(self, block, start=start, samples=nll_samples, seed=seed)
+            numbers = scores(self, block, start=start, **how)
             for name, column in numbers.items():
                 values = (float("nan") if value is None else value for value in column)
                 found.setdefault(name, []).extend(values)

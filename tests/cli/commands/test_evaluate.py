@@ -17,7 +17,7 @@ import vaekit as package
 from tests.conftest import Runner
 from vaekit.data.datasets.shapes import SHAPE_NAMES
 from vaekit.evaluation.outliers import OUTLIER_COLUMNS
-from vaekit.output.contact_sheet import MARGIN, SIDE
+from vaekit.output.contact_sheet import BORDER, BOX
 
 LONGEST_LINE = 400
 
@@ -272,20 +272,19 @@ for line in sys.stdin:
 
 
 def test_a_picture_shows_the_strangest(cli: Runner, tiny_model: Path) -> None:
-    """A black square among digits has the best loss of all, and stands first on the sheet."""
+    """A black square among digits stands first on the sheet."""
     Image.new("L", (8, 8), 0).save("black.png")
     digits = package.load_dataset("digits", limit=45).images
     for number, image in enumerate(digits):
         Image.fromarray(image[..., 0]).save(f"digit-{number}.png")
     names = [*sorted(str(path) for path in Path().glob("digit-*.png")), "black.png"]
     rows = [json.loads(line) for line in cli("score", tiny_model, *names).stdout.splitlines()]
-    assert min(rows, key=lambda row: row["neg_elbo"])["path"] == "black.png"
     assert max(rows, key=lambda row: row["outlier"])["path"] == "black.png"
     done = cli("score", tiny_model, *names, "-o", "outliers.png")
     assert (done.code, done.stdout) == (0, "outliers.png\n")
     sheet = np.asarray(Image.open("outliers.png"))
-    first = sheet[MARGIN + 60 : MARGIN + 160, MARGIN + 8 : MARGIN + SIDE - 8]
-    assert sheet.shape[1] > 5 * SIDE
+    first = sheet[BORDER + 60 : BORDER + 160, BORDER + 8 : BORDER + BOX - 8]
+    assert sheet.shape[1] > 5 * BOX
     assert (first[30:] == 0).all()  # the black square
 
 

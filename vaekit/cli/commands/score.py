@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.evaluation_options import NllSamples, load_images
+from vaekit.cli.evaluation_options import NllOptions, load_images
 from vaekit.cli.model_commands import (
     choose_target,
     chunks_with_progress,
@@ -43,7 +43,7 @@ def command(
     model: ModelArgument,
     source: ImageOptions,
     where: OutputOptions,
-    nll_samples: NllSamples = None,
+    nll: NllOptions = NllOptions(),  # noqa: B008 (frozen)
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Score images one by one: a JSON line each, in input order.
@@ -55,8 +55,8 @@ def command(
     Lines are written as images are read; stdout is the default output. A picture shows the images
     with the highest outlier scores.
     """
-    if nll_samples is not None:
-        require_positive("--nll-samples", nll_samples)
+    if nll.nll_samples is not None:
+        require_positive("--nll-samples", nll.nll_samples)
     target = choose_target(
         model,
         dataclasses.replace(where, output=where.output or "-"),
@@ -67,26 +67,26 @@ def command(
     )
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
-    _refuse_draws(opened, nll_samples)
+    _refuse_draws(opened, nll)
     from vaekit.evaluation.image_scores import columns
 
     strangest = _strangest(opened, target, terminal)
-    names = columns(opened, nll_samples)
+    names = columns(opened, nll.nll_samples)
     count, trust = 0, []
     with (
         _chunks(opened, source, use, terminal) as chunks,
         _writer(target, ["path", "label", *names], strangest) as write,
     ):
         for chunk, labels in chunks:
-            numbers = _numbers(opened, chunk, count, nll_samples, use.seed)
+            numbers = _numbers(opened, chunk, count, nll, use.seed)
             if strangest is not None:
                 strangest.add(chunk.images, chunk.names, numbers)
             rows = _rows(chunk, labels, numbers)
             write(rows)
             trust += [row[-2:] for row in rows]
             count += len(chunk)
-    if nll_samples:
-        _warn_of_unreliable(trust, nll_samples, terminal)
+    if nll.nll_samples:
+        _warn_of_unreliable(trust, nll, terminal)
     if strangest is not None:
         terminal.note(strangest.summary())
     print_output_path(target, count, use)
@@ -107,7 +107,7 @@ def _strangest(model: Model, target: Target, terminal: Terminal) -> Strangest | 
 
 
 def _warn_of_unreliable(
-    trust: Sequence[Sequence[float | None]], samples: int, terminal: Terminal
+    trust: Sequence[Sequence[float | None]], nll: NllOptions, terminal: Terminal
 ) -> None:
     """Warn if many images have a Pareto k that is too large, from (nll_ess, nll_pareto_k)."""
     from torch import tensor
@@ -117,16 +117,16 @@ def _warn_of_unreliable(
     known = tensor([row for row in trust if None not in row]).reshape(-1, 2)
     if not len(known):
         return
-    warning = why_unreliable(unreliable_share(known[:, 1]), float(known[:, 0].median()), samples)
+    share, median = unreliable_share(known[:, 1]), float(known[:, 0].median())
+    warning = why_unreliable(share, median, nll.nll_samples or 0, refined=nll.nll == "refined")
     if warning:
         terminal.warn(warning)
 
 
-def _refuse_draws(model: Model, samples: int | None) -> None:
+def _refuse_draws(model: Model, nll: NllOptions) -> None:
     from vaekit.evaluation.preconditions import refuse_draws
 
-    if samples is not None:
-        refuse_draws(model.network.likelihood, samples)
+    refuse_draws(model.network, nll.nll_samples, nll.nll)
 
 
 @contextmanager
@@ -156,12 +156,13 @@ def _chunks(
 
 
 def _numbers(
-    model: Model, chunk: Chunk, start: int, samples: int | None, seed: int
+    model: Model, chunk: Chunk, start: int, nll: NllOptions, seed: int
 ) -> dict[str, list[float | None]]:
     """The numbers of a chunk whose first image is number `start`."""
     from vaekit.evaluation.image_scores import scores
 
-    return scores(model, chunk.images, start=start, samples=samples, seed=seed)
+    samples, refined = nll.nll_samples, nll.nll == "refined"
+    return scores(model, chunk.images, start=start, samples=samples, refined=refined, seed=seed)
 
 
 def _rows(
