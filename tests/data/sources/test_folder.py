@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vaekit.data import load_dataset
+from vaekit.data.streams.mixed_inputs import stream_images
 from vaekit.errors import DataError
 
 
@@ -83,12 +84,30 @@ def test_one_folder_around_everything_is_looked_through(fill_folder, picture):
     assert load_dataset(folder, "all").classes == ("a", "b")
 
 
-def test_loose_images_beside_class_folders_are_taken_without_labels(fill_folder, picture, heard):
-    folder = fill_folder({"a/1.png": picture(1), "b/2.png": picture(2), "loose.png": picture(3)})
+def test_images_beside_class_folders_are_a_class_and_the_others_keep_theirs(
+    fill_folder, picture, heard
+):
+    """A few photos in the wrong place cost the labels of all."""
+    files = {f"{c}/{n}.png": picture(n) for n in range(3) for c in "01"}
+    folder = fill_folder({**files, "loose.png": picture(7)})
     data = load_dataset(folder, "all", reporter=heard)
-    assert len(data) == 3
-    assert data.labels is None
-    assert any("1 images lie beside folders" in note for note in heard.notes)
+    assert data.classes == ("0", "1", ".")
+    assert data.labels.tolist() == [0, 0, 0, 1, 1, 1, 2]
+    assert data.names[-1] == "loose.png"
+    assert [note.partition(": ")[2] for note in heard.notes] == [
+        "1 image lies beside the class folders: labelled '.'"
+    ]
+    with stream_images([str(folder)], shape=(8, 8, 3)) as stream:
+        words = [word for chunk in stream for word in chunk.words(stream.classes)]
+    assert words == ["0", "0", "0", "1", "1", "1", "."]
+
+
+def test_an_image_beside_the_classes_of_test_alone_leaves_test_without_labels(fill_folder, picture):
+    files = {f"{split}/{c}/1.png": picture() for c in "ab" for split in ("train", "test")}
+    folder = fill_folder({**files, "test/2.png": picture()})
+    assert load_dataset(folder, "train").labels.tolist() == [0, 1]
+    test = load_dataset(folder, "test")
+    assert (len(test), test.labels) == (3, None)
 
 
 def test_clutter_is_silent_and_other_files_are_counted(fill_folder, picture, heard):

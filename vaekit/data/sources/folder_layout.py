@@ -4,6 +4,7 @@
     cat/1.jpg  dog/1.jpg        a class for each folder
     train/cat/1.jpg  test/…     splits, each flat or with class folders; val/ (or valid/) too
     any/train/cat/1.jpg         one folder around it all is looked through
+    cat/1.jpg  photo.jpg        images beside class folders are a class of their own, the last: `.`
 
 Classes and images are in natural order (2 before 10), so that folders named 0 to 10 have their
 own numbers as labels.
@@ -28,6 +29,9 @@ _SPLIT_NAMES = {**{split: split for split in SPLITS}, "valid": "val", "validatio
 _DIGITS = str.maketrans("123456789", "000000000")
 _HIDDEN = re.compile(r"(?:^|/)(?:\.|(?:__macosx|thumbs\.db|desktop\.ini)(?:/|\Z))")
 Note = Callable[[str], None]
+
+BESIDE = "."
+"""The class of images that lie beside class folders."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,8 @@ def gather_images(files: Iterable[str], where: str, note: Note) -> Gathered:
     labels: dict[str, str] = {}
     for split, (names, depth) in grouped.items():
         if _classes({split: (names, depth)}, where, note) is not None:
-            labels.update((name, name.split("/")[depth]) for name in names)
-    classes = tuple(sorted(set(labels.values()), key=natural)) or None
+            labels.update((name, _class_of(name, depth)) for name in names)
+    classes = tuple(sorted(set(labels.values()), key=_class_order)) or None
     return Gathered(tuple(images), tuple(labels.get(name) for name in images), classes)
 
 
@@ -202,20 +206,28 @@ def _classes(grouped: Mapping[str, _Group], where: str, note: Note) -> tuple[str
         return None
     if loose:
         note(
-            f"{where}: {loose:,} images lie beside folders: all are taken, "
-            "and the folders are not read as classes"
+            f"{where}: {loose:,} {'image lies' if loose == 1 else 'images lie'} beside the "
+            f"class folders: labelled {BESIDE!r}"
         )
-        return None
-    return tuple(sorted({name.split("/")[depth] for name in names}, key=natural))
+    return tuple(sorted({_class_of(name, depth) for name in names}, key=_class_order))
+
+
+def _class_of(name: str, depth: int) -> str:
+    return name.split("/")[depth] if name.count("/") > depth else BESIDE
+
+
+def _class_order(name: str) -> tuple[object, ...]:
+    """Natural order, with the class of images beside folders last: others keep their numbers."""
+    return (name == BESIDE, *natural(name))
 
 
 def _labels(
     names: list[str], split: str, depth: int, classes: tuple[str, ...] | None, where: str
 ) -> Integers | None:
-    if classes is None or any(name.count("/") == depth for name in names):
+    found = [_class_of(name, depth) for name in names]
+    if classes is None or (BESIDE in found and BESIDE not in classes):
         return None
     numbers = {label: number for number, label in enumerate(classes)}
-    found = [name.split("/")[depth] for name in names]
     unknown = sorted(set(found) - set(numbers), key=natural)
     if unknown:
         raise DataError(
