@@ -91,7 +91,7 @@ class RunConfig(BaseModel):
         None,
         "Model",
         "the network: mlp, conv, resnet or ladder",
-        shown="mlp for glyphs and under 16 pixels, else conv",
+        shown="mlp for glyphs and under 16 pixels, ladder for few small photos, else conv",
     )
     latent_dim: Count | None = _option(
         None,

@@ -71,3 +71,25 @@ def test_the_size_of_a_ladder_suits_the_number_of_images(
 def test_a_size_is_refused_by_models_of_one_size() -> None:
     with pytest.raises(UsageError, match="--size is for --model ladder, not for conv"):
         fill_defaults(RunConfig(model="conv", size="base"), GREY, "mnist", MANY)
+
+
+@pytest.mark.parametrize(
+    ("image", "images", "dataset", "options", "model"),
+    [
+        ((32, 32, 3), 324, "photos", {}, "ladder"),
+        ((64, 64, 3), 2_000, "photos", {}, "ladder"),
+        ((32, 32, 3), 2_001, "photos", {}, "conv"),
+        ((96, 64, 3), 324, "photos", {}, "conv"),
+        ((32, 32, 1), 324, "scans", {}, "conv"),
+        ((64, 64, 3), 324, "shapes", {}, "conv"),
+        ((32, 32, 3), 324, "photos", {"latent_dim": 64}, "conv"),
+        ((32, 32, 3), 324, "photos", {"norm": "group"}, "conv"),
+        ((12, 32, 3), 324, "photos", {}, "mlp"),
+    ],
+)  # fmt: skip
+def test_few_small_photographs_get_the_network_that_reconstructs_them(
+    image: tuple[int, int, int], images: int, dataset: str, options: dict[str, Any], model: str
+) -> None:
+    settled = fill_defaults(RunConfig(**options), image, dataset, images)
+    assert settled.model == model
+    assert fill_defaults(settled, image, dataset, images) == settled
