@@ -128,6 +128,13 @@ class RunConfig(BaseModel):
         None, "Model", "conv: how the decoder enlarges", shown="nearest"
     )
 
+    init: str | None = _option(
+        None, "Model", "start from this model's weights, where shapes fit", shown="the seed"
+    )
+    freeze: Literal["encoder", "decoder"] | None = _option(
+        None, "Model", "keep the weights of the encoder or the decoder", shown="train both"
+    )
+
     likelihood: Annotated[str, known("likelihood")] | None = _option(
         None,
         "Loss",
@@ -217,15 +224,17 @@ class RunConfig(BaseModel):
         """The options that go into the model file: all but the local ones."""
         local = {name for name, field in RunConfig.model_fields.items() if facts(field)["local"]}
         name = Path(self.dataset).absolute().name
-        return {**self.model_dump(mode="json", exclude=local), "dataset": name}
+        init = None if self.init is None else Path(self.init).absolute().name
+        return {**self.model_dump(mode="json", exclude=local), "dataset": name, "init": init}
 
     def reproducible(self) -> RunConfig:
         """The config that repeats this run from any folder: absolute paths, no output."""
         updates: dict[str, Any] = {"output": None}
         if Path(self.dataset).exists() and self.dataset not in registry.names("dataset"):
             updates["dataset"] = str(Path(self.dataset).resolve())
-        if self.data_dir is not None:
-            updates["data_dir"] = str(Path(self.data_dir).resolve())
+        for name in ("data_dir", "init"):
+            if getattr(self, name) is not None:
+                updates[name] = str(Path(getattr(self, name)).resolve())
         return self.changed(**updates)
 
     def changed(self, **updates: Any) -> RunConfig:

@@ -107,7 +107,7 @@ def load_weights(
     verify_digest(file)
     _compare_types(file, network, state)
     if not allow_nonfinite:
-        _refuse_nonfinite(file, state)
+        refuse_nonfinite(file, state)
     # Assigned, not copied: `to_empty` would first import more of torch, which takes 0.5 s.
     placed = {name: state[name].to(device, t.dtype) for name, t in network.state_dict().items()}
     network.load_state_dict(placed, strict=True, assign=True)
@@ -186,7 +186,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelFileError(f"{path}: {error}") from None
 
 
-def _refuse_nonfinite(file: ModelFile, state: Mapping[str, Tensor]) -> None:
+def refuse_nonfinite(file: ModelFile, state: Mapping[str, Tensor]) -> None:
+    """Refuse NaN and infinity among the weights."""
     for name, tensor in sorted(state.items()):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelFileError(

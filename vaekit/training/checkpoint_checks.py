@@ -45,6 +45,7 @@ class ProgressRecord(_Checked):
     epoch_seconds: _Seconds
     best_epoch: _Count
     best: Annotated[float, Field(allow_inf_nan=False)] | None
+    cycle_epoch: _Count = 0
     skipped: _Count = 0
     largest_gradient: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 

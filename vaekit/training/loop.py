@@ -27,6 +27,7 @@ from vaekit.seeds import BLOCK
 from vaekit.training.adam import Adam
 from vaekit.training.ema import WeightAverage
 from vaekit.training.gradients import Gradients
+from vaekit.training.initial_weights import freeze
 from vaekit.training.micro_batch import MicroBatch
 from vaekit.training.schedules import kl_weight, learning_rate
 from vaekit.training.step_metrics import StepMetrics, first_nonfinite
@@ -47,6 +48,8 @@ class Progress:
     epoch_seconds: float = 0.0
     best_epoch: int = 0
     best: float = math.inf
+    cycle_epoch: int = 0
+    """The number of epochs that were done when the schedule last started."""
     skipped: int = 0
     """Updates that `--grad-skip` left out."""
     largest_gradient: float = 0.0
@@ -65,13 +68,9 @@ class Trainer:
         reporter: Reporter = SILENT,
     ) -> None:
         self.config, self.network, self.train, self.val = config, network, train, val
+        self._frozen = freeze(network, config.freeze)
         self.gradients = Gradients(config, network, train, reporter)
-        self.optimizer = Adam(
-            network.parameters(),
-            eps=config.adam_eps,
-            weight_decay=config.weight_decay,
-            decoupled=config.optimizer == "adamw",
-        )
+        self.optimizer = self._new_optimizer()
         self.average = WeightAverage(network, config.ema) if config.ema else None
         self.progress = Progress()
         self.step_metrics = StepMetrics(train.device)
@@ -81,6 +80,22 @@ class Trainer:
         self.best_state: dict[str, Tensor] | None = None
         self._next_batch: Tensor | None = None
         self._validation = MicroBatch(None, train.device, "validation", reporter)
+
+    def _new_optimizer(self) -> Adam:
+        return Adam(
+            self.network.parameters(),
+            eps=self.config.adam_eps,
+            weight_decay=self.config.weight_decay,
+            decoupled=self.config.optimizer == "adamw",
+        )
+
+    def begin_cycle(self) -> None:
+        """Start the schedule again, from the weights that would be kept and a new optimizer."""
+        kept = dict(self.state_to_keep())
+        for network in (self.network, self.eval_network):
+            network.load_state_dict(kept)
+        self.optimizer = self._new_optimizer()
+        self.progress.cycle_epoch = self.progress.epoch
 
     @property
     def epochs(self) -> int:
@@ -103,9 +118,8 @@ class Trainer:
         """Whether the last epoch is done, or early stopping has ended the run."""
         now, patience = self.progress, self.config.early_stop
         impatient = self.val is not None and patience is not None
-        return now.epoch >= self.epochs or (
-            impatient and now.epoch - now.best_epoch >= (patience or 0)
-        )
+        waited = now.epoch - max(now.best_epoch, now.cycle_epoch)
+        return now.epoch >= self.epochs or (impatient and waited >= (patience or 0))
 
     def epoch_batches(self) -> Iterator[Tensor]:
         """The indices of each remaining batch of this epoch."""
@@ -113,6 +127,8 @@ class Trainer:
         batches = _split(visit, self.config.batch_size)
         left = batches[self.progress.step - self.progress.epoch * len(batches) :]
         self.network.train()
+        for module in self._frozen:  # the statistics of a batch norm stay too
+            module.eval()
         for batch, self._next_batch in itertools.zip_longest(left, left[1:]):
             yield batch
 
@@ -227,8 +243,9 @@ class Trainer:
 
     def _learning_rate(self, step: int) -> float:
         assert self.config.lr is not None
-        total = self.epochs * self.steps_per_epoch
-        return learning_rate(self.config.schedule, self.config.lr, step, total)
+        start = self.progress.cycle_epoch * self.steps_per_epoch
+        total = self.epochs * self.steps_per_epoch - start
+        return learning_rate(self.config.schedule, self.config.lr, step - start, total)
 
     def _beta(self, step: int) -> float:
         warmup = self.config.kl_warmup * self.steps_per_epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,12 +99,37 @@ def _may_change(name: str) -> bool:
 
 def _check_epochs(found: FoundRun, epochs: int | None) -> None:
     config = found.config
-    if epochs in (None, config.epochs) or not depends_on_end(config.schedule):
+    done = 0 if found.checkpoint is None else found.checkpoint.progress.epoch
+    if epochs in (None, config.epochs):
         return
-    raise UsageError(
-        f"--epochs {epochs}: the {config.schedule} schedule of this run is set for its "
-        f"{config.epochs} epochs; only a run with --schedule constant can be extended"
-    )
+    if epochs is not None and epochs < done:
+        raise UsageError(
+            f"--epochs {epochs}: {done} epochs are done; give the number of all epochs, those "
+            f"included, such as --epochs {2 * done}"
+        )
+    if depends_on_end(config.schedule) and not _is_finished(found):
+        raise UsageError(
+            f"--epochs {epochs}: the {config.schedule} schedule of this run ends after "
+            f"{config.epochs} epochs, and {done} are done: first finish it, without --epochs; "
+            "resumed again with more --epochs, a new cycle starts from the kept weights"
+        )
+
+
+def _is_finished(found: FoundRun) -> bool:
+    """Whether all epochs of the run are done, or early stopping ended it."""
+    if found.checkpoint is None:
+        return False
+    now, config = found.checkpoint.progress, found.config
+    waited = now.epoch - max(now.best_epoch, now.cycle_epoch)
+    impatient = config.early_stop is not None and config.val_split > 0
+    return now.epoch >= (config.epochs or 0) or (impatient and waited >= (config.early_stop or 0))
+
+
+def begins_cycle(checkpoint: Checkpoint, config: RunConfig) -> bool:
+    """Whether a finished run goes on under a schedule that was set for its end."""
+    before = checkpoint.config.get("epochs")
+    longer = isinstance(before, int) and (config.epochs or 0) > before
+    return longer and depends_on_end(config.schedule)
 
 
 def refuse_changed_options(
@@ -124,7 +150,9 @@ def refuse_changed_data(
         raise DataError(
             f"{found.config.dataset}: these are not the images that the run in "
             f"{found.folder.path} was trained on (fingerprint {images.fingerprint[:12]}, "
-            f"then {found.checkpoint.fingerprint[:12]})"
+            f"then {found.checkpoint.fingerprint[:12]}); put them back as they were, or train a "
+            f"new run that starts from its weights: vaekit train --init "
+            f"{shlex.quote(str(found.folder.path))} --dataset {shlex.quote(found.config.dataset)}"
         )
     changed = found.checkpoint.environment.differences(RunEnvironment.now(device))
     if changed:

@@ -28,6 +28,7 @@ from vaekit.training import resume_rules, tensorboard
 from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
 from vaekit.training.defaults import fill_defaults, network_from_config
+from vaekit.training.initial_weights import inherited, start_from
 from vaekit.training.loop import Trainer
 from vaekit.training.memory_needs import Footprint, footprint, refuse_too_large
 from vaekit.training.run_folder import RunFolder
@@ -70,6 +71,7 @@ def run_training(
     if source is not None:
         config = config.changed(dataset=f"{IN_MEMORY}{source.name}")
     watcher = watcher or SilentWatcher()
+    config = inherited(config)
     device = _device(config)
     folders.check_output(config.output, force=force)
     config, data = prepare(config, watcher, source)
@@ -124,7 +126,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 
 def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, Footprint]:
     """For `--dry-run`: the config with all defaults, and the memory that it needs."""
-    config, data = prepare(config, reporter)
+    config, data = prepare(inherited(config), reporter)
     refuse_too_large(config, data.train.image_shape, devices.choose_device(config.device))
     return config, footprint(config, data.train.image_shape)
 
@@ -226,11 +228,19 @@ def _run(
     checkpoint: Checkpoint | None,
 ) -> TrainingResult:
     network = network_from_config(config, data.train.image_shape, mean_image(data.train))
+    if config.init is not None and checkpoint is None:
+        start_from(network, config.init, watcher)
     network = network.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     val = None if data.val is None else Batches(data.val, device)
     trainer = Trainer(config, network, Batches(data.train, device), val, watcher)
     if checkpoint is not None:
         checkpoint.restore(trainer)
+        if resume_rules.begins_cycle(checkpoint, config):
+            trainer.begin_cycle()
+            more = trainer.epochs - trainer.progress.epoch
+            watcher.note(
+                f"a new {config.schedule} cycle of {more} epochs starts from the kept weights"
+            )
     folder.cut_metrics(trainer.progress.epoch)
     Session(
         trainer=trainer,
