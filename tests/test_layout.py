@@ -24,6 +24,7 @@ TESTED_BY = {
     "cli.model_commands": "tests/cli/commands/test_reconstruct.py",
     "cli.options": "tests/cli/commands/test_embed.py",
     "cli.projected_latents": "tests/cli/commands/test_embed.py",
+    "cli.reported_model": "tests/cli/commands/test_report.py",
     "cli.run_options": "tests/cli/commands/test_train.py",
     "cli.commands.manifold": "tests/cli/commands/test_edit.py",
     "cli.searched_images": "tests/cli/commands/test_nearest.py",

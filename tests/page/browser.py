@@ -72,14 +72,22 @@ class Tab:
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
+    def until(self, condition: str, seconds: float = 30) -> bool:
+        """Wait until an expression is true."""
+        deadline = time.monotonic() + seconds
+        while not self.evaluate(condition):
+            assert time.monotonic() < deadline, (condition, self.problems)
+            time.sleep(0.02)
+        return True
+
     def open(self, path: Path) -> None:
         """Open a page from disk, and wait until it has drawn itself."""
-        self.call("Page.navigate", url=path.resolve().as_uri())
-        ready = "document.documentElement?.dataset.ready ?? ''"
-        deadline = time.monotonic() + 30
-        while self.evaluate(ready) != "yes":
-            assert time.monotonic() < deadline, self.problems
-            time.sleep(0.02)
+        self.visit(path.resolve().as_uri())
+
+    def visit(self, url: str) -> None:
+        """Open an address, and wait until the page has drawn itself."""
+        self.call("Page.navigate", url=url)
+        self.until("document.documentElement?.dataset.ready === 'yes'")
 
     def screen(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the size of the screen and the system's theme."""

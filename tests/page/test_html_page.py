@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vaekit.page.html_page import SCRIPTS, html_page
+from vaekit.page.html_page import LIVE_SCRIPT, SCRIPTS, html_page
 
 EVIL = "</script><img src=x onerror=alert(1)><!--<script>&amp; [[script]] [[data]] \u2028 \udcff é"
 
@@ -74,7 +74,7 @@ def test_nothing_in_the_page_refers_to_the_network(parts: Parts) -> None:
     page = html_page({}).decode()
     assert not re.search(r"(?i)https?:|//[a-z0-9-]+\.[a-z]|@import|fetch\(|XMLHttp|WebSocket", page)
     references = [a[name] for _, a in parts.elements for name in ("src", "href") if name in a]
-    assert references == ["#content"]
+    assert references == ["data:,", "#content"]
 
 
 def test_scripts_set_text_and_never_markup(parts: Parts) -> None:
@@ -93,7 +93,7 @@ def test_each_script_and_the_page_are_short_enough_to_read() -> None:
     from importlib.resources import files
 
     folder = files("vaekit.page") / "static"
-    names = [*SCRIPTS, "page.css", "page.html"]
+    names = [*SCRIPTS, LIVE_SCRIPT, "page.css", "page.html"]
     assert sorted(names) == sorted(path.name for path in folder.iterdir())
     lengths = {name: len((folder / name).read_text("ascii").splitlines()) for name in names}
     assert max(lengths.values()) < 350, lengths
@@ -103,6 +103,13 @@ def test_every_element_that_a_script_looks_for_is_in_the_page(parts: Parts) -> N
     ids = [a["id"] for _, a in parts.elements if "id" in a]
     assert len(ids) == len(set(ids))
     assert {*re.findall(r'byId\("([\w-]+)"\)', page_script())} - set(ids) == set()
+
+
+def test_the_live_page_may_ask_its_own_server_and_nobody_else(parts: Parts) -> None:
+    live = Parts(html_page({}, live=True)).policy
+    assert live.pop("connect-src") == "'self'"
+    assert live.pop("script-src") != parts.policy["script-src"]
+    assert live.items() <= parts.policy.items()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

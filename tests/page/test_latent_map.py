@@ -14,7 +14,7 @@ from vaekit.page.latent_map import (
     choose_images,
     decoded_plane,
     image_caption,
-    latent_plane,
+    map_plane,
     map_points,
     plane_box,
 )
@@ -23,7 +23,7 @@ Z = np.random.default_rng(0).normal(size=(50, 5)) * [3, 0.1, 2, 0.5, 1] + [1, 0,
 
 
 def test_many_dimensions_are_shown_by_their_principal_components() -> None:
-    plane = latent_plane(Z)
+    plane = map_plane(Z)
     reference = PCA(2).fit(Z)
     assert np.allclose(np.abs(plane.points), np.abs(reference.transform(Z)), atol=1e-8)
     assert np.allclose(plane.axes @ plane.axes.T, np.eye(2), atol=1e-8)
@@ -32,7 +32,7 @@ def test_many_dimensions_are_shown_by_their_principal_components() -> None:
 
 
 def test_two_dimensions_are_shown_as_they_are() -> None:
-    plane = latent_plane(Z[:, :2])
+    plane = map_plane(Z[:, :2])
     assert np.array_equal(plane.points, Z[:, :2])
     assert plane.labels == ("z0", "z1")
     assert np.array_equal(plane.origin + plane.points @ plane.axes, Z[:, :2])
@@ -40,7 +40,7 @@ def test_two_dimensions_are_shown_as_they_are() -> None:
 
 @pytest.mark.parametrize("z", [np.full((4, 3), 2.0), Z[:, :1], Z[:1]], ids=["equal", "D=1", "N=1"])
 def test_latents_without_a_plane_still_have_a_map(z: np.ndarray) -> None:
-    plane = latent_plane(z)
+    plane = map_plane(z)
     assert np.isfinite(plane.axes).all()
     left, bottom, right, top = plane_box(plane.points)
     assert left < right
@@ -48,7 +48,7 @@ def test_latents_without_a_plane_still_have_a_map(z: np.ndarray) -> None:
 
 
 def test_the_plane_is_decoded_where_it_is_shown(model: Model, digits: ImageSet) -> None:
-    plane = latent_plane(model.embed(digits.images).double().numpy())
+    plane = map_plane(model.embed(digits.images).double().numpy())
     left, bottom, right, _ = box = plane_box(plane.points)
     found = decoded_plane(model, plane, box)
     half = (right - left) / PLANE_SIDE / 2
@@ -64,7 +64,7 @@ def test_points_carry_the_names_and_labels_of_their_images() -> None:
         "x", "all", np.zeros((3, 4, 4, 1), np.uint8), np.array([1, 0, 1]),
         classes=("cat", "dog"), names=("dog/a.png", "cat/b.png", "dog/c.png"),
     )  # fmt: skip
-    facts = map_points(images, [0, 2], latent_plane(Z[:2, :2]))
+    facts = map_points(images, [0, 2], map_plane(Z[:2, :2]))
     assert facts["names"] == ["dog/a.png", "dog/c.png"]
     assert facts["labels"] == [1, 1]
     assert facts["total"] == 3

@@ -27,6 +27,7 @@ COMMANDS = {
     "score": "Score images one by one: a JSON line each, in input order.",
     "compare": "Evaluate several models on the same images, side by side.",
     "report": "Write a page about a model: curves, pictures, a map, numbers.",
+    "explore": "Explore a model in the browser: sliders, your images, a map.",
     "info": "Show what a model file is, its training data and its results.",
     "datasets": "List the data sets that --dataset knows by name.",
     "models": "List the networks and the options of each.",

@@ -19,19 +19,24 @@ SCRIPTS = (
 )
 """In the order in which they run."""
 
+LIVE_SCRIPT = "live.js"
 
-def html_page(contents: dict[str, Any]) -> bytes:
+
+def html_page(contents: dict[str, Any], *, live: bool = False) -> bytes:
     """The whole file, in ASCII. The contents are data in it: nothing in them can become markup.
 
-    The browser is told to run only these scripts, by their hashes, and to load nothing.
+    The browser is told to run only these scripts, by their hashes, and to load nothing; the live
+    page may ask the server that it came from.
     """
-    style, script = _static("page.css"), "\n".join(map(_static, SCRIPTS))
+    scripts = (*SCRIPTS, LIVE_SCRIPT) if live else SCRIPTS
+    style, script = _static("page.css"), "\n".join(map(_static, scripts))
     policy = "; ".join(
         [
             "default-src 'none'",
             "img-src data:",
             f"style-src 'sha256-{_hash(style)}'",
             f"script-src 'sha256-{_hash(script)}'",
+            *(["connect-src 'self'"] if live else []),
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",

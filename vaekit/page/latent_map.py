@@ -45,7 +45,7 @@ def choose_images(count: int, most: int, seed: int, purpose: str) -> list[int]:
     return sorted(chosen.tolist())
 
 
-def latent_plane(z: Float64s) -> LatentPlane:
+def map_plane(z: Float64s) -> LatentPlane:
     """The latents themselves where there are two, else their first two principal components."""
     width = z.shape[1]
     if width == 2:

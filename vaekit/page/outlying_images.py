@@ -8,16 +8,16 @@ from vaekit.evaluation.strangest import is_outlier
 from vaekit.inference import Model
 from vaekit.reporting import SILENT, Reporter
 
-Numbers = list[float | None]
+Scores = list[float | None]
 
 
 def outlier_numbers(
     model: Model, images: ImageSet, seed: int = 0, reporter: Reporter = SILENT
-) -> tuple[Numbers, Numbers] | None:
+) -> tuple[Scores, Scores] | None:
     """The outlier score and the false-alarm rate of each image, as `vaekit score` gives them."""
     if model.header.known is None:
         return None
-    outlying, rates = Numbers(), Numbers()
+    outlying, rates = Scores(), Scores()
     step = model.images_at_once()
     with reporter.task("outlier scores", len(images)) as task:
         for start in range(0, len(images), step):
@@ -29,7 +29,7 @@ def outlier_numbers(
     return outlying, rates
 
 
-def most_outlying(outlying: Numbers, count: int) -> list[int]:
+def most_outlying(outlying: Scores, count: int) -> list[int]:
     """The images with the highest scores, the highest first; one that is NaN counts as highest.
 
     >>> most_outlying([1.0, None, 3.0], 2)
@@ -43,7 +43,7 @@ def _strangeness(score: float | None) -> float:
     return float("inf") if score is None else score
 
 
-def flagged(rates: Numbers) -> int:
+def flagged(rates: Scores) -> int:
     """How many images are called outliers, at a false-alarm rate of 1 percent.
 
     >>> flagged([0.5, 0.01, 0.001])

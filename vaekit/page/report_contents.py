@@ -34,12 +34,12 @@ from vaekit.page.latent_map import (
     image_caption,
     image_name,
     label_name,
-    latent_plane,
+    map_plane,
     map_points,
     plane_box,
     rounded,
 )
-from vaekit.page.outlying_images import Numbers, flagged, most_outlying, outlier_numbers
+from vaekit.page.outlying_images import Scores, flagged, most_outlying, outlier_numbers
 from vaekit.page.run_history import Records
 from vaekit.page.sprite_sheet import sprite_sheet
 from vaekit.reporting import SILENT, Reporter
@@ -101,7 +101,7 @@ def report_contents(
             task.advance(sum(map(len, stacks.values())))
     facts = _facts(subject, shown, history, command)
     if outlying is not None:
-        contents["map"]["outlying"] = [outlying[0][index] for index in _on_map(subject)]
+        contents["map"]["outlying"] = [outlying[0][index] for index in images_on_map(subject)]
     finite: dict[str, Any] = without_nonfinite({**facts, **contents})
     return finite
 
@@ -117,9 +117,9 @@ def _sheet(name: str, stack: Any) -> dict[str, Any]:
 
 def _map(subject: ReportSubject) -> PagePart:
     model, images = subject.model, subject.images
-    chosen = _on_map(subject)
+    chosen = images_on_map(subject)
     pixels = np.ascontiguousarray(images.images[chosen])
-    plane = latent_plane(model.embed(pixels).double().numpy())
+    plane = map_plane(model.embed(pixels).double().numpy())
     box = plane_box(plane.points)
     facts = map_points(images, chosen, plane)
     facts |= {
@@ -131,14 +131,14 @@ def _map(subject: ReportSubject) -> PagePart:
     return {"map": facts}, {"points": pixels, "plane": decoded_plane(model, plane, box)}
 
 
-def _on_map(subject: ReportSubject) -> list[int]:
+def images_on_map(subject: ReportSubject) -> list[int]:
     """The images that are points of the map."""
     return choose_images(len(subject.images), MAP_POINTS, subject.seed, "map")
 
 
 def _traversals(subject: ReportSubject) -> PagePart:
     model, images = subject.model, subject.images
-    chosen = _on_map(subject)
+    chosen = images_on_map(subject)
     spread = model.embed(np.ascontiguousarray(images.images[chosen])).var(0, correction=0)
     kl = subject.record["kl_per_dim"]
     dims = shown_dimensions(kl, spread)
@@ -181,7 +181,7 @@ def _extremes(subject: ReportSubject) -> PagePart:
     return {"extremes": _image_facts(subject, chosen)}, {"extremes": _both(subject, chosen)}
 
 
-def _outliers(subject: ReportSubject, numbers: tuple[Numbers, Numbers] | None) -> PagePart:
+def _outliers(subject: ReportSubject, numbers: tuple[Scores, Scores] | None) -> PagePart:
     """The images that are most unlike those that the model knows, where it knows any."""
     known = subject.model.header.known
     if numbers is None or known is None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from vaekit.cli.evaluation_options import MetricOptions
+from vaekit.cli.options import DatasetOptions, UseOptions
+from vaekit.cli.reported_model import command_line
 
 FEW = ("--limit", "40")
 
@@ -78,6 +83,16 @@ def test_names_of_files_are_data_in_the_page(cli: Any, placed: Path) -> None:
     assert found["map"]["classes"] == ["cat", "dog"]
     assert found["history"] == [], "a model without its run has no curves"
     assert found["command"].startswith("vaekit report model.safetensors --dataset photos --split")
+
+
+def test_the_command_line_names_every_option_that_was_given() -> None:
+    by = DatasetOptions("my photos", "all", 9, "data")
+    what = MetricOptions("fid", 50, "refined", "model", Path("w.pt"))
+    assert shlex.split(command_line("report", Path("m"), by, what, UseOptions(seed=3))) == [
+        *("vaekit", "report", "m", "--dataset", "my photos", "--split", "all", "--limit", "9"),
+        *("--data-dir", "data", "--metrics", "fid", "--nll-samples", "50", "--nll", "refined"),
+        *("--features", "model", "--inception-weights", "w.pt", "--seed", "3"),
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2])

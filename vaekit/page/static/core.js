@@ -37,6 +37,11 @@ function nats(value) {
   return value < 0.005 ? "< 0.01 nats" : `${value.toFixed(2)} nats`;
 }
 
+// A latent, with a minus sign as long as a plus.
+function signed(value) {
+  return `${value < 0 ? "\u2212" : ""}${Math.abs(value).toFixed(2)}`;
+}
+
 function counted(count, one, many) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
@@ -170,6 +175,7 @@ function startNavigation() {
 async function startPage() {
   await Promise.all(Object.entries(report.sheets).map(([name, facts]) => decodeSheet(name, facts)));
   for (const start of [startNumbers, startCurves, startMap, startTraversals, startPlayer, startGalleries]) start();
+  if (report.live) startLive();
   startTheme();
   startNavigation();
   document.documentElement.dataset.ready = "yes";

@@ -22,7 +22,7 @@ function startCurves() {
   const section = byId("curves");
   section.hidden = report.history.length === 0;
   if (section.hidden) return;
-  const epochs = report.history.map(({ epoch }) => epoch);
+  let epochs = report.history.map(({ epoch }) => epoch);
   const canvas = byId("curve");
   const tip = section.querySelector(".tip");
   let [label, quantity, unit] = QUANTITIES[0];
@@ -178,5 +178,9 @@ function startCurves() {
     });
     byId("curve-choice").append(button);
   }
+  window.addEventListener("newhistory", () => {
+    epochs = report.history.map(({ epoch }) => epoch);
+    point(at);
+  });
   point(null);
 }

@@ -1,48 +1,10 @@
 // The map: images as points of a plane, to move, zoom, colour and select.
 
-const COLOURS = ["#4477cc", "#e07b1f", "#2f9e5b", "#c8433c", "#8a5bc9", "#8c6239", "#d761a8", "#7a7f87", "#a3a31f", "#1fa5b5"];
-const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
 const DOT = 4;
 const THUMBNAIL = 36;
 const NEAR = 18;
-
-function classColour(label) {
-  if (label < COLOURS.length) return COLOURS[label];
-  return `hsl(${(label * 137.508) % 360} 60% ${45 + (label % 3) * 10}%)`;
-}
-
-function className(label) {
-  const { classes } = report.map;
-  return classes && classes[label] !== undefined ? classes[label] : String(label);
-}
-
-// A colour between those of the ramp, for a share from 0 to 1.
-function rampColour(share) {
-  const place = clamp(share, 0, 1) * (RAMP.length - 1);
-  const low = Math.min(Math.floor(place), RAMP.length - 2);
-  const channels = [1, 3, 5].map((at) => {
-    const [a, b] = [RAMP[low], RAMP[low + 1]].map((colour) => parseInt(colour.slice(at, at + 2), 16));
-    return Math.round(a + (b - a) * (place - low));
-  });
-  return `rgb(${channels.join(",")})`;
-}
-
-// The share of each value between the 2nd and the 98th percentile, so that one image does not take the whole ramp.
-function shares(values) {
-  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
-  const [low, high] = [0.02, 0.98].map((share) => sorted[Math.round(share * (sorted.length - 1))]);
-  return { values, low, high, of: (value) => (Number.isFinite(value) ? (value - low) / (high - low || 1) : 0) };
-}
-
-// Whether a place lies inside a polygon: how often a ray from it crosses the border.
-function inside([x, y], polygon) {
-  let odd = false;
-  polygon.forEach(([ax, ay], index) => {
-    const [bx, by] = polygon[(index + 1) % polygon.length];
-    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) odd = !odd;
-  });
-  return odd;
-}
+const STILL = 4;
+const mapMarks = []; // places with names, of the live page
 
 function startMap() {
   const { x, y, names, labels, losses, outlying, box, side, axes, total } = report.map;
@@ -57,6 +19,7 @@ function startMap() {
   let at = null;
   let lasso = null;
   let lassoOn = false;
+  let pressed = [0, 0];
   const pointers = new Map();
 
   const pixels = () => (Math.min(...size) / (box[2] - box[0])) * view.zoom;
@@ -142,6 +105,7 @@ function startMap() {
     context.lineWidth = 2;
     for (const index of selected) ring(context, index, style("--ink"), 8);
     if (at !== null) ring(context, at, style("--second"), 10);
+    mapMarks.forEach((mark) => drawPlace(context, mark));
     if (!lasso) return;
     context.beginPath();
     lasso.forEach(([px, py], step) => context[step ? "lineTo" : "moveTo"](px, py));
@@ -152,6 +116,25 @@ function startMap() {
     context.fillStyle = style("--accent");
     context.fill();
     context.globalAlpha = 1;
+  }
+
+  function drawPlace(context, mark) {
+    const [px, py] = toScreen(mark.x, mark.y);
+    context.fillStyle = style("--second");
+    context.beginPath();
+    [[0, -9], [9, 0], [0, 9], [-9, 0]].forEach(([dx, dy], corner) => context[corner ? "lineTo" : "moveTo"](px + dx, py + dy));
+    context.closePath();
+    context.fill();
+    context.strokeStyle = style("--card");
+    context.stroke();
+    context.font = "13px system-ui, sans-serif";
+    context.textBaseline = "middle";
+    context.textAlign = "left";
+    context.lineWidth = 4;
+    context.strokeText(mark.name, px + 14, py);
+    context.fillStyle = style("--ink");
+    context.fillText(mark.name, px + 14, py);
+    context.lineWidth = 2;
   }
 
   function ring(context, index, stroke, radius) {
@@ -263,6 +246,7 @@ function startMap() {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
+    pressed = [event.offsetX, event.offsetY];
     if (pointers.size === 1 && (lassoOn || event.shiftKey)) lasso = [[event.offsetX, event.offsetY]];
     else lasso = null;
   });
@@ -285,8 +269,10 @@ function startMap() {
   });
   const release = (event) => {
     if (!pointers.delete(event.pointerId)) return;
+    const still = Math.hypot(event.offsetX - pressed[0], event.offsetY - pressed[1]) < STILL;
     if (lasso) endLasso();
-    else if (event.pointerType !== "mouse") look(event.offsetX, event.offsetY);
+    else if (still) canvas.dispatchEvent(new CustomEvent("pick", { detail: toPlane(event.offsetX, event.offsetY) }));
+    if (event.pointerType !== "mouse") look(event.offsetX, event.offsetY);
   };
   canvas.addEventListener("pointerup", release);
   canvas.addEventListener("pointercancel", release);

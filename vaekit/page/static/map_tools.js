@@ -1,5 +1,46 @@
 // Around the map: its words, its colours, and the list of selected images.
 
+const COLOURS = ["#4477cc", "#e07b1f", "#2f9e5b", "#c8433c", "#8a5bc9", "#8c6239", "#d761a8", "#7a7f87", "#a3a31f", "#1fa5b5"];
+const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
+
+function classColour(label) {
+  if (label < COLOURS.length) return COLOURS[label];
+  return `hsl(${(label * 137.508) % 360} 60% ${45 + (label % 3) * 10}%)`;
+}
+
+function className(label) {
+  const { classes } = report.map;
+  return classes && classes[label] !== undefined ? classes[label] : String(label);
+}
+
+// A colour between those of the ramp, for a share from 0 to 1.
+function rampColour(share) {
+  const place = clamp(share, 0, 1) * (RAMP.length - 1);
+  const low = Math.min(Math.floor(place), RAMP.length - 2);
+  const channels = [1, 3, 5].map((at) => {
+    const [a, b] = [RAMP[low], RAMP[low + 1]].map((colour) => parseInt(colour.slice(at, at + 2), 16));
+    return Math.round(a + (b - a) * (place - low));
+  });
+  return `rgb(${channels.join(",")})`;
+}
+
+// The share of each value between the 2nd and the 98th percentile, so that one image does not take the whole ramp.
+function shares(values) {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  const [low, high] = [0.02, 0.98].map((share) => sorted[Math.round(share * (sorted.length - 1))]);
+  return { values, low, high, of: (value) => (Number.isFinite(value) ? (value - low) / (high - low || 1) : 0) };
+}
+
+// Whether a place lies inside a polygon: how often a ray from it crosses the border.
+function inside([x, y], polygon) {
+  let odd = false;
+  polygon.forEach(([ax, ay], index) => {
+    const [bx, by] = polygon[(index + 1) % polygon.length];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) odd = !odd;
+  });
+  return odd;
+}
+
 function mapWords() {
   const { names, axes, total } = report.map;
   const many = (count) => count.toLocaleString("en");

@@ -19,7 +19,7 @@ function startTraversals() {
     const show = () => {
       const z = -reach + (2 * reach * Number(slider.value)) / (steps - 1);
       canvas.show(frame(Number(slider.value)));
-      value.textContent = `${z < 0 ? "\u2212" : ""}${Math.abs(z).toFixed(2)}`;
+      value.textContent = signed(z);
       slider.setAttribute("aria-valuetext", value.textContent);
     };
     const nearest = () => Math.round(((clamp(own[Number(choice.value)][row], -reach, reach) + reach) / (2 * reach)) * (steps - 1));
