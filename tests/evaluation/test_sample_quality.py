@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from vaekit.errors import DataError
-from vaekit.evaluation.sample_quality import fid, frechet, kid, manifolds
+from vaekit.evaluation.sample_quality import (
+    fid,
+    fid_infinity,
+    frechet,
+    kid,
+    kid_subset_size,
+    manifolds,
+)
 
 
 def test_fid_of_known_moments_is_the_closed_form() -> None:
@@ -49,6 +56,29 @@ def test_kid_by_hand() -> None:
     within = 27 + 1  # k(1, 2) = 27 and k(0, 0) = 1, each pair twice over n (n − 1) = 2
     across = (1 + 1 + 1 + 1) / 4
     assert kid([[1.0], [2.0]], [[0.0], [0.0]]) == pytest.approx(within - 2 * across)
+
+
+def test_fid_without_its_bias_is_the_distance_of_the_distributions() -> None:
+    """Two normals a distance of 1 apart: 1, however few images. 300 in 20 dimensions show more."""
+    random = np.random.default_rng(7)
+    plain, extrapolated = [], []
+    for seed in range(12):
+        a, b = random.normal(size=(300, 20)), random.normal(size=(300, 20))
+        b[:, 0] += 1
+        plain.append(fid(a, b))
+        extrapolated.append(fid_infinity(a, b, seed=seed))
+    assert np.mean(plain) > 1.5
+    error = np.std(extrapolated) / np.sqrt(12)
+    assert np.mean(extrapolated) == pytest.approx(1, abs=max(3 * error, 0.1))
+    assert fid_infinity(a, b, seed=3) == fid_infinity(a, b, seed=3)
+
+
+def test_the_subsets_of_kid_differ_where_there_are_few_images() -> None:
+    """With subsets of all images, the number of subsets would change nothing."""
+    random = np.random.default_rng(8)
+    a, b = random.normal(size=(60, 3)), 0.5 + random.normal(size=(60, 3))
+    assert kid(a, b, subsets=1) != pytest.approx(kid(a, b, subsets=50), rel=1e-6)
+    assert [kid_subset_size(n, n) for n in (1001, 1000, 60, 3)] == [1000, 500, 30, 2]
 
 
 def test_kid_subsets_are_seeded() -> None:

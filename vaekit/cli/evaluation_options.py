@@ -52,6 +52,12 @@ class MetricOptions:
     ] = None
     nll_samples: NllSamples = None
     nll: NllMethod = "importance"
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", metavar="N", help="draw samples N times: mean and sd of fid, kid, ..."
+        ),
+    ] = 1
     features: Annotated[
         str,
         typer.Option(
@@ -72,12 +78,14 @@ def metric_request(what: MetricOptions, use: UseOptions) -> MetricRequest:
 
     if what.nll_samples is not None:
         require_positive("--nll-samples", what.nll_samples)
+    require_positive("--seeds", what.seeds)
     metrics, everything = parse(what.metrics)
     return MetricRequest(
         metrics=metrics,
         everything=everything,
         nll_samples=what.nll_samples,
         nll=what.nll,
+        seeds=what.seeds,
         features=what.features,
         inception_weights=what.inception_weights,
         seed=use.seed,

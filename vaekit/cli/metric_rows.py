@@ -48,8 +48,18 @@ def shown_number(name: str, record: dict[str, Any]) -> str:
     if name == "mutual_information":
         parts.append(f"(at most ln {record['n']} = {math.log(record['n']):.2f})")
     if metric.group == SAMPLES:
-        parts.append(f"(features: {record['features']})")
+        parts += _of_samples(name, record)
     return " ".join(parts)
+
+
+def _of_samples(name: str, record: dict[str, Any]) -> Iterator[str]:
+    """The scatter over sampling seeds, the number between real images, and the features."""
+    if f"{name}_sd" in record:
+        yield f"(sd {record[f'{name}_sd']:.2g} over {record['sample_settings']['seeds']} seeds)"
+    floor = record.get("real_against_real", {})
+    if name in floor:
+        yield f"(real against real, {floor['n']:,} each: {_number(floor[name])})"
+    yield f"(features: {record['features']})"
 
 
 def _normalised(record: dict[str, Any]) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from vaekit import inference
+from vaekit.array_types import Float32s
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches
 from vaekit.data.imageset import Pixels
@@ -81,32 +81,37 @@ class EvaluatedModel:
             for part in x.split(self.model.chunk):
                 yield inference.encode(self.model.network, part)
 
-    def codes(self) -> npt.NDArray[np.float32]:
+    def codes(self) -> Float32s:
         """The posterior means of all images, (N, D)."""
         return np.concatenate([q.mean.numpy() for q in self.posteriors()])
 
-    def drawn(self, count: int) -> Iterator[Pixels]:
+    def drawn(self, count: int, seed: int | None = None) -> Iterator[Pixels]:
         """Images from the prior, as `vaekit sample` shows them: the mean of p(x|z), in bytes."""
         for start in range(0, count, self.images_at_once):
             part = min(self.images_at_once, count - start)
-            z = self.model.draw_latents(part, seed=self.seed, start=start)
+            own = self.seed if seed is None else seed
+            z = self.model.draw_latents(part, seed=own, start=start)
             yield to_uint8(self.model.decode(z))
 
-    def features_of_both(
-        self, extract: Callable[[Pixels], npt.NDArray[np.float32]]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Features of the images, and of the same number of drawn images."""
-        count = len(self.images)
-        with self.reporter.task("features", 2 * count) as task:
-            real, drawn = [], []
-            for start in range(0, count, self.images_at_once):
-                part = self.images.images[start : start + self.images_at_once]
-                real.append(extract(part))
+    def real_features(self, extract: Callable[[Pixels], Float32s]) -> Float32s:
+        """Features of the images."""
+        images, step = self.images.images, self.images_at_once
+        parts = (images[start : start + step] for start in range(0, len(images), step))
+        return self._features("features", parts, extract)
+
+    def drawn_features(self, extract: Callable[[Pixels], Float32s], seed: int) -> Float32s:
+        """Features of the same number of drawn images."""
+        return self._features("samples", self.drawn(len(self.images), seed), extract)
+
+    def _features(
+        self, label: str, parts: Iterable[Pixels], extract: Callable[[Pixels], Float32s]
+    ) -> Float32s:
+        found = []
+        with self.reporter.task(label, len(self.images)) as task:
+            for part in parts:
+                found.append(extract(part))
                 task.advance(len(part))
-            for part in self.drawn(count):
-                drawn.append(extract(part))
-                task.advance(len(part))
-        return np.concatenate(real), np.concatenate(drawn)
+        return np.concatenate(found)
 
 
 def pixel_variance(images: ImageSet) -> float:

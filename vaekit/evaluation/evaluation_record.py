@@ -14,7 +14,6 @@ from torch import Tensor
 
 from vaekit import __version__
 from vaekit.data import ImageSet
-from vaekit.errors import VaekitError
 from vaekit.evaluation.dataset_elbo import standard_error
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
@@ -25,15 +24,7 @@ from vaekit.evaluation.metrics import IMAGES, LATENTS, SAMPLE_METRICS, MetricReq
 from vaekit.evaluation.mutual_information import mutual_information
 from vaekit.evaluation.nll import importance_estimate, unreliable_share, why_unreliable
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
-from vaekit.evaluation.sample_quality import (
-    NEIGHBOURS_DENSITY,
-    NEIGHBOURS_PRECISION,
-    SUBSET_SIZE,
-    SUBSETS,
-    fid,
-    kid,
-    manifolds,
-)
+from vaekit.evaluation.sample_scores import sample_scores
 from vaekit.header import sha256
 from vaekit.inference import Model
 from vaekit.reporting import SILENT, Reporter
@@ -87,7 +78,7 @@ def evaluate_each(
     record |= _bound(subject, seen, absent)
     record |= _log_likelihood(subject, request, seen.per_image)
     record |= _latents_and_images(subject, request, seen, absent)
-    record |= _samples(subject, request, extract, absent)
+    record |= sample_scores(subject, request, extract, absent)
     record |= factor_scores(subject, points or images, request, absent)
     record |= _circumstances(subject, request, absent)
     return {name: without_nonfinite(value) for name, value in record.items()}, seen.per_image
@@ -239,39 +230,6 @@ def _distance_from_prior(
         "aggregate_kl_stderr": information.stderr,
         "aggregate_kl_floor": min(floor, ceiling),
     }
-
-
-def _samples(
-    subject: EvaluatedModel,
-    request: MetricRequest,
-    extract: Extractor | None,
-    absent: dict[str, str],
-) -> EvaluationRecord:
-    """How drawn images compare with real ones, between the requested features."""
-    names = [name for name in SAMPLE_METRICS if name in request.metrics and name not in absent]
-    if extract is None or not names:
-        return {}
-    real, drawn = subject.features_of_both(extract)
-    if not math.isfinite(float(real.sum()) + float(drawn.sum())):
-        raise VaekitError(f"--features {request.features}: the features are not all finite")
-    found: EvaluationRecord = {"features": request.features}
-    if "fid" in names:
-        found["fid"] = fid(real, drawn)
-    if "kid" in names:
-        with subject.reporter.task("kid", SUBSETS, "subsets") as task:
-            found["kid"] = kid(real, drawn, seed=subject.seed, advance=task.advance)
-    if {*names} - {"fid", "kid"}:
-        shares = manifolds(real, drawn)
-        found |= {name: getattr(shares, name) for name in names if name not in ("fid", "kid")}
-    settings = {
-        "drawn": len(drawn),
-        "width": real.shape[1],
-        "kid_subsets": SUBSETS,
-        "kid_subset_size": min(SUBSET_SIZE, len(real)),
-        "neighbours_precision_recall": NEIGHBOURS_PRECISION,
-        "neighbours_density_coverage": NEIGHBOURS_DENSITY,
-    }
-    return {**found, "sample_settings": settings}
 
 
 def _circumstances(

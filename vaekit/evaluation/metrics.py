@@ -70,6 +70,8 @@ METRICS = (
     Metric("explained_variance", "1 − mse / the images' variance", IMAGES),
     Metric("fid", "Fréchet distance between features of drawn and real images", SAMPLES, "", LOWER,
            optional=True, fewest_images=2),
+    Metric("fid_infinity", "fid extrapolated to infinitely many images", SAMPLES, "", LOWER,
+           optional=True, fewest_images=20),
     Metric("kid", "squared maximum mean discrepancy between the same", SAMPLES, "", LOWER,
            optional=True, fewest_images=2),
     *(
@@ -106,7 +108,7 @@ def in_group(group: str, *, optional: bool) -> tuple[str, ...]:
     """The names of one group, computed always or on request.
 
     >>> in_group(SAMPLES, optional=True)
-    ('fid', 'kid', 'precision', 'recall', 'density', 'coverage')
+    ('fid', 'fid_infinity', 'kid', 'precision', 'recall', 'density', 'coverage')
     """
     return tuple(m.name for m in METRICS if m.group == group and m.optional == optional)
 
@@ -129,6 +131,8 @@ class MetricRequest:
     nll_samples: int | None = None
     nll: str = "importance"
     """How log p(x) is estimated: one of NLL_METHODS."""
+    seeds: int = 1
+    """How often samples are drawn for the sample metrics."""
     features: str = "inception"
     inception_weights: Path | None = None
     seed: int = 0

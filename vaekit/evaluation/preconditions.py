@@ -49,6 +49,8 @@ def refuse_unfit_evaluation(
 def _refuse_request(network: VAE, request: MetricRequest) -> None:
     """Refuse what no images could give."""
     likelihood = network.likelihood
+    if request.seeds < 1:
+        raise UsageError(f"--seeds {request.seeds}: at least 1")
     if request.features not in FEATURES:
         raise UsageError(f"--features {request.features}: {near_miss(request.features, FEATURES)}")
     if "bits_per_dim" in request.metrics and not likelihood.discrete:

@@ -35,6 +35,27 @@ def fid(real: npt.ArrayLike, drawn: npt.ArrayLike) -> float:
     return frechet(a.mean(0), _covariance(a), b.mean(0), _covariance(b))
 
 
+def fid_infinity(
+    real: npt.ArrayLike, drawn: npt.ArrayLike, *, points: int = 10, seed: int = 0
+) -> float:
+    """FID extrapolated to infinitely many images: the intercept of a line in 1 / n.
+
+    Chong & Forsyth 2020 (arXiv:1911.07023) extrapolate over drawn images alone; here both sets grow
+    together, since both are biased. The sizes run from a tenth of the images, or twice the width of
+    the features where that is more (up to half of the images), to all. It may be negative.
+    """
+    a, b = _checked(real, drawn, 20)
+    most = min(len(a), len(b))
+    least = max(most // 10, min(most // 2, 2 * a.shape[1]))
+    random = seeds.numpy_generator(seed, "fid")
+    sizes = np.linspace(least, most, points).astype(int)
+    found = []
+    for size in sizes:
+        rows_a, rows_b = (random.choice(len(x), size, replace=False) for x in (a, b))
+        found.append(fid(a[rows_a], b[rows_b]))
+    return float(np.polyfit(1 / sizes, found, 1)[1])
+
+
 def frechet(mean_a: Float64s, cov_a: Float64s, mean_b: Float64s, cov_b: Float64s) -> float:
     """‖μa − μb‖² + tr Σa + tr Σb − 2 tr (Σa^½ Σb Σa^½)^½.
 
@@ -65,11 +86,11 @@ def kid(
     """The squared maximum mean discrepancy with the kernel (x·y / D + 1)³, without bias.
 
     Bińkowski et al. 2018 (arXiv:1801.01401): the mean over 100 random subsets of 1000 from each
-    set, as in torch-fidelity, or of all features where there are fewer. It is zero on average for
-    two sets from one distribution, so it may be negative.
+    set, as in torch-fidelity, or of half of the features where there are not more than 1000. It is
+    zero on average for two sets from one distribution, so it may be negative.
     """
     a, b = _checked(real, drawn, 2)
-    size = min(subset_size, len(a), len(b))
+    size = kid_subset_size(len(a), len(b), subset_size)
     random = seeds.numpy_generator(seed, "kid")
     found = []
     for _ in range(subsets):
@@ -78,6 +99,16 @@ def kid(
         if advance is not None:
             advance()
     return float(np.mean(found))
+
+
+def kid_subset_size(real: int, drawn: int, wanted: int = SUBSET_SIZE) -> int:
+    """The size of KID's subsets: never all features, or each subset would be the same.
+
+    >>> kid_subset_size(10_000, 10_000), kid_subset_size(180, 200), kid_subset_size(2, 2)
+    (1000, 90, 2)
+    """
+    fewest = min(real, drawn)
+    return wanted if fewest > wanted else max(2, fewest // 2)
 
 
 def _mmd(a: Float64s, b: Float64s) -> float:
