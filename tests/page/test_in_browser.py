@@ -53,7 +53,10 @@ def test_every_part_is_drawn(tab: Tab) -> None:
     assert found == counts
 
 
-def test_the_page_fits_a_phone(tab: Tab) -> None:
+def test_the_page_fits_a_phone_even_with_a_tip_open_where_the_screen_ends(tab: Tab) -> None:
+    tab.evaluate("document.querySelector('#curve').focus()")
+    tab.key("ArrowLeft")
+    assert not tab.evaluate("document.querySelector('#curves .tip').hidden")
     tab.screen(390, 844)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     tab.screen(1000, 900)
