@@ -1,4 +1,4 @@
-"""Text from outside (file names, headers) made safe to print in a message."""
+"""Text made safe and clear to print in a message: names from outside, sizes of images."""
 
 from __future__ import annotations
 
@@ -19,6 +19,25 @@ def shown(name: str) -> str:
     ('standard input', 'a.png')
     """
     return "standard input" if name == "-" else one_line(name)
+
+
+def size_in_words(height: int, width: int) -> str:
+    """The size of an image, in an order that needs no explanation.
+
+    >>> size_in_words(28, 28), size_in_words(16, 20)
+    ('28x28', '20 wide x 16 high')
+    """
+    return f"{width}x{height}" if width == height else f"{width} wide x {height} high"
+
+
+def image_in_words(height: int, width: int, channels: int) -> str:
+    """The size of an image and whether it has colours.
+
+    >>> image_in_words(8, 8, 1), image_in_words(218, 178, 3)
+    ('8x8 grey', '178 wide x 218 high colour')
+    """
+    colour = {1: "grey", 3: "colour"}.get(channels, f"with {channels} channels")
+    return f"{size_in_words(height, width)} {colour}"
 
 
 def unreadable(error: OSError) -> str:

@@ -47,7 +47,7 @@ def test_a_terminal_shows_the_facts_a_bar_and_a_line_per_epoch(
     stream = Tty()
     follow(ScreenWatcher(TerminalScreen(stream)))
     text = stream.getvalue()
-    assert "digits: 10 + 2 validation images, 8x8x1" in text
+    assert "digits: 10 + 2 validation images, 8x8 grey" in text
     assert "epoch 1/2 ━━━━━───────────────  25%  3.00 = 2.00 + 1.00" in text
     assert "decoding: 3/3 images" in text
     assert "warning: lr is high" in text

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.model_commands import dataset_of_model, request_for, require_positive
+from vaekit.cli.model_commands import (
+    dataset_of_model,
+    note_part,
+    request_for,
+    require_positive,
+)
 from vaekit.cli.options import DatasetOptions, UseOptions
 
 if TYPE_CHECKING:
@@ -95,8 +100,11 @@ def metric_request(what: MetricOptions, use: UseOptions) -> MetricRequest:
 
 def load_images(model: Model, by: DatasetOptions, use: UseOptions, terminal: Terminal) -> ImageSet:
     """The images in the model's shape; by default the named data set it was trained on."""
-    dataset = by.dataset or dataset_of_model(model, by.split, terminal)
-    return _load(model, replace(by, dataset=dataset), use, terminal)
+    dataset = by.dataset or dataset_of_model(model)
+    images = _load(model, replace(by, dataset=dataset), use, terminal)
+    if not by.dataset:
+        note_part(by, len(images), dataset, terminal)
+    return images
 
 
 def load_evaluation_images(

@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -19,6 +19,7 @@ from vaekit.errors import ImageError, UsageError
 from vaekit.header import model_path, read_model_file
 from vaekit.output.formats import Target, choose_format
 from vaekit.tensor_file import is_tensor_file
+from vaekit.wording import one_line
 
 if TYPE_CHECKING:
     from vaekit.data.source import Request
@@ -110,7 +111,7 @@ def open_input_images(
         raise UsageError("--dataset and images exclude each other")
     if source.has_images:
         refuse_dataset_flags(source)
-        return mixed_inputs.stream_images(
+        stream = mixed_inputs.stream_images(
             source.images or [],
             shape=model.header.image,
             files_from=source.files_from,
@@ -121,10 +122,30 @@ def open_input_images(
             chunk=model.chunk,
             reporter=terminal,
         )
+        _note_whole(source.images or [], stream, terminal)
+        return stream
     request = request_for(model, source, use, terminal)
-    dataset = source.dataset or dataset_of_model(model, source.split, terminal)
+    dataset = source.dataset or dataset_of_model(model)
     shape, chunk = model.header.image, model.chunk
-    return mixed_inputs.stream_dataset(dataset, source.split, shape, request, chunk=chunk)
+    stream = mixed_inputs.stream_dataset(dataset, source.split, shape, request, chunk=chunk)
+    note_part(source, stream.expected or 0, dataset, terminal)
+    return stream
+
+
+def _note_whole(given: Sequence[str], stream: ImageStream, terminal: Terminal) -> None:
+    """Say that folders and archives are taken whole: of a data set it would be a part."""
+    from vaekit.data.streams.named_inputs import input_kind
+
+    whole = [path for path in given if path != "-" and input_kind(path) in ("folder", "zip", "tar")]
+    if whole and stream.expected is not None:
+        names = ", ".join(map(one_line, given[:3])) + (", …" if len(given) > 3 else "")
+        terminal.note(f"images: all {stream.expected:,} of {names}")
+
+
+def note_part(by: DatasetOptions, count: int, dataset: str, terminal: Terminal) -> None:
+    """Say which part of a data set is taken, and how many images it has."""
+    own = "" if by.dataset else ", the model's own data set"
+    terminal.note(f"images: {count:,} of {one_line(dataset)} ({by.split}){own}")
 
 
 def request_for(model: Model, by: DatasetOptions, use: UseOptions, terminal: Terminal) -> Request:
@@ -155,12 +176,11 @@ def refuse_dataset_flags(source: ImageOptions) -> None:
             raise UsageError(f"{flag} needs --dataset")
 
 
-def dataset_of_model(model: Model, split: str, terminal: Terminal) -> str:
-    """The named data set that the model was trained on, with a note that it is used."""
+def dataset_of_model(model: Model) -> str:
+    """The named data set that the model was trained on."""
     name = str(model.header.training.get("dataset"))
     if name not in registry.names("dataset"):
         raise UsageError("no images: give paths, - for stdin, or --dataset")
-    terminal.note(f"images: {name} ({split}), the model's own data set")
     return name
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from vaekit import thread_waiting
 from vaekit.training.watcher import RunFacts
+from vaekit.wording import image_in_words
 
 LINES = 25
 """About how many lines the table of a whole run has."""
@@ -22,13 +23,12 @@ COLUMNS = (
 
 def opening_lines(facts: RunFacts) -> list[str]:
     """The data, the network, the threads and the folder of a run."""
-    height, width, channels = facts.image
     config = facts.config
     kept = f" + {facts.n_val:,} validation" if facts.n_val else ""
     loss = f"{config.likelihood}{' (not a likelihood)' if config.likelihood == 'bce' else ''}"
     threads = [f"threads: {facts.threads}, which {thread_waiting.decided}"]
     return [
-        f"{_short(config.dataset)}: {facts.n_train:,}{kept} images, {height}x{width}x{channels}",
+        f"{_short(config.dataset)}: {facts.n_train:,}{kept} images, {image_in_words(*facts.image)}",
         f"{config.model}: {facts.parameters:,} parameters, "
         f"latent {config.latent_dim}, {loss}, nats per image, on {facts.device}",
         *(threads if facts.device == "cpu" else []),

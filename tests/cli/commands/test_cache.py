@@ -31,7 +31,8 @@ def test_list_says_what_each_entry_is_and_takes(cli: Any, filled: Path) -> None:
     assert done.code == 0
     heading, line = done.stdout.splitlines()
     assert heading.split() == ["data", "set", "split", "images", "pixels", "size", "last", "used"]
-    assert line.split()[:4] == ["pets", "all", "5", "6x7x3"]
+    assert line.split()[:4] == ["pets", "all", "5", "7"]
+    assert "7 wide x 6 high colour" in line
     assert f"{filled}: 0.0 MB in 1 entries; the limit is 20.0 GB" in done.stderr
 
 

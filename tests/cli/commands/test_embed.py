@@ -155,7 +155,7 @@ def test_without_images_it_is_the_models_own_data_set(
 ) -> None:
     data = package.load_dataset("digits", "test")
     done = cli("embed", tiny_model, "-o", "z.csv")
-    assert done.stderr == "images: digits (test), the model's own data set\n"
+    assert done.stderr == f"images: {len(data)} of digits (test), the model's own data set\n"
     assert np.array_equal(numbers(table()), model.embed(data.images).numpy())
     assert [row["label"] for row in table()] == [str(label) for label in data.labels]
     chosen = package.load_dataset("digits", "train", limit=20)

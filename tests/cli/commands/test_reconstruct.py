@@ -35,7 +35,11 @@ def test_a_picture_shows_each_original_above_its_reconstruction(
     cli: Any, tiny_model: Path, model: Model, images: np.ndarray
 ) -> None:
     done = cli("reconstruct", tiny_model, *DIGITS, "-n", "10")
-    assert (done.code, done.stdout, done.stderr) == (0, "reconstructions.png\n", "")
+    assert (done.code, done.stdout, done.stderr) == (
+        0,
+        "reconstructions.png\n",
+        "images: 190 of digits (test)\n",
+    )
     assert Path("reconstructions.png").read_bytes() == pairs(model, images[:10])
 
 
@@ -45,7 +49,7 @@ def test_a_picture_of_a_data_set_shows_images_of_all_kinds(
     """The first 16 of class folders would all be of one class."""
     chosen = package.load_dataset("digits", "test", limit=16)
     done = cli("reconstruct", tiny_model, "-o", "x.png")
-    assert done.stderr == "images: digits (test), the model's own data set\n"
+    assert done.stderr == "images: 16 of digits (test), the model's own data set\n"
     assert Path("x.png").read_bytes() == pairs(model, chosen.images)
     cli("reconstruct", tiny_model, *DIGITS, "--limit", "20", "-n", "3", "-o", "y.png")
     few = package.load_dataset("digits", "test", limit=20).images[:3]
@@ -87,9 +91,10 @@ def test_files_of_a_folder_keep_their_order_and_their_names(
 ) -> None:
     done = cli("reconstruct", tiny_model, photos, "a.jpg", "-o", "out/")
     assert (done.code, done.stdout) == (0, "out\n")
-    assert done.stderr.count("\n") == 1, "what was converted is said once"
-    assert "9 images were resized and cropped from 16x24 to 8x8" in done.stderr
-    assert "10 RGB images were turned to grey" in done.stderr
+    part, converted = done.stderr.splitlines()
+    assert part == f"images: all 10 of {photos}, a.jpg"
+    assert "9 images were resized and cropped from 24 wide x 16 high to 8x8" in converted
+    assert "10 RGB images were turned to grey" in converted
     names = sorted(path.name for path in Path("out").iterdir())
     assert names == [*(f"{number:06}-{number}.png" for number in range(9)), "000009-a.png"]
     cli("reconstruct", tiny_model, photos, "a.jpg", "-o", "x.npy", "--uint8")

@@ -121,7 +121,8 @@ def test_other_sizes_are_converted_with_one_note(give, picture, heard):
     files = {"a.png": picture(1, (24, 24)), "b.png": picture(2, (12, 40)), "c.png": picture(3)}
     give(files, (12, 12, 1), reporter=heard)
     assert heard.notes == [
-        "2 images were resized and cropped from sizes between 12x40 and 24x24 to 12x12; "
+        "2 images were resized and cropped from sizes between 40 wide x 12 high and 24x24 "
+        "to 12x12; "
         "3 RGB images were turned to grey"
     ]
 

@@ -14,6 +14,7 @@ from vaekit.cli.options import Debug, Json, Quiet
 from vaekit.cli.tables import print_table
 from vaekit.errors import UsageError
 from vaekit.registry import near_miss
+from vaekit.wording import image_in_words
 
 if TYPE_CHECKING:
     from vaekit.data.cache_folder import CacheEntry
@@ -86,8 +87,8 @@ def _line(entry: CacheEntry) -> tuple[str, ...]:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
     if entry.facts is None:
         return "(unusable)", "", "", "", _size(entry.size), when
-    count, height, width, channels = entry.facts.shape
-    shape = f"{height}x{width}x{channels}"
+    count, *sides = entry.facts.shape
+    shape = image_in_words(*sides)
     return entry.facts.name, entry.facts.split, f"{count:,}", shape, _size(entry.size), when
 
 

@@ -17,7 +17,7 @@ from vaekit.cli.evaluation_options import (
     metric_request,
 )
 from vaekit.cli.metric_rows import shown_number
-from vaekit.cli.model_commands import open_model, open_terminal
+from vaekit.cli.model_commands import note_part, open_model, open_terminal
 from vaekit.cli.options import DatasetOptions, UseOptions, with_option_groups
 from vaekit.cli.tables import print_table
 from vaekit.errors import DataError, UsageError
@@ -62,6 +62,8 @@ def command(
         record, each = evaluate_each(model, images, asked, points=points, reporter=terminal)
         records.append({"model": str(path), **record})
         values.append(each)
+    if by.dataset:
+        note_part(by, len(images), by.dataset, terminal)
     _conclude(records, values, use, terminal)
 
 

@@ -8,6 +8,7 @@ import json
 from vaekit.cli.options import Debug, Json
 from vaekit.cli.tables import print_table
 from vaekit.data.datasets.catalogue import CATALOGUE, Entry
+from vaekit.wording import image_in_words
 
 
 def command(
@@ -29,8 +30,6 @@ def command(
 
 
 def _line(name: str, entry: Entry) -> tuple[str, ...]:
-    height, width, channels = entry.shape
-    colour = "grey" if channels == 1 else "colour"
     size = "embedded" if entry.is_embedded else f"{entry.megabytes:,} MB"
     counts = (f"{entry.train:,}", f"{entry.test:,}")
-    return name, f"{height}x{width} {colour}", *counts, size, entry.title
+    return name, image_in_words(*entry.shape), *counts, size, entry.title

@@ -14,7 +14,7 @@ from vaekit.cli.tables import print_pairs
 from vaekit.errors import ModelFileError
 from vaekit.header import ModelFile, read_model_file, sha256, verify_digest
 from vaekit.latent_groups import LatentGroup, groups_of
-from vaekit.wording import one_line
+from vaekit.wording import image_in_words, one_line
 
 
 def command(
@@ -66,13 +66,11 @@ def _record(file: ModelFile) -> dict[str, Any]:
 
 def _pairs(file: ModelFile) -> list[tuple[str, str]]:
     header, training = file.header, file.header.training
-    height, width, channels = header.image
-    colour = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     pairs = [
         ("file", f"{file.path} ({file.size / 1e6:.1f} MB, vaekit {header.vaekit_version})"),
         ("model", f"{header.model.name}{_size(training)}{_settings(header.model.settings)}"),
         ("parameters", f"{file.parameters:,}"),
-        ("images", f"{height}x{width} {colour}"),
+        ("images", image_in_words(*header.image)),
         ("latents", f"{header.model.latent_dim}{_active(file)}"),
         *_groups(file),
         ("likelihood", _likelihood(file)),

@@ -13,6 +13,7 @@ from vaekit.cli.evaluation_options import NllOptions, load_images
 from vaekit.cli.model_commands import (
     choose_target,
     chunks_with_progress,
+    note_part,
     open_input_images,
     open_model,
     open_terminal,
@@ -140,6 +141,8 @@ def _chunks(
             yield ((chunk, chunk.words(stream.classes)) for chunk in chunks)
         return
     images = load_images(model, source, use, terminal)
+    if source.dataset:
+        note_part(source, len(images), source.dataset, terminal)
     from vaekit.data.streams.mixed_inputs import Chunk
 
     with terminal.task("scoring", len(images)) as task:

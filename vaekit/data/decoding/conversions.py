@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vaekit.data.decoding.decode_batch import BatchOutcome
 from vaekit.data.source import Shape, Size
+from vaekit.wording import size_in_words
 
 
 class ConversionCounts:
@@ -55,10 +56,10 @@ class ConversionCounts:
         smallest, largest = self._smallest or (0, 0), self._largest or (0, 0)
         images = _many(self.resized, "image was", "images were")
         what = "resized and cropped" if self.cropped else "resized"
-        own = _by(smallest)
+        own = size_in_words(*smallest)
         if smallest != largest:
-            own = f"sizes between {_by(smallest)} and {_by(largest)}"
-        return f"{images} {what} from {own} to {_by(self.shape[:2])}"
+            own = f"sizes between {size_in_words(*smallest)} and {size_in_words(*largest)}"
+        return f"{images} {what} from {own} to {size_in_words(*self.shape[:2])}"
 
     def colours(self) -> str:
         """How many images were turned to grey or RGB."""
@@ -74,10 +75,6 @@ class ConversionCounts:
 
 def _area(size: Size) -> tuple[int, Size]:
     return size[0] * size[1], size
-
-
-def _by(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"
 
 
 def _many(count: int, one: str, many: str) -> str:
