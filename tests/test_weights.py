@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 
 import vaekit as package
 from vaekit.errors import ModelFileError
-from vaekit.header import ModelHeader, read_model_file, sha256
+from vaekit.header import TRAINED_ON, ModelHeader, read_model_file, sha256
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import VAE, build
 from vaekit.registry import LIKELIHOODS, MODELS, resolve
@@ -73,7 +73,7 @@ def rewritten(
 def test_what_is_saved_is_what_is_loaded(tiny_model: Path) -> None:
     file, network = load_weights(tiny_model, CPU)
     again = header_like(tiny_model)
-    save(FILE, again, network.state_dict())
+    save(FILE, again, network.state_dict(), load_file(tiny_model)[TRAINED_ON])
     assert FILE.read_bytes() == tiny_model.read_bytes()
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -108,6 +108,7 @@ def test_every_model_with_every_likelihood_comes_back_the_same(
 
 def test_other_programs_can_open_the_file(tiny_model: Path) -> None:
     tensors = load_file(tiny_model)
+    del tensors[TRAINED_ON]
     network = load_weights(tiny_model, CPU)[1]
     assert {n: v.shape for n, v in tensors.items()} == {
         n: v.shape for n, v in network.state_dict().items()
@@ -334,7 +335,8 @@ def test_the_digest_is_that_of_the_documentation(tiny_model: Path) -> None:
     lines = []
     for name, tensor in sorted(load_file(tiny_model).items()):
         crc = zlib.crc32(tensor.numpy().tobytes())
-        lines.append(f'"{name}" F32 {list(tensor.shape)} {crc:08x}\n')
+        kind = "U8" if name == TRAINED_ON else "F32"
+        lines.append(f'"{name}" {kind} {list(tensor.shape)} {crc:08x}\n')
     digest = hashlib.blake2b("".join(lines).encode(), digest_size=16).hexdigest()
     assert read_model_file(tiny_model).header.digest == f"crc32:{digest}"
 
@@ -389,10 +391,10 @@ def test_a_file_whose_tensors_vanish_after_the_header_was_read_is_named(
 ) -> None:
     shutil.copy(tiny_model, FILE)
 
-    def gone(path: Path) -> Any:
+    def gone(path: Path, _: str) -> Any:
         raise FileNotFoundError(2, "No such file", str(path))
 
-    monkeypatch.setattr("vaekit.weights.safetensors.torch.load_file", gone)
+    monkeypatch.setattr("vaekit.weights.safetensors.safe_open", gone)
     assert "No such file" in refusal()
 
 

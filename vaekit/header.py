@@ -21,6 +21,9 @@ from vaekit.errors import ModelFileError
 from vaekit.tensor_file import MODEL_NAME, TensorPlace, file_digest, read_json, read_layout
 
 FORMAT_VERSION = 1
+
+TRAINED_ON = "vaekit.trained_on"
+"""The name of the tensor that holds hashes of the training images; no network has one like it."""
 _Side = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -141,10 +144,15 @@ class ModelFile:
     size: int
 
     @property
+    def weights(self) -> dict[str, TensorPlace]:
+        """The tensors of the network."""
+        return {name: place for name, place in self.tensors.items() if name != TRAINED_ON}
+
+    @property
     def parameters(self) -> int:
         """The number of trainable values, or of all values where the file does not state it."""
         stated = self.header.training.get("parameters")
-        held = sum(math.prod(place.shape) for place in self.tensors.values())
+        held = sum(math.prod(place.shape) for place in self.weights.values())
         return stated if isinstance(stated, int) and 0 <= stated <= held else held
 
 

@@ -31,6 +31,7 @@ from vaekit.latent_groups import (
 from vaekit.latent_walks import latent_path, order_by_kl, traversal
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
+from vaekit.trained_images import TrainedImages, read_trained_images
 
 IMAGES_AT_ONCE = 1024
 """Images in memory at a time, unless `--batch-size` says otherwise."""
@@ -82,6 +83,11 @@ class Model:
             f"Model({self.header.model.name}, image={height}x{width}x{channels}, "
             f"latent_dim={self.latent_dim}, likelihood={self.header.likelihood.name})"
         )
+
+    @functools.cached_property
+    def trained_images(self) -> TrainedImages | None:
+        """Hashes of its training images, read when first asked for; None where they are unknown."""
+        return None if self.path is None else read_trained_images(self.path, self.header)
 
     @property
     def latent_dim(self) -> int:

@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor
 from vaekit import files
 from vaekit.errors import ModelFileError, UsageError
 from vaekit.header import (
+    TRAINED_ON,
     LikelihoodSpec,
     ModelFile,
     ModelHeader,
@@ -36,8 +37,18 @@ from vaekit.models.vae import VAE, build
 from vaekit.tensor_file import as_place, tensor_digest
 
 
-def save(path: Path, header: ModelHeader, state: Mapping[str, Tensor]) -> None:
-    """Write a model file, with a digest of its tensors in the header."""
+def save(
+    path: Path,
+    header: ModelHeader,
+    state: Mapping[str, Tensor],
+    trained_on: Tensor | None = None,
+) -> None:
+    """Write a model file, with a digest of its tensors in the header.
+
+    `trained_on` is the tensor that `vaekit.trained_images` makes of the training images.
+    """
+    if trained_on is not None:
+        state = {**state, TRAINED_ON: trained_on}
 
     def metadata(digest: str) -> dict[str, Any]:
         complete = header.model_copy(update={"digest": digest})
@@ -103,7 +114,7 @@ def load_weights(
     file = read_model_file(path)
     network = _skeleton(file)
     _compare_shapes(file, network)
-    state = read_tensors(file.path)
+    state = read_tensors(file.path, file.weights)
     verify_digest(file)
     _compare_types(file, network, state)
     if not allow_nonfinite:
@@ -129,7 +140,7 @@ def likelihood_of(spec: LikelihoodSpec) -> Likelihood:
 def _skeleton(file: ModelFile) -> VAE:
     """The network that the header describes, as shapes without memory."""
     spec, header = file.header.model, file.header
-    if least_layers(spec.settings) > len(file.tensors):
+    if least_layers(spec.settings) > len(file.weights):
         raise ModelFileError(f"{file.path}: the header asks for more layers than there are tensors")
     try:
         with torch.device("meta"):
@@ -158,8 +169,8 @@ def least_layers(settings: Mapping[str, Any]) -> int:
 
 def _compare_shapes(file: ModelFile, network: VAE) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    for name in sorted(expected.keys() | file.tensors.keys()):
-        if name not in file.tensors:
+    for name in sorted(expected.keys() | file.weights.keys()):
+        if name not in file.weights:
             raise ModelFileError(f"{file.path}: tensor {name} is missing")
         if name not in expected:
             raise ModelFileError(f"{file.path}: tensor {name} is not part of the model")
@@ -178,10 +189,11 @@ def _compare_types(file: ModelFile, network: VAE, state: Mapping[str, Tensor]) -
             raise ModelFileError(f"{file.path}: tensor {name} is {one}, the model needs {other}")
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file whose layout was checked."""
+def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+    """Some tensors, or all, of a safetensors file whose layout was checked."""
     try:
-        return safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in names or file.keys()}
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: {error}") from None
 

@@ -68,7 +68,7 @@ def test_scores_are_those_of_the_command_and_average_to_the_evaluation(
         model.score(digits, nll_samples=3)
     done = cli("score", tiny_model, "--limit", "40", "-q")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert found.keys() == lines[0].keys() - {"path", "label"}
+    assert found.keys() == lines[0].keys() - {"path", "label", "trained_on"}
     for name, column in found.items():
         given = [math.nan if line[name] is None else line[name] for line in lines]
         assert torch.allclose(column, torch.tensor(given), equal_nan=True)

@@ -77,7 +77,7 @@ class MetricOptions:
     ] = None
 
 
-def metric_request(what: MetricOptions, use: UseOptions) -> MetricRequest:
+def metric_request(what: MetricOptions, by: DatasetOptions, use: UseOptions) -> MetricRequest:
     """The request for the library; unknown metrics are refused."""
     from vaekit.evaluation.metrics import MetricRequest, parse
 
@@ -95,6 +95,7 @@ def metric_request(what: MetricOptions, use: UseOptions) -> MetricRequest:
         inception_weights=what.inception_weights,
         seed=use.seed,
         batch_size=use.batch_size,
+        allow_trained=by.allow_trained,
     )
 
 

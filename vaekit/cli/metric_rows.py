@@ -15,7 +15,8 @@ LISTED_DIMENSIONS = 8
 
 def table(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Names and values, one line each, with what a reader must know to quote them."""
-    yield "data", f"{record['dataset']} {record['split']}, {record['n']:,} images"
+    trained = f", {record['trained_on']:,} of them trained on" if record["trained_on"] else ""
+    yield "data", f"{record['dataset']} {record['split']}, {record['n']:,} images{trained}"
     binarization = f", binarization {record['binarization']}" if record["binarization"] else ""
     yield "likelihood", f"{record['likelihood']}{binarization}"
     for name in (metric.name for metric in METRICS if metric.name in record):

@@ -22,6 +22,7 @@ from vaekit.tensor_file import is_tensor_file
 from vaekit.wording import one_line
 
 if TYPE_CHECKING:
+    from vaekit.cli.trained_count import TrainedCount
     from vaekit.data.source import Request
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
     from vaekit.inference import Model
@@ -186,9 +187,13 @@ def dataset_of_model(model: Model) -> str:
 
 @contextmanager
 def chunks_with_progress(
-    stream: ImageStream, terminal: Terminal, label: str, most: int | None = None
+    stream: ImageStream,
+    terminal: Terminal,
+    label: str,
+    most: int | None = None,
+    seen: TrainedCount | None = None,
 ) -> Iterator[Iterator[Chunk]]:
-    """The stream's chunks, up to `most` images, with a progress bar."""
+    """The stream's chunks, up to `most` images, with a progress bar; `seen` counts them."""
     total = stream.expected if most is None else min(most, stream.expected or most)
     with stream, terminal.task(label, total) as task:
 
@@ -198,6 +203,8 @@ def chunks_with_progress(
                 taken = chunk if left is None else chunk[:left]
                 if len(taken):
                     yield taken
+                if seen is not None:
+                    seen.add(taken.images)
                 task.advance(len(taken))
                 left = None if left is None else left - len(taken)
                 if left == 0:

@@ -136,6 +136,14 @@ Refresh = Annotated[
         help="decode the data set again, whatever the cache holds",
     ),
 ]
+AllowTrained = Annotated[
+    bool,
+    switch_option(
+        "--allow-trained",
+        rich_help_panel=IMAGES,
+        help="do not report images that were trained on",
+    ),
+]
 
 # The output.
 Output = Annotated[
@@ -259,6 +267,7 @@ class DatasetOptions:
     strict: Strict = False
     max_bad: MaxBad = 0.01
     refresh: Refresh = False
+    allow_trained: AllowTrained = False
 
 
 @dataclass(frozen=True)

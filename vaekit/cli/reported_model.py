@@ -30,7 +30,7 @@ def gather_page(
     from vaekit.evaluation.metrics import METRICS
     from vaekit.page.report_contents import ReportSubject, report_contents
 
-    asked = metric_request(what, use)
+    asked = metric_request(what, by, use)
     images, points = load_evaluation_images(model, by, asked, use, terminal)
     history = history_of(model)
     record, per_image = evaluate_each(model, images, asked, points=points, reporter=terminal)

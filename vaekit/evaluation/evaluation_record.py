@@ -28,6 +28,7 @@ from vaekit.evaluation.sample_scores import sample_scores
 from vaekit.header import sha256
 from vaekit.inference import Model
 from vaekit.reporting import SILENT, Reporter
+from vaekit.trained_images import trained_note
 
 EvaluationRecord = dict[str, Any]
 PerImage = dict[str, Tensor]
@@ -73,7 +74,7 @@ def evaluate_each(
     subject = EvaluatedModel(model, images, request.seed, request.batch_size, reporter)
     absent = refuse_unfit_evaluation(model, images, request, points)
     extract = _extractor(subject, request, absent)
-    record = _data_facts(subject)
+    record = _data_facts(subject, request)
     seen = encode_once(subject)
     record |= _bound(subject, seen, absent)
     record |= _log_likelihood(subject, request, seen.per_image)
@@ -99,14 +100,26 @@ def _extractor(
         return None
 
 
-def _data_facts(subject: EvaluatedModel) -> EvaluationRecord:
+def _data_facts(subject: EvaluatedModel, request: MetricRequest) -> EvaluationRecord:
     return {
         "dataset": subject.images.name,
         "split": subject.images.split,
         "n": len(subject.images),
+        "trained_on": _trained_on(subject, request),
         "likelihood": subject.model.header.likelihood.name,
         "binarization": subject.binarization,
     }
+
+
+def _trained_on(subject: EvaluatedModel, request: MetricRequest) -> int | None:
+    """How many of the images were trained on; a warning, unless training images are meant."""
+    trained, images = subject.model.trained_images, subject.images
+    if trained is None:
+        return None
+    count = trained.count(images.images)
+    if count and images.split != "train" and not request.allow_trained:
+        subject.warn(f"{trained_note(count, len(images))}: new images may score worse")
+    return count
 
 
 def _bound(subject: EvaluatedModel, seen: EncodePass, absent: dict[str, str]) -> EvaluationRecord:

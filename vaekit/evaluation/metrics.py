@@ -137,6 +137,8 @@ class MetricRequest:
     inception_weights: Path | None = None
     seed: int = 0
     batch_size: int | None = field(default=None, compare=False)
+    allow_trained: bool = False
+    """Whether images that the model was trained on are meant: no warning then."""
 
     def any_of(self, names: Iterable[str]) -> bool:
         """Whether one of them was requested."""

@@ -155,7 +155,9 @@ class TrainedModel(Model):
             raise UsageError(f"{target}: a model file ends in .safetensors")
         if not force and is_tensor_file(target):
             raise UsageError(f"{target}: is a model file; --force replaces it")
-        weights.save(target, self.header, self.network.state_dict())
+        trained = self.trained_images
+        hashes = None if trained is None else torch.from_numpy(trained.packed())
+        weights.save(target, self.header, self.network.state_dict(), hashes)
         return target
 
     def nearest(self, query: Any, among: Any = None, *, k: int = 8) -> Neighbours:

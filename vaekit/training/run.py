@@ -19,6 +19,7 @@ from vaekit.config import RunConfig, as_yaml
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches, statically_binarized
 from vaekit.data.decoding import thread_pool
+from vaekit.data.imageset import Pixels
 from vaekit.data.load import OpenDataset, open_dataset
 from vaekit.data.source import Request, Source
 from vaekit.errors import DataError
@@ -43,6 +44,8 @@ class TrainingData:
 
     train: ImageSet
     val: ImageSet | None
+    originals: Pixels
+    """The images of `train` before any binarization."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def prepare(
         )
         config = config.changed(batch_size=count)
     val = None if data.val is None else binarized(data.val, config)
-    return config, TrainingData(binarized(data.train, config), val)
+    return config, TrainingData(binarized(data.train, config), val, data.originals)
 
 
 def load_training_data(
@@ -169,7 +172,7 @@ def load_training_data(
         if len(train) < 2:
             raise DataError(f"{config.dataset}: {_too_few(config)}")
         val = opened.take("val", like=train) if config.val_split > 0 else None
-    return TrainingData(train, val)
+    return TrainingData(train, val, train.images)
 
 
 def _opened(dataset: str, source: Source | None, request: Request) -> OpenDataset:
@@ -245,6 +248,7 @@ def _run(
     Session(
         trainer=trainer,
         images=data.train,
+        originals=data.originals,
         folder=folder,
         pictures=RunPictures(config, folder, data.train, data.val),
         checkpoints=Checkpoints(

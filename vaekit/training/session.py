@@ -11,8 +11,10 @@ import torch
 
 from vaekit import devices, files, header, weights
 from vaekit.data import ImageSet
+from vaekit.data.imageset import Pixels
 from vaekit.errors import Diverged, ModelFileError, VaekitError
 from vaekit.models.vae import parameter_count
+from vaekit.trained_images import pack_trained_images
 from vaekit.training.checkpoint import Checkpoints
 from vaekit.training.collapse import CollapseWatch
 from vaekit.training.loop import Trainer
@@ -30,6 +32,8 @@ class Session:
 
     trainer: Trainer
     images: ImageSet
+    originals: Pixels
+    """The training images before any binarization."""
     folder: RunFolder
     pictures: RunPictures
     checkpoints: Checkpoints
@@ -106,7 +110,8 @@ class Session:
     def _write_model(self) -> None:
         self.trainer.eval_network.load_state_dict(self.trainer.state_to_keep())
         described = describe_model(self.trainer, self.images, self.folder.last_record())
-        weights.save(self.folder.model, described, self.trainer.eval_network.state_dict())
+        hashes = torch.from_numpy(pack_trained_images(self.originals))
+        weights.save(self.folder.model, described, self.trainer.eval_network.state_dict(), hashes)
 
     def _saved_best(self) -> str:
         """Save the best weights of a run that diverged; returns where they are, as text."""

@@ -49,7 +49,7 @@ def command(
     its standard error. Stars mark the best model of a row and those that are
     not significantly worse.
     """
-    asked = metric_request(what, use)
+    asked = metric_request(what, by, use)
     _refuse(models)
     terminal = open_terminal(use)
     first = open_model(models[0], use, terminal)
@@ -100,6 +100,8 @@ def _lines(
     leaders: dict[str, list[int]],
 ) -> Iterator[list[str | Text]]:
     yield ["likelihood", *(record["likelihood"] for record in records)]
+    if any(record["trained_on"] for record in records):
+        yield ["trained on", *(_trained(record) for record in records)]
     shown = [metric.name for metric in METRICS if not metric.per_dimension]
     for name in shown:
         if not any(name in record for record in records):
@@ -112,6 +114,11 @@ def _lines(
             starred = place in leaders.get(name, ()) and len(leaders[name]) < len(records)
             cells.append(Text(f"{text} *", style="bold") if starred else text)
         yield [name, *cells]
+
+
+def _trained(record: Record) -> str:
+    count = record["trained_on"]
+    return "unknown" if count is None else f"{count:,} of {record['n']:,} images"
 
 
 def _difference(each: Difference | None) -> str:

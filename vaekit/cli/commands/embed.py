@@ -26,6 +26,7 @@ from vaekit.cli.options import (
     value_option,
     with_option_groups,
 )
+from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
 from vaekit.latent_groups import latents_in
 from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target
@@ -71,9 +72,12 @@ def command(
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     width = latents_in(opened.groups, groups)
-    stream = open_input_images(source, opened, use, terminal)
+    stream, seen = open_input_images(source, opened, use, terminal), TrainedCount(opened)
     projector_only = projector is not None and not (where.output or where.form or project)
-    with chunks_with_progress(stream, terminal, "embedding") as chunks, ExitStack() as stack:
+    with (
+        chunks_with_progress(stream, terminal, "embedding", seen=seen) as chunks,
+        ExitStack() as stack,
+    ):
         rows = _embedded(opened, chunks, use, width, sample=sample)
         if projector is not None:
             rows = _written_to_projector(rows, stream, projector, stack)
@@ -85,6 +89,7 @@ def command(
             )
         else:
             count = _write_records(rows, stream, target, width, stats=stats)
+    seen.report(source, terminal)
     if projector is None:
         print_output_path(target, count, use)
     elif projector_only:

@@ -28,7 +28,7 @@ def command(
     [dim]vaekit evaluate model.safetensors --nll-samples 1000[/dim]
     [dim]vaekit evaluate model.safetensors --metrics all --json[/dim]
     """
-    asked = metric_request(what, use)
+    asked = metric_request(what, by, use)
     terminal = open_terminal(use)
     opened = open_model(model, use, terminal)
     images, points = load_evaluation_images(opened, by, asked, use, terminal)

@@ -43,7 +43,7 @@ def command(
 
     Serves the page of report on this machine alone. Ctrl-C stops it.
     """
-    metric_request(what, use)  # a wrong metric is refused before the model is loaded
+    metric_request(what, by, use)  # a wrong metric is refused before the model is loaded
     terminal = open_terminal(use)
     opened = open_model(model, use, terminal)
     again = command_line("explore", model, by, what, use)

@@ -25,6 +25,7 @@ from vaekit.cli.options import (
     value_option,
     with_option_groups,
 )
+from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import DataError, UsageError
 from vaekit.latent_groups import latents_in
 from vaekit.output.formats import ANIMATIONS, ARRAYS, FOLDER
@@ -130,7 +131,11 @@ def _images(
 
     strict = dataclasses.replace(source, strict=True, limit=source.limit or most)
     with every_image_required(), open_input_images(strict, model, use, terminal) as stream:
-        found = [model.embed(chunk.images) for chunk in stream]
+        seen, found = TrainedCount(model), []
+        for chunk in stream:
+            found.append(model.embed(chunk.images))
+            seen.add(chunk.images)
+    seen.report(source, terminal)
     z = torch.cat(found) if found else torch.empty(0, model.latent_dim)
     if len(z) < 2:
         raise DataError(f"an interpolation needs at least two images, not {len(z)}")

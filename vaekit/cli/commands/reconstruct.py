@@ -27,6 +27,7 @@ from vaekit.cli.options import (
     value_option,
     with_option_groups,
 )
+from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
 from vaekit.latent_groups import latents_in, parse_temperatures, temperatures
 from vaekit.output.formats import ARRAYS, FOLDER, PICTURES, Target
@@ -82,10 +83,10 @@ def command(
     kept = _latents_kept(groups, opened, target)
     if target.form in PICTURES and not (n or source.has_images or source.limit):
         source = dataclasses.replace(source, limit=IMAGES_IN_PICTURE)
-    stream = open_input_images(source, opened, use, terminal)
+    stream, seen = open_input_images(source, opened, use, terminal), TrainedCount(opened)
     count = known_count(stream, n)
     drawn = Drawing(sample=sample, temperature=spread, seed=use.seed)
-    with chunks_with_progress(stream, terminal, "reconstructing", n) as chunks:
+    with chunks_with_progress(stream, terminal, "reconstructing", n, seen) as chunks:
         if groups == "all":
             count = write_group_sheet(target, opened, chunks, drawn)
         else:
@@ -95,6 +96,7 @@ def command(
                 target, opened.header.image, count=count, as_bytes=as_bytes, reporter=terminal
             ) as out:
                 count = _write(out, opened, chunks, kept, drawn)
+    seen.report(source, terminal)
     print_output_path(target, count, use)
 
 

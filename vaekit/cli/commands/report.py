@@ -32,7 +32,7 @@ def command(
     The page is one HTML file. It needs no network and opens from disk.
     """
     target = choose_target(model, where, use, takes=TAKES, on_stdout="html", default="report.html")
-    metric_request(what, use)  # a wrong metric is refused before the model is loaded
+    metric_request(what, by, use)  # a wrong metric is refused before the model is loaded
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     from vaekit.output.byte_streams import write_output

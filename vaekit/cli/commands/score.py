@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from vaekit.cli.options import (
     UseOptions,
     with_option_groups,
 )
+from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import ModelFileError
 from vaekit.output.formats import PICTURES, Target
 
@@ -73,16 +74,17 @@ def command(
 
     strangest = _strangest(opened, target, terminal)
     names = columns(opened, nll.nll_samples)
-    count, trust = 0, []
+    count, trust, seen = 0, [], TrainedCount(opened)
     with (
         _chunks(opened, source, use, terminal) as chunks,
-        _writer(target, ["path", "label", *names], strangest) as write,
+        _writer(target, ["path", "label", "trained_on", *names], strangest) as write,
     ):
         for chunk, labels in chunks:
             numbers = _numbers(opened, chunk, count, nll, use.seed)
             if strangest is not None:
                 strangest.add(chunk.images, chunk.names, numbers)
-            rows = _rows(chunk, labels, numbers)
+            heads = zip(chunk.names, labels, seen.add(chunk.images), strict=True)
+            rows = _rows(heads, numbers)
             write(rows)
             trust += [row[-2:] for row in rows]
             count += len(chunk)
@@ -90,6 +92,7 @@ def command(
         _warn_of_unreliable(trust, nll, terminal)
     if strangest is not None:
         terminal.note(strangest.summary())
+    seen.report(source, terminal)
     print_output_path(target, count, use)
 
 
@@ -169,11 +172,10 @@ def _numbers(
 
 
 def _rows(
-    chunk: Chunk, labels: Sequence[str | int | None], numbers: dict[str, list[float | None]]
+    heads: Iterable[tuple[Any, ...]], numbers: dict[str, list[float | None]]
 ) -> list[list[Any]]:
-    """One row per image."""
+    """One row per image: what it is, then its numbers."""
     lines = zip(*numbers.values(), strict=True)
-    heads = zip(chunk.names, labels, strict=True)
     return [[*head, *line] for head, line in zip(heads, lines, strict=True)]
 
 

@@ -25,6 +25,7 @@ from vaekit.cli.options import (
     value_option,
     with_option_groups,
 )
+from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
 from vaekit.latent_groups import latents_in
 from vaekit.output.formats import ARRAYS, FOLDER
@@ -99,12 +100,15 @@ def _kl(model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal)
 
     import torch
 
+    seen = TrainedCount(model)
     total, count = torch.zeros(model.latent_dim, dtype=torch.float64), 0
     dataset = dataclasses.replace(source, images=None, files_from=None)
     with open_input_images(dataset, model, use, terminal) as stream:
         for chunk in stream:
             total += model.posterior(chunk.images).kl_to_standard().double().sum(0)
             count += len(chunk)
+            seen.add(chunk.images)
+    seen.report(dataset, terminal)
     return [float(kl) / count for kl in total]
 
 
