@@ -9,7 +9,7 @@ const QUANTITIES = [
   ["beta", "beta", ""],
 ];
 
-const MARGIN = { left: 58, right: 14, top: 14, bottom: 34 };
+const MARGIN = { left: 58, right: 14, top: 34, bottom: 34 };
 
 function curveLines(quantity) {
   const named = [["training", `train_${quantity}`, []], ["validation", `val_${quantity}`, [6, 4]], ["", quantity, []]];
@@ -57,7 +57,9 @@ function startCurves() {
   function drawAxes(context, width, height, low, high, first, last) {
     context.font = "12px system-ui, sans-serif";
     context.textBaseline = "middle";
-    for (const value of ticks(low, high, height / 55)) {
+    const values = ticks(low, high, height / 55);
+    const digits = values.length > 1 ? clamp(-Math.floor(Math.log10(values[1] - values[0]) + 1e-9), 0, 6) : 2;
+    for (const value of values) {
       context.strokeStyle = style("--rule");
       context.beginPath();
       context.moveTo(MARGIN.left, scale.y(value));
@@ -65,7 +67,7 @@ function startCurves() {
       context.stroke();
       context.fillStyle = style("--quiet");
       context.textAlign = "right";
-      context.fillText(quantity === "lr" ? value.toExponential(1) : number(value), MARGIN.left - 8, scale.y(value));
+      context.fillText(quantity === "lr" ? value.toExponential(1) : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }), MARGIN.left - 8, scale.y(value));
     }
     context.textAlign = "center";
     for (const epoch of ticks(first, last, width / 90).filter(Number.isInteger)) context.fillText(epoch, scale.x(epoch), height - MARGIN.bottom + 14);
@@ -110,23 +112,24 @@ function startCurves() {
     context.fill();
   }
 
+  // Above the plot, where no curve can cross them.
   function drawNames(context, lines, width) {
     context.textAlign = "right";
-    lines.forEach(({ name, colour, dash }, row) => {
-      if (!name) return;
-      const y = MARGIN.top + 10 + row * 18;
-      context.fillStyle = style("--ink");
-      context.fillText(name, width - MARGIN.right - 40, y);
+    let right = width - MARGIN.right;
+    for (const { name, colour, dash } of lines.filter((line) => line.name).reverse()) {
       context.save();
       context.strokeStyle = style(colour);
       context.lineWidth = 2;
       context.setLineDash(dash);
       context.beginPath();
-      context.moveTo(width - MARGIN.right - 32, y);
-      context.lineTo(width - MARGIN.right - 4, y);
+      context.moveTo(right - 28, 12);
+      context.lineTo(right, 12);
       context.stroke();
       context.restore();
-    });
+      context.fillStyle = style("--ink");
+      context.fillText(name, right - 36, 12);
+      right -= 56 + context.measureText(name).width;
+    }
   }
 
   function drawPointer(context, lines, height) {
