@@ -40,6 +40,29 @@ def order_by_kl(kl: Sequence[float]) -> list[int]:
     return sorted(range(len(kl)), key=lambda dim: (-kl[dim], dim))
 
 
+CARRIES = 0.01
+"""Nats of KL: below this, a latent dimension says next to nothing about the image."""
+
+
+def informative(kl: Sequence[float]) -> list[int]:
+    """The dimensions that carry something; all of them where none does.
+
+    >>> informative([0.0, 1.5, 0.009]), informative([0.0, 0.0])
+    ([1], [0, 1])
+    """
+    return [dim for dim, nats in enumerate(kl) if nats >= CARRIES] or [*range(len(kl))]
+
+
+def marks(steps: int, reach: float) -> list[str]:
+    """The values along a traversal, as text.
+
+    >>> marks(5, 3.0)
+    ['-3', '-1.5', '0', '1.5', '3']
+    """
+    values = torch.linspace(-reach, reach, steps).tolist()
+    return [f"{0.0 if abs(value) < 1e-6 else value:.2g}" for value in values]
+
+
 def traversal(base: Tensor, dim: int, steps: int, reach: float) -> Tensor:
     """Copies of `base` in which one dimension goes from -reach to reach.
 

@@ -113,7 +113,28 @@ def test_frames_show_a_step_of_every_path_at_once():
     shown = frames(paths)
     assert len(shown) == 5
     for step, frame in enumerate(shown):
-        assert np.array_equal(frame, grid(torch.stack([path[step] for path in paths])))
+        images = torch.stack([path[step] for path in paths])
+        assert np.array_equal(frame, grid(images, scale=16)), "2 x 2 images make 256 pixels"
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "scale", "shape"),
+    [(8, 1, None, (256, 256)), (100, 1, None, (300, 300)), (300, 1, None, (300, 300)),
+     (8, 1, 3, (24, 24)), (64, 2, None, (256, 128)), (64, 9, None, (196, 196))],
+)  # fmt: skip
+def test_frames_are_large_enough_to_look_at_unless_a_scale_is_given(size, count, scale, shape):
+    paths = [np.zeros((2, size, size, 1), np.uint8)] * count
+    height, width = frames(paths, scale=scale, columns=1 if count == 2 else None).shape[1:3]
+    assert height >= shape[0]
+    assert width >= shape[1]
+    assert max(height, width) <= 3 * 256 or scale is not None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_ends_of_the_way_are_held(form):
+    content = encode_animation(GREY, form, fps=10, hold=0.5, there_and_back=True)
+    _, pauses, _ = decoded(content)
+    assert pauses == [500, *[100] * 5, 500, *[100] * 5]
 
 
 def test_frames_are_labelled():

@@ -133,7 +133,7 @@ def test_a_grid_is_near_square(count, columns):
 
 def test_a_grid_of_many_is_near_square_and_nearly_full():
     for count in range(5, 200):
-        columns = pictures._best_columns(count, 1.0, wanted=1.0)
+        columns = pictures.best_columns(count, 1.0, wanted=1.0)
         down = -(-count // columns)
         assert 0 <= columns * down - count <= max(2, count / 10)
         assert columns / down <= 8

@@ -69,12 +69,22 @@ def test_each_term_has_a_panel_with_what_was_recorded(count):
         "KL divergence",
     ]
     for axes, term in zip(figure.axes, ["neg_elbo", "reconstruction", "kl"], strict=True):
-        for line, part in zip(axes.lines, ["train", "val"], strict=True):
+        for line, part in zip(axes.lines[:2], ["train", "val"], strict=True):
             assert list(line.get_xdata()) == [record["epoch"] for record in run(count)]
             assert list(line.get_ydata()) == [record[f"{part}_{term}"] for record in run(count)]
-    assert texts(figure) == ["training", "validation"]
+    kept = [f"kept: epoch {count}"] if count > 1 else []
+    assert texts(figure) == ["training", "validation", *kept]
     assert figure.axes[0].get_ylabel() == "nats per image"
     assert_unclipped(figure)
+
+
+def test_a_line_in_every_panel_marks_the_epoch_whose_weights_are_kept():
+    records = run(6)
+    records[3]["val_neg_elbo"] -= 50
+    figure = loss_figure(records)
+    assert [list(axes.lines[2].get_xdata()) for axes in figure.axes] == [[4, 4]] * 3
+    assert texts(figure)[-1] == "kept: epoch 4"
+    assert [len(axes.lines) for axes in loss_figure(run(6, validation=False)).axes] == [1] * 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 50, 1000])
@@ -136,7 +146,7 @@ def test_a_wild_first_epoch_does_not_press_the_rest_flat(count):
 def test_an_ordinary_run_is_shown_whole(count):
     for axes in loss_figure(run(count)).axes:
         low, high = axes.get_ylim()
-        values = np.concatenate([line.get_ydata() for line in axes.lines])
+        values = np.concatenate([line.get_ydata() for line in axes.lines[:2]])
         assert low < values.min()
         assert values.max() < high
         assert axes.get_title("right") == ""

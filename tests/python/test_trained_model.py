@@ -98,7 +98,10 @@ def test_pictures_hold_the_images_that_the_methods_give(
     pairs = np.asarray(model.plot_reconstructions(digits, 3))
     assert np.array_equal(pairs[:64:8, -64::8], digits.images[2, ..., 0])
     a, b = digits.images[:2]
-    assert model.plot_interpolation(a, b, steps=5).size == (5 * 66 - 2, 64)
+    morph = np.asarray(model.plot_interpolation(a, b, steps=5))
+    assert morph.shape[1] == 7 * 66 - 2
+    assert np.array_equal(morph[-64::8, :64:8], a[..., 0])
+    assert np.array_equal(morph[-64::8, -64::8], b[..., 0])
     assert model.plot_traversal(a, dims=[0, 2], steps=3).size[1] >= 130
     assert model.plot_reconstructions().size[0] > 64
 

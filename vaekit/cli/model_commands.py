@@ -17,7 +17,7 @@ from vaekit.cli.console import Terminal, warn_of_unknown_variables
 from vaekit.cli.options import DatasetOptions, ImageOptions, OutputOptions, UseOptions
 from vaekit.errors import ImageError, UsageError
 from vaekit.header import model_path, read_model_file
-from vaekit.output.formats import Target, choose_format
+from vaekit.output.formats import PICTURES, Target, choose_format
 from vaekit.tensor_file import is_tensor_file
 from vaekit.wording import one_line
 
@@ -216,6 +216,24 @@ def chunks_with_progress(
 def known_count(stream: ImageStream, most: int | None) -> int | None:
     """How many images will come, up to `most`; None where the stream does not know."""
     return stream.count if most is None or stream.count is None else min(most, stream.count)
+
+
+MOST_IN_SHEET = 200
+"""Images that a picture shows of a stream, unless the user asks for a number."""
+
+
+def sheet_size(
+    target: Target, n: int | None, stream: ImageStream, terminal: Terminal
+) -> int | None:
+    """The number of images that a picture takes of a long stream, with a note; else `n`."""
+    expected = stream.expected
+    if n is not None or target.form not in PICTURES or (expected or 0) <= MOST_IN_SHEET:
+        return n
+    terminal.note(
+        f"the picture shows the first {MOST_IN_SHEET} of {expected:,} images; -n takes another "
+        "number, and a folder (-o NAME/) or an array (-o NAME.npy) takes all"
+    )
+    return MOST_IN_SHEET
 
 
 def print_output_path(target: Target, count: int, use: UseOptions, **more: Path) -> None:

@@ -76,23 +76,24 @@ def grid(
     *,
     labels: Sequence[str] | None = None,
     columns: int | None = None,
+    scale: int | None = None,
     gap: int = GAP,
 ) -> Bytes:
     """One picture of all images, row by row, nearly square with few empty cells.
 
-    Labels, where given, stand at the left of each image.
+    Labels, where given, stand at the left of each image. `scale` enlarges each by a whole factor.
 
     >>> grid(np.zeros((6, 8, 8, 1), np.uint8)).shape
     (130, 196, 1)
     """
-    cells = _enlarged(to_uint8(images))
+    cells = _enlarged(to_uint8(images), scale)
     count, height, width, _ = cells.shape
     _require_some(count)
     if labels is not None:
         cells = _captioned(cells, labels)
         width = cells.shape[2]
     if columns is None:
-        columns = _best_columns(count, width / height, wanted=1.0)
+        columns = best_columns(count, width / height, wanted=1.0)
     return _tiled(cells, _at_least_one(columns), gap)
 
 
@@ -112,7 +113,7 @@ def rows(
     cells = [_enlarged(stack) for stack in _matching(stacks)]
     count, height, width, _ = cells[0].shape
     if columns is None:
-        columns = _best_columns(count, width / (height * len(cells)), wanted=1.5)
+        columns = best_columns(count, width / (height * len(cells)), wanted=1.5)
     across = _at_least_one(columns)
     blocks = [
         _block([stack[first : first + across] for stack in cells], labels, across, gap)
@@ -228,16 +229,16 @@ def _matching(stacks: Sequence[ImageStack]) -> list[Bytes]:
     return arrays
 
 
-def _enlarged(images: Bytes) -> Bytes:
+def _enlarged(images: Bytes, scale: int | None = None) -> Bytes:
     """Small images, enlarged by repeating pixels until the longer side is legible."""
-    factor = max(1, math.ceil(LEGIBLE / max(images.shape[1:3])))
+    factor = scale or max(1, math.ceil(LEGIBLE / max(images.shape[1:3])))
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _best_columns(count: int, cell: float, *, wanted: float) -> int:
+def best_columns(count: int, cell: float, *, wanted: float) -> int:
     """The number of columns that gives about the wanted width / height with few empty cells.
 
-    >>> [_best_columns(n, 1.0, wanted=1.0) for n in (1, 2, 3, 10, 16, 32, 64, 100)]
+    >>> [best_columns(n, 1.0, wanted=1.0) for n in (1, 2, 3, 10, 16, 32, 64, 100)]
     [1, 2, 3, 5, 4, 8, 8, 10]
     """
 

@@ -65,19 +65,34 @@ def loss_figure(
     """−ELBO and its two terms side by side, training and validation in each.
 
     `epochs` are records as in `metrics.jsonl`: `epoch`, `train_neg_elbo`, `val_neg_elbo` and so
-    on. Missing terms, epochs and validation are left out.
+    on. Missing terms, epochs and validation are left out. A line marks the epoch that is best on
+    validation, whose weights are kept.
     """
+    kept = best_on_validation(epochs)
     with styled():
         figure = Figure(figsize=(10.8, 3.4), layout="constrained")
         panels = figure.subplots(1, len(PANELS), sharex=True)
         for axes, (term, name) in zip(panels, PANELS.items(), strict=True):
             _draw_term(axes, epochs, term, name)
+            if kept is not None and len(epochs) > 1:
+                label = f"kept: epoch {kept:.0f}"
+                axes.axvline(kept, color=FAINT, linewidth=1, linestyle=":", label=label)
         panels[0].set_ylabel(textwrap.fill(unit_note, 32, break_on_hyphens=False))
         figure.suptitle(title, x=0.01, ha="left", size=12, weight="bold")
         _set_epochs(panels[0], [record["epoch"] for record in epochs])
         handles = {line.get_label(): line for axes in panels for line in axes.lines}
-        figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=2)
+        figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=3)
     return figure
+
+
+def best_on_validation(epochs: Sequence[Mapping[str, float]]) -> float | None:
+    """The first epoch with the lowest validation loss; None without validation.
+
+    >>> best_on_validation([{"epoch": 1, "val_neg_elbo": 3.0}, {"epoch": 2, "val_neg_elbo": 2.0}])
+    2
+    """
+    known = [record for record in epochs if record.get("val_neg_elbo") is not None]
+    return min(known, key=lambda record: record["val_neg_elbo"])["epoch"] if known else None
 
 
 def latent_figure(

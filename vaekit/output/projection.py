@@ -15,7 +15,12 @@ FEWEST_FOR_THREADS = 2000
 
 
 def project_to_plane(z: ArrayLike, method: str, seed: int = 0) -> tuple[Points, tuple[str, str]]:
-    """Points (N, 2) by `pca` or `tsne`, and the labels of the axes."""
+    """Points (N, 2) by `pca` or `tsne`, and the labels of the axes.
+
+    Two-dimensional latents need no projection: `pca` leaves them as they are.
+    """
+    if method == "pca" and np.shape(z)[1:] == (2,):
+        return _rows(z), ("z0", "z1")
     if method == "tsne":
         return tsne(z, seed), ("t-SNE 1", "t-SNE 2")
     points, shares = pca(z)

@@ -13,9 +13,10 @@ from PIL.Image import Image, fromarray
 from torch import Tensor
 
 from vaekit.data import ImageSet
-from vaekit.image_arguments import as_floats, image_blocks
+from vaekit.image_arguments import as_floats, image_blocks, one_image
 from vaekit.inference import Model
 from vaekit.latent_search import Neighbours
+from vaekit.latent_walks import informative, marks, order_by_kl
 from vaekit.output.pictures import Bytes, grid, rows, strip, to_uint8
 
 
@@ -49,9 +50,11 @@ def neighbour_rows(model: Model, query: Any, images: ImageSet, found: Neighbours
     return as_picture(strip(stacks, headings=headings))
 
 
-def image_strip(images: Tensor) -> Image:
-    """Images side by side."""
-    return as_picture(strip(images))
+def morph_strip(model: Model, a: Any, b: Any, path: Tensor) -> Image:
+    """The images on a way from one image to another, between the two originals."""
+    first, last = (as_floats(one_image(image, model.network.image)) for image in (a, b))
+    headings = ["original", *[""] * len(path), "original"]
+    return as_picture(strip(torch.cat([first, path, last]), headings=headings))
 
 
 def reconstruction_rows(model: Model, images: Any, n: int) -> Image:
@@ -65,12 +68,19 @@ def traversal_rows(
     model: Model, image: Any, dims: Sequence[int] | None, steps: int, reach: float
 ) -> Image:
     """One row per dimension, labelled with its number and its KL."""
-    from vaekit.latent_walks import order_by_kl
-
     kl = model.header.latents.kl
-    order = order_by_kl(kl)[:16] if dims is None else dims
+    shown = set(informative(kl))
+    order = [dim for dim in order_by_kl(kl) if dim in shown][:16] if dims is None else dims
     paths = model.traverse(image, dims=order, steps=steps, reach=reach)
-    return as_picture(strip([*paths], [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]))
+    if image is None:
+        start = model.decode(torch.zeros(1, model.latent_dim))
+    else:
+        start = as_floats(one_image(image, model.network.image))
+    labels = [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]
+    headings = ["start", *marks(steps, reach)]
+    return as_picture(
+        strip([torch.cat([start, path]) for path in paths], labels, headings=headings)
+    )
 
 
 def latent_map(

@@ -221,9 +221,9 @@ class TrainedModel(Model):
     def plot_interpolation(
         self, a: Any, b: Any, *, steps: int = 10, method: str = "slerp"
     ) -> Image:
-        """A strip from one image to another."""
+        """A strip from one image to another, between the originals."""
         path = self.interpolate(a, b, steps=steps, method=method)
-        return model_pictures.image_strip(path)
+        return model_pictures.morph_strip(self, a, b, path)
 
     def plot_traversal(
         self,
@@ -233,7 +233,7 @@ class TrainedModel(Model):
         steps: int = 11,
         reach: float = 3.0,
     ) -> Image:
-        """One row per latent dimension, varied from -reach to reach."""
+        """One row per latent dimension that carries something, from -reach to reach."""
         return model_pictures.traversal_rows(self, image, dims, steps, reach)
 
     def plot_latents(

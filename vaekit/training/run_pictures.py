@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from vaekit import inference, registry
@@ -120,15 +121,20 @@ class RunPictures:
         return np.sort(shuffled[:most])
 
     def _interpolation(self, network: VAE) -> None:
-        """One interpolation per row, between images of different classes if there are any."""
-        starts, ends = self._ends()
-        a = inference.encode(network, self._floats(starts)).mean
-        b = inference.encode(network, self._floats(ends)).mean
+        """One per row, between the originals; of different classes if there are any."""
+        x, y = (self._floats(indices) for indices in self._ends())
+        a, b = (inference.encode(network, images).mean for images in (x, y))
         paths = [
             inference.decode(network, latent_path(start, end, STEPS))
             for start, end in zip(a, b, strict=True)
         ]
-        pictures.save_picture(self.folder.interpolation, pictures.strip(paths))
+        rows = [
+            torch.cat([first[None], path, last[None]])
+            for first, path, last in zip(x, paths, y, strict=True)
+        ]
+        headings = ["original", *[""] * STEPS, "original"]
+        picture = pictures.strip(rows, headings=headings)
+        pictures.save_picture(self.folder.interpolation, picture)
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices of first and last images, of different classes where possible."""

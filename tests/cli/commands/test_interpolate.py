@@ -77,7 +77,10 @@ def test_a_path_through_three_images_passes_each_once(
     legs = [
         torch.from_numpy(found.transpose(0, 3, 1, 2)[part]) for part in (slice(6), slice(5, 11))
     ]
-    assert Path("x.png").read_bytes() == encode_picture(strip(legs)), "a row for each leg"
+    originals = torch.from_numpy(grey(*names)).permute(0, 3, 1, 2) / 255
+    shown = [torch.cat([originals[i : i + 1], legs[i], originals[i + 1 : i + 2]]) for i in (0, 1)]
+    picture = strip(shown, headings=["original", *[""] * 6, "original"])
+    assert Path("x.png").read_bytes() == encode_picture(picture), "a row for each leg"
 
 
 # Drawn, and from a data set.

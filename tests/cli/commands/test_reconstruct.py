@@ -125,3 +125,14 @@ def test_what_cannot_be_meant_is_a_wrong_command_line(
     done = cli("reconstruct", tiny_model, *options)
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert message in done.stderr
+
+
+def test_a_picture_of_hundreds_is_capped_with_a_note(cli: Any, tiny_model: Path) -> None:
+    np.save("many.npy", np.zeros((230, 8, 8, 1), np.uint8))
+    done = cli("reconstruct", tiny_model, "many.npy", "--json")
+    assert json.loads(done.stdout)["n"] == 200
+    assert "the picture shows the first 200 of 230 images; -n takes another number" in done.stderr
+    done = cli("reconstruct", tiny_model, "many.npy", "-n", "220", "--json")
+    assert (json.loads(done.stdout)["n"], done.stderr) == (220, "")
+    assert cli("reconstruct", tiny_model, "many.npy", "-o", "x.npy", "-q").code == 0
+    assert len(np.load("x.npy")) == 230

@@ -48,7 +48,11 @@ def test_rows_are_in_the_order_that_the_model_file_tells_and_labelled(
     assert np.array_equal(array(cli, tiny_model), last(expected))
     assert cli("traverse", tiny_model).stdout == "traversal.png\n"
     labels = [f"z{dim}  {kl[dim]:.2f} nats" for dim in order]
-    assert Path("traversal.png").read_bytes() == encode_picture(strip(expected, labels))
+    start = model.decode(torch.zeros(1, 4))
+    marks = ["-3", "-2.4", "-1.8", "-1.2", "-0.6", "0", "0.6", "1.2", "1.8", "2.4", "3"]
+    rows_shown = [torch.cat([start, path]) for path in expected]
+    picture = strip(rows_shown, labels, headings=["start", *marks])
+    assert Path("traversal.png").read_bytes() == encode_picture(picture)
 
 
 def test_a_data_set_may_say_the_order(cli: Any, tiny_model: Path, model: Model) -> None:
@@ -71,7 +75,31 @@ def test_an_image_may_be_what_rows_depart_from(cli: Any, tiny_model: Path, model
     options = ["--dims", "2", "--steps", "5", "--range", "1.5"]
     expected = last(rows(model, order[:2], base, 5, 1.5))
     assert np.array_equal(array(cli, tiny_model, "a.jpg", *options), expected)
-    assert array(cli, tiny_model, "a.jpg", "--dataset", "digits", "--limit", "9").shape[0] == 44
+    assert array(cli, tiny_model, "a.jpg", "--dataset", "digits", "--limit", "9").shape[0] % 11 == 0
+
+
+def test_dimensions_that_carry_nothing_are_left_out_with_a_note(
+    cli: Any, tiny_model: Path, model: Model
+) -> None:
+    given = ["--dataset", "digits", "--limit", "9"]
+    images = package.load_dataset("digits", "test", limit=9).images
+    carrying = int((model.posterior(images).kl_to_standard().double().mean(0) >= 0.01).sum())
+    assert 0 < carrying < 4, "else this test would see nothing"
+    assert array(cli, tiny_model, *given).shape[0] == 11 * carrying
+    done = cli("traverse", tiny_model, *given)
+    assert f"{4 - carrying} of 4 dimensions carry nothing: left out" in done.stderr
+
+
+@pytest.mark.usefixtures("photos")
+def test_an_animation_is_large_and_as_fast_as_asked(cli: Any, tiny_model: Path) -> None:
+    assert cli("traverse", tiny_model, "a.jpg", "--fps", "4", "-o", "x.gif").code == 0
+    with Image.open("x.gif") as shown:
+        assert max(shown.size) >= 256
+        shown.seek(1)
+        assert shown.info["duration"] == 250
+    assert cli("traverse", tiny_model, "--dims", "1", "--scale", "3", "-o", "x.webp").code == 0
+    with Image.open("x.webp") as shown:
+        assert shown.height == 24
 
 
 def test_the_middle_of_each_row_is_the_middle_of_all(cli: Any, tiny_model: Path) -> None:

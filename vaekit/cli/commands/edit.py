@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
+from vaekit.cli.latent_paths import AnimationOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
     open_model,
@@ -56,6 +57,7 @@ def command(
     steps: Annotated[
         int, value_option("--steps", metavar="N", min=2, help="images on the way")
     ] = 9,
+    animation: AnimationOptions = AnimationOptions(),  # noqa: B008 (frozen)
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
@@ -74,7 +76,7 @@ def command(
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="edited.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
-    from vaekit.cli.latent_paths import write_paths
+    from vaekit.image_arguments import as_floats
     from vaekit.latent_search import along_vector
 
     images = named_images(opened, source, use, terminal, "edit")
@@ -84,7 +86,19 @@ def command(
         vector = _difference(opened, str(add), source, use, terminal)
     paths = [opened.decode(along_vector(z, vector, strength, steps)) for z in images.z]
     labels = [str(name).rsplit("/", 1)[-1][-24:] for name in images.names]
-    write_paths(target, paths, labels, opened.header.image, as_bytes=as_bytes, reporter=terminal)
+    assert images.images is not None
+    originals = [as_floats(image[None]) for image in images.images]
+    shares = [f"{strength * step / (steps - 1):.2g}" for step in range(steps)]
+    write_paths(
+        target,
+        paths,
+        labels,
+        opened.header.image,
+        as_bytes=as_bytes,
+        reporter=terminal,
+        animation=animation,
+        still=Still(before=originals, headings=["original", *shares]),
+    )
     print_output_path(target, sum(map(len, paths)), use)
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
+from vaekit.cli.latent_paths import AnimationOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
     every_image_required,
@@ -58,6 +59,7 @@ def command(
         ),
     ] = None,
     groups: FirstGroups = None,
+    animation: AnimationOptions = AnimationOptions(),  # noqa: B008 (frozen)
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
@@ -78,19 +80,36 @@ def command(
     if source.dataset is None:
         refuse_dataset_flags(source)
     opened = open_model(model, use, terminal)
-    from vaekit.cli.latent_paths import write_paths
     from vaekit.latent_walks import check_path
 
     check_path(steps, method)
     width = latents_in(opened.groups, groups)
-    ends = _ends(opened, source, use, terminal, n or DEFAULT_PATHS)
+    ends, images = _ends(opened, source, use, terminal, n or DEFAULT_PATHS)
     kept = [[z[:width] for z in row] for row in ends]
     paths = [opened.decode(_along(row, steps, method)) for row in kept]
     count = sum(map(len, paths))
     if target.form in STILLS:  # a path through many images: one row per leg
         paths = [leg for path in paths for leg in _legs(path, steps)]
-    write_paths(target, paths, None, opened.header.image, as_bytes=as_bytes, reporter=terminal)
+    write_paths(
+        target,
+        paths,
+        None,
+        opened.header.image,
+        as_bytes=as_bytes,
+        reporter=terminal,
+        animation=animation,
+        still=_between_originals(images, steps),
+    )
     print_output_path(target, count, use)
+
+
+def _between_originals(images: list[list[Tensor]], steps: int) -> Still:
+    """The images themselves at both ends of each row, where the path is between images."""
+    if not images:
+        return Still()
+    pairs = [pair for row in images for pair in pairwise(row)]
+    headings = ["original", *[""] * steps, "original"]
+    return Still([a for a, _ in pairs], [b for _, b in pairs], headings)
 
 
 def _along(stops: list[Tensor], steps: int, method: str) -> Tensor:
@@ -110,33 +129,40 @@ def _legs(path: Tensor, steps: int) -> list[Tensor]:
 
 def _ends(
     model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal, rows: int
-) -> list[list[Tensor]]:
-    """The latents that each path passes through."""
+) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+    """The latents that each path passes through, and the images where they are of images."""
     if source.has_images:
-        return [list(_images(model, source, use, terminal, None))]
-    if source.dataset:
-        z = _images(model, source, use, terminal, 2 * rows)
-    else:
-        z = model.draw_latents(2 * rows, seed=use.seed)
+        z, images = _images(model, source, use, terminal, None)
+        return [list(z)], [list(images.split(1))]
+    if not source.dataset:
+        return _in_pairs(model.draw_latents(2 * rows, seed=use.seed)), []
+    z, images = _images(model, source, use, terminal, 2 * rows)
+    return _in_pairs(z), [list(pair.split(1)) for pair in images.split(2) if len(pair) == 2]
+
+
+def _in_pairs(z: Tensor) -> list[list[Tensor]]:
     return [list(z[i : i + 2]) for i in range(0, len(z) - 1, 2)]
 
 
 def _images(
     model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal, most: int | None
-) -> Tensor:
-    """The latents of the images; an unreadable image is an error."""
+) -> tuple[Tensor, Tensor]:
+    """The latents of the images, and the images; an unreadable image is an error."""
     import dataclasses
 
     import torch
+
+    from vaekit.image_arguments import as_floats
 
     strict = dataclasses.replace(source, strict=True, limit=source.limit or most)
     with every_image_required(), open_input_images(strict, model, use, terminal) as stream:
         seen, found = TrainedCount(model), []
         for chunk in stream:
-            found.append(model.embed(chunk.images))
+            found.append(as_floats(chunk.images))
             seen.add(chunk.images)
     seen.report(source, terminal)
-    z = torch.cat(found) if found else torch.empty(0, model.latent_dim)
-    if len(z) < 2:
-        raise DataError(f"an interpolation needs at least two images, not {len(z)}")
-    return z
+    count = sum(map(len, found))
+    if count < 2:
+        raise DataError(f"an interpolation needs at least two images, not {count}")
+    images = torch.cat(found)
+    return model.embed(images), images

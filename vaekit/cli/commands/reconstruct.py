@@ -15,6 +15,7 @@ from vaekit.cli.model_commands import (
     open_model,
     open_terminal,
     print_output_path,
+    sheet_size,
 )
 from vaekit.cli.options import (
     AsBytes,
@@ -70,7 +71,8 @@ def command(
     [dim]cat a.jpg | vaekit reconstruct model.safetensors - -o back.png[/dim]
 
     Folders and arrays hold the reconstructions alone. A picture of a data set
-    shows 16 random images unless -n or --limit is given. --groups shows what
+    shows 16 random images unless -n or --limit is given; that of other images
+    shows the first 200 unless -n is given. --groups shows what
     the groups of a ladder hold: the others come from the prior.
     """
     spread = _temperatures(temperature, groups)
@@ -84,6 +86,7 @@ def command(
     if target.form in PICTURES and not (n or source.has_images or source.limit):
         source = dataclasses.replace(source, limit=IMAGES_IN_PICTURE)
     stream, seen = open_input_images(source, opened, use, terminal), TrainedCount(opened)
+    n = sheet_size(target, n, stream, terminal) if not source.limit else n
     count = known_count(stream, n)
     drawn = Drawing(sample=sample, temperature=spread, seed=use.seed)
     with chunks_with_progress(stream, terminal, "reconstructing", n, seen) as chunks:

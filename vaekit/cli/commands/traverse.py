@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
+from vaekit.cli.latent_paths import AnimationOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
     every_image_required,
@@ -54,6 +55,7 @@ def command(
         float, value_option("--range", metavar="X", min=0, help="vary each from -X to X")
     ] = 3.0,
     groups: FirstGroups = None,
+    animation: AnimationOptions = AnimationOptions(),  # noqa: B008 (frozen)
     as_bytes: AsBytes = False,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
@@ -62,8 +64,9 @@ def command(
     [dim]vaekit traverse model.safetensors photo.jpg -o dims.png[/dim]
 
     The other dimensions keep the image's values, or 0 without an image. The
-    order is by mean KL over --dataset, else over the training images. With
-    --groups only dimensions of a ladder's first groups are shown.
+    order is by mean KL over --dataset, else over the training images; below
+    0.01 nats a dimension carries nothing and is left out. With --groups only
+    dimensions of a ladder's first groups are shown.
     """
     require_finite("--range", reach)
     if source.dataset is None:
@@ -71,16 +74,27 @@ def command(
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="traversal.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
-    from vaekit.cli.latent_paths import write_paths
-    from vaekit.latent_walks import order_by_kl, traversal
+    from vaekit.latent_walks import informative, marks, order_by_kl, traversal
 
     width = latents_in(opened.groups, groups)
     kl = _kl(opened, source, use, terminal)
-    order = order_by_kl(kl[:width])[:dims]
-    base = _base(opened, source, use, terminal)
+    carrying = informative(kl[:width])
+    if len(carrying) < width:
+        terminal.note(f"{width - len(carrying)} of {width} dimensions carry nothing: left out")
+    order = [dim for dim in order_by_kl(kl[:width]) if dim in carrying][:dims]
+    base, start = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
     labels = [f"z{dim}  {_place(opened, dim)}{kl[dim]:.2f} nats" for dim in order]
-    write_paths(target, paths, labels, opened.header.image, as_bytes=as_bytes, reporter=terminal)
+    write_paths(
+        target,
+        paths,
+        labels,
+        opened.header.image,
+        as_bytes=as_bytes,
+        reporter=terminal,
+        animation=animation,
+        still=Still(before=[start] * len(paths), headings=["start", *marks(steps, reach)]),
+    )
     print_output_path(target, sum(map(len, paths)), use)
 
 
@@ -112,17 +126,23 @@ def _kl(model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal)
     return [float(kl) / count for kl in total]
 
 
-def _base(model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal) -> Tensor:
-    """The latents that every row starts from."""
+def _base(
+    model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal
+) -> tuple[Tensor, Tensor]:
+    """The latents that every row starts from, and the image: without one, what 0 decodes to."""
     import dataclasses
 
+    import numpy as np
     import torch
 
+    from vaekit.image_arguments import as_floats
+
     if not source.has_images:
-        return torch.zeros(model.latent_dim)
+        base = torch.zeros(model.latent_dim)
+        return base, model.decode(base[None])
     one = dataclasses.replace(source, dataset=None, split="test", limit=None, strict=True)
     with every_image_required(), open_input_images(one, model, use, terminal) as stream:
-        z = torch.cat([model.embed(chunk.images) for chunk in stream])
-    if len(z) != 1:
-        raise UsageError(f"traverse starts from one image, not {len(z)}")
-    return z[0]
+        images = np.concatenate([chunk.images for chunk in stream])
+    if len(images) != 1:
+        raise UsageError(f"traverse starts from one image, not {len(images)}")
+    return model.embed(images)[0], as_floats(images)
