@@ -69,6 +69,8 @@ def test_flags_ask_for_the_network_that_the_rivals_have(work) -> None:
     for name, value in work.settings.items():
         assert work.flags[work.flags.index(f"--{name}") + 1] == ",".join(map(str, value))
     assert made(3, work.image).shape == (3, *work.image)
+    if work.model == "conv":
+        assert work.flags[-2:] == ["--upsampling", "transposed"]
     defaults = resolve_settings("conv", WORKS["conv"].image, {})
     assert defaults["channels"] == WORKS["conv"].settings["channels"]
     assert defaults["norm"] == "batch"

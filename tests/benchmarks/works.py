@@ -31,7 +31,8 @@ class Work:
         """The flags that give `vaekit train` this network."""
         pairs = {"model": self.model, "latent-dim": self.latent_dim, "likelihood": "bce"}
         widths = {name: ",".join(map(str, value)) for name, value in self.settings.items()}
-        options = (pairs | widths).items()
+        decoder = {"upsampling": "transposed"} if self.model == "conv" else {}
+        options = (pairs | widths | decoder).items()
         return [part for name, value in options for part in (f"--{name}", str(value))]
 
 
