@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +51,18 @@ def history_of(model: Model) -> Records:
 def command_line(
     name: str, model: Path, by: DatasetOptions, what: MetricOptions, use: UseOptions
 ) -> str:
-    """The command line that makes a page again, without what changes nothing on it."""
-    flags = {
-        "--dataset": by.dataset,
-        "--split": by.split if by.split != "test" else None,
-        "--limit": by.limit,
-        "--data-dir": by.data_dir,
-        "--metrics": what.metrics,
-        "--nll-samples": what.nll_samples,
-        "--nll": what.nll if what.nll != "importance" else None,
-        "--features": what.features if what.features != "inception" else None,
-        "--inception-weights": what.inception_weights,
-        "--seed": use.seed or None,
-    }
-    given = [part for flag, value in flags.items() if value for part in (flag, str(value))]
-    return shlex.join(["vaekit", name, str(model), *given])
+    """The command line that makes a page again: every option that is not at its default."""
+    given = [part for group in (by, what) for part in _given(group)]
+    seed = ["--seed", str(use.seed)] if use.seed else []
+    return shlex.join(["vaekit", name, str(model), *given, *seed])
+
+
+def _given(group: DatasetOptions | MetricOptions) -> Iterator[str]:
+    """The flags of a group's fields that differ from their defaults."""
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if value == field.default or field.name == "refresh":  # decoding again changes nothing
+            continue
+        yield f"--{field.name.replace('_', '-')}"
+        if value is not True:
+            yield str(value)

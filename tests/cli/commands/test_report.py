@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from vaekit.cli.app import load_command
 from vaekit.cli.evaluation_options import MetricOptions
 from vaekit.cli.options import DatasetOptions, UseOptions
 from vaekit.cli.reported_model import command_line
@@ -86,13 +88,20 @@ def test_names_of_files_are_data_in_the_page(cli: Any, placed: Path) -> None:
 
 
 def test_the_command_line_names_every_option_that_was_given() -> None:
-    by = DatasetOptions("my photos", "all", 9, "data")
-    what = MetricOptions("fid", 50, "refined", "model", Path("w.pt"))
+    by = DatasetOptions(dataset="my photos", split="all", limit=9, refresh=True, strict=True)
+    what = MetricOptions(metrics="fid", nll_samples=50, nll="refined", features="model")
     assert shlex.split(command_line("report", Path("m"), by, what, UseOptions(seed=3))) == [
         *("vaekit", "report", "m", "--dataset", "my photos", "--split", "all", "--limit", "9"),
-        *("--data-dir", "data", "--metrics", "fid", "--nll-samples", "50", "--nll", "refined"),
-        *("--features", "model", "--inception-weights", "w.pt", "--seed", "3"),
+        *("--strict", "--metrics", "fid", "--nll-samples", "50", "--nll", "refined"),
+        *("--features", "model", "--seed", "3"),
     ]
+
+
+@pytest.mark.parametrize("group", [DatasetOptions, MetricOptions])
+def test_the_flags_of_the_command_line_are_those_of_the_command(group: type) -> None:
+    flags = {flag for option in load_command("report").params for flag in option.opts}
+    fields = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(group)}
+    assert fields - flags == set()
 
 
 @pytest.mark.parametrize("count", [1, 2])

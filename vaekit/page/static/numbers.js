@@ -21,8 +21,9 @@ function startSummary() {
   document.title = `${title} \u2013 vaekit report`;
   byId("title").textContent = title;
   const size = Number.isInteger(parameters) ? `, ${parameters.toLocaleString("en")} parameters` : "";
+  const trained = record.trained_on ? `, of which the model was trained on ${record.trained_on.toLocaleString("en")}` : "";
   byId("subtitle").textContent =
-    `A variational autoencoder of ${height}\u00d7${width} ${colour} images with ${model.latent_dim.toLocaleString("en")} latent dimensions${size}. All numbers and pictures are of ${record.n.toLocaleString("en")} images (${record.split}), likelihood ${record.likelihood}.`;
+    `A variational autoencoder of ${height}\u00d7${width} ${colour} images with ${model.latent_dim.toLocaleString("en")} latent dimensions${size}. All numbers and pictures are of ${record.n.toLocaleString("en")} images (${record.split}${trained}), likelihood ${record.likelihood}.`;
   byId("diagnosis").textContent = record.diagnosis;
   byId("diagnosis").classList.toggle("healthy", record.verdict === "healthy");
   const meanings = new Map(metrics.map((metric) => [metric.name, metric]));
