@@ -68,6 +68,38 @@ def refusal(content: bytes | None = None) -> str:
     return message
 
 
+KNOWN: dict[str, Any] = {
+    "part": "validation", "n": 99, "neg_elbo": [100.0, 5.0], "error_of_size": [10.0, 0.5, 4.0],
+    "mean": [0.0] * 4, "precision": [[1.0, 0.0, 0.0, 0.0]] * 4, "rates": [0.5, 0.01],
+    "scores": [2.0, 4.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mean": [0.0] * 3}, "mean and precision disagree"),
+        ({"mean": [0.0] * 10_000, "precision": [[0.0]]}, "mean and precision disagree"),
+        ({"rates": [0.5]}, "rates and scores disagree"),
+        ({"rates": [], "scores": []}, "rates and scores disagree"),
+        ({"scores": [4.0, 2.0]}, "not in order"),
+        ({"rates": [0.01, 0.5]}, "not in order"),
+        ({"neg_elbo": [100.0, 0.0]}, "a spread is not positive"),
+        ({"rates": [2.0, 0.01]}, "known.rates.0"),
+        ({"n": 0}, "known.n"),
+    ],
+)
+def test_known_images_that_make_no_sense_are_refused(
+    tiny_model: Path, change: dict[str, Any], said: str
+) -> None:
+    rewritten(tiny_model, lambda entries, values: values.update(known=KNOWN))
+    assert read_model_file(FILE).header.known is not None
+    rewritten(tiny_model, lambda entries, values: values.update(known={**KNOWN, **change}))
+    message = refusal()
+    assert "bad header: known" in message
+    assert said in message
+
+
 def test_a_good_file_says_what_it_is(tiny_model: Path) -> None:
     file = read_model_file(tiny_model)
     assert isinstance(file, ModelFile)

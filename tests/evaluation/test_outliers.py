@@ -16,6 +16,7 @@ from torch import Tensor
 import vaekit
 from tests.benchmarks.strangers import MAKERS, fitted, strangers
 from vaekit.data.imageset import Pixels
+from vaekit.errors import ModelFileError
 from vaekit.evaluation.image_scores import columns, scores
 from vaekit.evaluation.outliers import (
     OUTLIER_COLUMNS,
@@ -110,6 +111,13 @@ def test_typicality_and_relative_error_by_hand() -> None:
     assert found["relative_error"].tolist() == [5.0]  # (80 − (10 + 0.5 · 100)) / 4
     assert "latent_distance" not in found
     assert false_alarm_rate(np.array([3.0]), known)[0] == pytest.approx((0.5 * 0.01) ** 0.5)
+
+
+def test_a_file_that_describes_other_statistics_is_refused() -> None:
+    known = known_from(60, 0)
+    hierarchy = {name: value for name, value in made(3, 1).items() if name != "latent_distance"}
+    with pytest.raises(ModelFileError, match="known describes 5 statistics, this model has 4"):
+        outlier_scores(hierarchy, known)
 
 
 def test_dimensions_that_carry_nothing_do_not_make_an_outlier() -> None:

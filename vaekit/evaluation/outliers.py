@@ -22,6 +22,7 @@ from torch import Tensor
 
 from vaekit import inference, registry
 from vaekit.array_types import AnyArray, Float64s
+from vaekit.errors import ModelFileError
 from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE, TERMS, image_terms
 from vaekit.header import KnownImages, LatentStatistics
 from vaekit.models.vae import VAE, evaluating
@@ -154,8 +155,14 @@ def outlier_scores(found: dict[str, Tensor], known: KnownImages) -> dict[str, Te
     """
     mean, spread = known.neg_elbo
     offset, slope, around = known.error_of_size
+    compared = compared_statistics(found)
+    if compared.shape[1] != len(known.mean):
+        raise ModelFileError(
+            f"bad header: known describes {len(known.mean)} statistics, this model has "
+            f"{compared.shape[1]}"
+        )
     expected = offset + slope * found["png_bytes"].double()
-    difference = compared_statistics(found) - np.array(known.mean)
+    difference = compared - np.array(known.mean)
     score = np.sqrt(_squares(difference, np.array(known.precision)))
     own = {name: found[name] for name in ("latent_distance",) if name in found}
     return {
