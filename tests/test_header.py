@@ -122,7 +122,7 @@ def test_the_header_is_that_of_the_interface(tiny_model: Path) -> None:
     assert entries["__metadata__"]["format"] == "pt"
     assert values.keys() == {
         "format_version", "vaekit_version", "model", "likelihood", "objective", "classes",
-        "latents", "training", "digest",
+        "latents", "training", "known", "digest",
     }  # fmt: skip
     assert {
         "dataset",

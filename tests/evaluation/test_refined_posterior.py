@@ -12,9 +12,11 @@ from torch import Tensor
 
 import vaekit
 from tests.conftest import Runner
-from tests.evaluation.conftest import exact_log_likelihood, sharp
+from tests.evaluation.conftest import SIGMA, exact_elbo, exact_log_likelihood, sharp
 from vaekit.cli.metric_rows import shown_number
 from vaekit.errors import UsageError
+from vaekit.evaluation.evaluation_record import evaluate
+from vaekit.evaluation.metrics import MetricRequest
 from vaekit.evaluation.nll import importance_estimate, unreliable_share
 from vaekit.evaluation.preconditions import refuse_draws
 from vaekit.evaluation.refined_posterior import RefinedPosterior, fit_noise
@@ -42,7 +44,8 @@ def test_the_fit_of_a_linear_model_is_its_exact_posterior() -> None:
     w, b = network.output.weight.detach(), network.output.bias.detach()
     covariance = torch.linalg.inv(torch.eye(4) + w.T @ w / 0.05**2)
     mean = (x.flatten(1) - b) @ w @ covariance / 0.05**2
-    shift, scale = fit_noise(network, x)
+    fitted = fit_noise(network, x)
+    shift, scale = fitted.shift, fitted.scale
     assert torch.allclose(shift, mean, atol=1e-3)
     widened = scale @ scale.mT / 1.2**2  # 1 + 0.4 / √4
     assert torch.allclose(widened, covariance.expand(20, 4, 4), rtol=0.02, atol=1e-4)
@@ -116,11 +119,39 @@ def test_the_density_of_the_draws_is_that_of_torch() -> None:
 
 def test_the_batch_of_an_image_does_not_change_its_fit() -> None:
     network, x = curved("bernoulli")
-    shift, scale = fit_noise(network, x)
-    alone, alone_scale = fit_noise(network, x[3:4], start=3)
-    assert torch.allclose(alone, shift[3:4], atol=1e-4)
-    assert torch.allclose(alone_scale, scale[3:4], atol=1e-4)
-    assert not shift.requires_grad
+    together, alone = fit_noise(network, x), fit_noise(network, x[3:4], start=3)
+    for name in ("shift", "scale", "diagonal_elbo"):
+        one, all_of_them = getattr(alone, name), getattr(together, name)
+        assert torch.allclose(one, all_of_them[3:4], rtol=1e-4, atol=1e-4)
+        assert not one.requires_grad
+
+
+def test_the_inference_gap_is_split_as_a_linear_model_knows_it(
+    linear: VAE, pictures: Tensor
+) -> None:
+    """The best diagonal normal has the posterior's mean and precisions: its KL is known."""
+    w = linear.output.weight.detach().double()
+    precision = w.T @ w / SIGMA**2 + torch.eye(3)
+    approximation = 0.5 * (precision.diagonal().log().sum() - torch.logdet(precision))
+    exact = exact_log_likelihood(linear, pictures)
+    found = importance_estimate(linear, pictures, 200, refined=True)
+    assert found.diagonal_elbo is not None
+    gap = float((exact - found.diagonal_elbo).mean())
+    assert float(approximation) > 0.02
+    assert gap == pytest.approx(float(approximation), abs=0.02)
+    assert float((found.diagonal_elbo - exact_elbo(linear, pictures)).mean()) > 0.1
+
+
+def test_the_gaps_add_up_to_what_the_elbo_lacks(tmp_path: Any) -> None:
+    path = vaekit.train(
+        dataset="digits", limit=60, epochs=1, hidden=[8], latent_dim=2, likelihood="bernoulli",
+        output=tmp_path / "run", threads=1,
+    ).path  # fmt: skip
+    request = MetricRequest(nll_samples=50, nll="refined")
+    record = evaluate(vaekit.load(path, "cpu"), vaekit.load_dataset("digits", limit=9), request)
+    gaps = record["amortisation_gap"] + record["approximation_gap"]
+    assert gaps == pytest.approx(record["neg_elbo"] - record["nll"], rel=1e-4, abs=1e-4)
+    assert record["amortisation_gap_stderr"] > 0
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

@@ -166,6 +166,7 @@ def _log_likelihood(
     if warning:
         subject.warn(warning)
     per_image["nll"] = -bound
+    gaps = [one.diagonal_elbo for one in found if one.diagonal_elbo is not None]
     return {
         "nll": -float(bound.mean()),
         "nll_stderr": standard_error(bound),
@@ -174,7 +175,22 @@ def _log_likelihood(
         "nll_mc_stderr": math.sqrt(float(variance.sum())) / len(variance),
         "nll_ess": median,
         "nll_pareto_k_bad": share,
+        **(_inference_gap(torch.cat(gaps), bound, per_image) if gaps else {}),
     }
+
+
+def _inference_gap(best: Tensor, bound: Tensor, per_image: PerImage) -> EvaluationRecord:
+    """What the ELBO lacks to log p(x), by cause: Cremer et al. 2018 (arXiv:1801.03558).
+
+    `best` is the ELBO of each image under the best posterior of the encoder's own kind.
+    """
+    own = -per_image["neg_elbo"].double()
+    per_image["amortisation_gap"], per_image["approximation_gap"] = best - own, bound - best
+    found: EvaluationRecord = {}
+    for name in ("amortisation_gap", "approximation_gap"):
+        found[name] = float(per_image[name].mean())
+        found[f"{name}_stderr"] = standard_error(per_image[name])
+    return found
 
 
 OF_ONE_NORMAL = ("mutual_information", "total_correlation")

@@ -39,6 +39,7 @@ class Metric:
 
 
 NLL_SAMPLES = "--nll-samples K"
+NLL_REFINED = "--nll-samples K --nll refined"
 NLL_METHODS = ("importance", "refined")
 
 METRICS = (
@@ -57,6 +58,10 @@ METRICS = (
            needs=NLL_SAMPLES),
     Metric("nll_pareto_k_bad", "share of images with Pareto k above 0.7: nll unreliable", BOUND,
            needs=NLL_SAMPLES),
+    Metric("amortisation_gap", "nats lost since the encoder infers q, not a fit to each image",
+           BOUND, "nats", needs=NLL_REFINED),
+    Metric("approximation_gap", "nats lost since q is a diagonal normal", BOUND, "nats",
+           needs=NLL_REFINED),
     Metric("active_units", "dimensions whose posterior mean has a variance over 0.01", LATENTS),
     Metric("mutual_information", "I(x; z), at most log n", LATENTS, "nats"),
     Metric("aggregate_kl", "KL(q(z) ‖ p(z)) = kl − mutual_information; too high for few images",

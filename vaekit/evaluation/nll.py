@@ -22,7 +22,7 @@ from torch import Tensor
 from vaekit import inference
 from vaekit.errors import UsageError
 from vaekit.evaluation.pareto import UNRELIABLE_K, pareto_k, tail_size
-from vaekit.evaluation.refined_posterior import RefinedPosterior, fit_noise
+from vaekit.evaluation.refined_posterior import NoiseFit, RefinedPosterior, fit_noise
 from vaekit.gaussian import Normal, Posterior
 from vaekit.models.vae import VAE
 from vaekit.reporting import Task
@@ -46,6 +46,8 @@ class ImportanceEstimate:
     """The effective sample size (Σ w)² / Σ w², from 1 to K."""
     pareto_k: Tensor
     """The tail of the weights: above 0.7 the bound is unreliable (`vaekit.evaluation.pareto`)."""
+    diagonal_elbo: Tensor | None = None
+    """The ELBO of the best posterior of the encoder's kind, where posteriors were fitted."""
 
     @property
     def variance(self) -> Tensor:
@@ -80,9 +82,9 @@ def importance_estimate(
         raise UsageError(f"--nll-samples {samples}: at least 1")
     together, images = _batch_sizes(network, samples)
     posteriors = _posteriors(network, x, images)
-    if refined:
-        fitted = fit_noise(network, x, start=start, seed=seed)
-        posteriors = _refined(posteriors, *fitted, images)
+    fitted = fit_noise(network, x, start=start, seed=seed) if refined and len(x) else None
+    if fitted is not None:
+        posteriors = _refined(posteriors, fitted, images)
     found = []
     for first, posterior in zip(range(0, len(x), images), posteriors, strict=True):
         part = slice(first, min(first + images, len(x)))
@@ -99,7 +101,9 @@ def importance_estimate(
     ks = [pareto_k(weights) for weights in largest.numpy()]
     effective = torch.exp(2 * total - squares)
     k = torch.tensor(ks, dtype=torch.float64)
-    return ImportanceEstimate(samples, total - math.log(samples), effective, k)
+    bound = total - math.log(samples)
+    own_kind = None if fitted is None else fitted.diagonal_elbo.double()
+    return ImportanceEstimate(samples, bound, effective, k, own_kind)
 
 
 _EMPTY = (torch.empty(0, dtype=torch.float64),)
@@ -129,13 +133,12 @@ def _posteriors(network: VAE, x: Tensor, images: int) -> Iterator[Posterior]:
             yield network.encode(inference.pad_rows(x[part], images).to(device))
 
 
-def _refined(
-    posteriors: Iterator[Posterior], shift: Tensor, scale: Tensor, images: int
-) -> Iterator[Posterior]:
+def _refined(posteriors: Iterator[Posterior], fitted: NoiseFit, images: int) -> Iterator[Posterior]:
     """The posteriors with their noise moved as fitted; the last image's fills up the last batch."""
-    for first, posterior in zip(range(0, len(shift), images), posteriors, strict=True):
-        rows = torch.arange(first, first + images).clamp_max(len(shift) - 1)
-        yield RefinedPosterior(posterior, shift[rows], scale[rows])
+    count = len(fitted.shift)
+    for first, posterior in zip(range(0, count, images), posteriors, strict=True):
+        rows = torch.arange(first, first + images).clamp_max(count - 1)
+        yield RefinedPosterior(posterior, fitted.shift[rows], fitted.scale[rows])
 
 
 def _running_sums(

@@ -10,6 +10,7 @@ from vaekit.evaluation.metrics import (
     FACTOR_METRICS,
     METRICS,
     NLL_METHODS,
+    NLL_REFINED,
     NLL_SAMPLES,
     MetricRequest,
 )
@@ -55,13 +56,21 @@ def _refuse_request(network: VAE, request: MetricRequest) -> None:
         raise UsageError(f"--features {request.features}: {near_miss(request.features, FEATURES)}")
     if "bits_per_dim" in request.metrics and not likelihood.discrete:
         raise UsageError(f"--metrics bits_per_dim: {why_no_bits(likelihood)}")
-    if request.nll_samples is None:
-        for metric in METRICS:
-            if metric.name in request.metrics and metric.needs == NLL_SAMPLES:
-                raise UsageError(
-                    f"--metrics {metric.name}: give the number of draws, such as --nll-samples 1000"
-                )
+    _refuse_without_draws(request)
     refuse_draws(network, request.nll_samples, request.nll)
+
+
+def _refuse_without_draws(request: MetricRequest) -> None:
+    """Refuse metrics that need draws, or fitted posteriors, which were not asked for."""
+    for metric in METRICS:
+        if metric.name not in request.metrics:
+            continue
+        if metric.needs == NLL_SAMPLES and request.nll_samples is None:
+            raise UsageError(
+                f"--metrics {metric.name}: give the number of draws, such as --nll-samples 1000"
+            )
+        if metric.needs == NLL_REFINED and request.nll != "refined":
+            raise UsageError(f"--metrics {metric.name}: needs {NLL_REFINED}")
 
 
 def refuse_draws(network: VAE, samples: int | None, method: str = "importance") -> None:

@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from vaekit import inference
-from vaekit.gaussian import Draw, Normal, Posterior
+from vaekit.gaussian import LOG_TWO_PI, Draw, Normal, Posterior
 from vaekit.models.vae import VAE
-from vaekit.reporting import Task
 from vaekit.seeds import BLOCK, normal_rows
 
 MOST_LATENTS = 256
@@ -39,6 +38,7 @@ PROBE = 0.1
 """Where the curvature is unknown, gradients are compared at this distance."""
 
 GRADIENT_STEPS, GRADIENT_RATE = 100, 0.02
+ELBO_DRAWS = 64
 WIDER = 0.4
 """Standard deviations grow by this over √D: few draws are lost, and tails are covered."""
 
@@ -79,28 +79,54 @@ class RefinedPosterior:
         )
 
 
-@torch.no_grad()
-def fit_noise(
-    network: VAE, x: Tensor, *, start: int = 0, seed: int = 0, task: Task | None = None
-) -> tuple[Tensor, Tensor]:
-    """`shift` and `scale` of a `RefinedPosterior` for images (N, C, H, W), on the CPU.
+@dataclass(frozen=True, eq=False)
+class NoiseFit:
+    """The normals fitted to images, on the CPU."""
 
-    `start` is the number of the first image. Images are fitted in chunks of one size. The network
-    must be in evaluation mode.
+    shift: Tensor
+    scale: Tensor
+    """Of a `RefinedPosterior`: (N, D), and lower triangles (N, D, D)."""
+    diagonal_elbo: Tensor
+    """(N,): the ELBO of the best posterior of the encoder's own kind, diagonal in ε."""
+
+
+@torch.no_grad()
+def fit_noise(network: VAE, x: Tensor, *, start: int = 0, seed: int = 0) -> NoiseFit:
+    """Fit the posterior of each image (N, C, H, W); `start` is the number of the first.
+
+    Images are fitted in chunks of one size. The network must be in evaluation mode.
     """
-    shifts, scales = [], []
-    device, size = next(network.parameters()).device, BLOCK
+    found, size = [], BLOCK
+    device = next(network.parameters()).device
     for first in range(0, len(x), size):
         part = x[first : first + size]
         padded = inference.pad_rows(part, size).to(device)
         target = NoiseTarget(network, padded, network.encode(padded))
-        shift, scale = _by_gradients(target, *_by_newton(target), start + first, seed)
-        scale = scale * (1 + WIDER / math.sqrt(network.latent_dim))
-        shifts.append(shift[: len(part)].cpu())
-        scales.append(scale[: len(part)].cpu())
-        if task is not None:
-            task.advance(len(part))
-    return torch.cat(shifts), torch.cat(scales)
+        fitted = _fit_chunk(target, start + first, seed)
+        found.append([one[: len(part)].cpu() for one in fitted])
+    return NoiseFit(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _fit_chunk(target: NoiseTarget, first: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    mode, triangle = _by_newton(target)
+    precision = torch.cholesky_inverse(triangle.double().cpu())
+    widths = precision.diagonal(dim1=1, dim2=2).rsqrt().to(triangle)
+    diagonal = torch.diag_embed(widths)
+    best = _by_gradients(target, mode, diagonal, first, seed, diagonal=True)
+    shift, scale = _by_gradients(target, mode, triangle, first, seed)
+    scale = scale * (1 + WIDER / math.sqrt(target.network.latent_dim))
+    return shift, scale, _mean_elbo(target, *best, first, seed)
+
+
+def _mean_elbo(target: NoiseTarget, shift: Tensor, scale: Tensor, first: int, seed: int) -> Tensor:
+    """The ELBO of each image under ε = shift + scale · noise, from `ELBO_DRAWS` draws."""
+    rows, width = shift.shape
+    total = torch.zeros(rows, device=shift.device)
+    for draw in range(ELBO_DRAWS):
+        noise = normal_rows(first, first + rows, width, seed, "refined elbo", draw).to(shift.device)
+        value = target.log_density(shift + _turned(scale, noise))
+        total += value + 0.5 * (noise.square() + LOG_TWO_PI).sum(1)
+    return total / ELBO_DRAWS + scale.diagonal(dim1=1, dim2=2).log().sum(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,11 +221,18 @@ def _triangle(covariance: Tensor) -> Tensor:
 
 
 def _by_gradients(
-    target: NoiseTarget, shift: Tensor, scale: Tensor, first: int, seed: int
+    target: NoiseTarget,
+    shift: Tensor,
+    scale: Tensor,
+    first: int,
+    seed: int,
+    *,
+    diagonal: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """A normal of higher ELBO, by Adam from this one: ε = shift + scale (a + B noise).
 
-    Each step uses a draw and its mirror image. The second half of the steps is averaged.
+    With `diagonal`, B is one. Each step uses a draw and its mirror image; the second half of the
+    steps is averaged.
     """
     a, raw = torch.zeros_like(shift).requires_grad_(), torch.zeros_like(scale).requires_grad_()
     optimizer, sums = torch.optim.Adam([a, raw], GRADIENT_RATE, (0.9, 0.99)), [0 * a, 0 * raw]
@@ -207,15 +240,15 @@ def _by_gradients(
         noise = normal_rows(first, first + len(a), a.shape[1], seed, "refine", step).to(a.device)
         with torch.enable_grad():
             for side in (noise, -noise):
-                (-_elbo(target, shift, scale, a, _lower(raw), side).sum() / 2).backward(
-                    inputs=[a, raw]
-                )
+                b = _lower(_kept(raw, diagonal))
+                loss = -_elbo(target, shift, scale, a, b, side).sum() / 2
+                loss.backward(inputs=[a, raw])
         optimizer.step()
         optimizer.zero_grad()
         if step >= GRADIENT_STEPS // 2:
             sums = [total + one.detach() for total, one in zip(sums, (a, raw), strict=True)]
     count = GRADIENT_STEPS - GRADIENT_STEPS // 2
-    a, raw = sums[0].detach() / count, sums[1].detach() / count
+    a, raw = (_kept(total.detach() / count, diagonal) for total in sums)
     return shift + _turned(scale, a), scale @ _lower(raw)
 
 
@@ -231,6 +264,13 @@ def _elbo(
     back = torch.linalg.solve_triangular(b.detach(), (u - a.detach())[:, :, None], upper=False)
     found: Tensor = target.log_density(shift + _turned(scale, u)) + back.square().sum((1, 2)) / 2
     return found
+
+
+def _kept(values: Tensor, diagonal: bool) -> Tensor:
+    """Matrices without what is off their diagonal, if so asked; rows as they are."""
+    if not diagonal or values.ndim == 2:
+        return values
+    return torch.diag_embed(values.diagonal(dim1=1, dim2=2))
 
 
 def _lower(raw: Tensor) -> Tensor:
