@@ -192,3 +192,33 @@ def test_a_signal_during_an_import_by_c_code_keeps_its_exit_code(
     process = started(["-m", "stopped"])
     _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (143, "vaekit: terminated\n")
+
+
+SLOW_IMPORT = """
+import os, signal, sys, time
+from pathlib import Path
+from vaekit.cli.signal_handlers import SIGNALS, StopSignal
+SIGNALS.install()
+sys.path.insert(0, "torch")
+try:
+    import slow
+    time.sleep(30)
+except StopSignal:
+    print("stopped after the import:", Path("imported").exists())
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_waits_for_the_end_of_the_import_of_torch_and_a_second_does_not(
+    started: Callable[..., subprocess.Popen[str]], times: int
+) -> None:
+    """An exception that passed through its C++ aborted the process, with a dump of its stack."""
+    Path("torch").mkdir()
+    press = "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.2)\n"
+    Path("torch/slow.py").write_text(
+        f"import os, signal, time\n{press * times}open('imported', 'w').close()\n"
+    )
+    out, err = started(["-c", SLOW_IMPORT]).communicate(timeout=PATIENCE)
+    assert out == ("stopped after the import: True\n" if times == 1 else "")
+    assert err == ""
+    assert Path("imported").exists() == (times == 1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from PIL import Image
 
@@ -18,10 +22,16 @@ CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Bytes of a pixel, once decoded to 8 bits, by a PNG's colour type; a palette gives colours."""
 
 
+PACKED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile,
+}  # fmt: skip
+
+
 def holds(data: bytes) -> int:
     """Bytes of content that are really there, whatever the file claims.
 
     - zip, .npz: the file, and what its members really unpack to;
+    - a packed tar: the file, and what it unpacks to;
     - PNG: the file, and the pixels its compressed data really unpacks to, 8 bits a channel; text,
       profiles and the like are not images, and count as they lie in the file;
     - another image: the file, and its pixels if all of them are there;
@@ -29,6 +39,9 @@ def holds(data: bytes) -> int:
     """
     if data.startswith(b"PK"):
         return len(data) + sum(_unpacked(data))
+    for start, opener in PACKED.items():
+        if data.startswith(start):
+            return len(data) + _length(opener(io.BytesIO(data)))
     return len(data) + _pixels(data)
 
 
@@ -49,6 +62,17 @@ def _unpacked(data: bytes) -> Iterator[int]:
         else:
             content = data[start : start + max(0, member.compress_size)]
         yield len(content) + (_pixels(content) if content else 0)
+
+
+def _length(file: Any) -> int:
+    """How much can be read before the first error."""
+    length = 0
+    try:
+        while length < MOST and (part := file.read(1 << 20)):
+            length += len(part)
+    except Exception:  # noqa: BLE001  what is damaged ends there
+        pass
+    return length
 
 
 def _inflated(packed: bytes | memoryview, form: int = 15) -> bytes:

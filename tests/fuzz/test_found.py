@@ -62,6 +62,9 @@ FOUND: dict[str, tuple[str, bytes]] = {
         "npz", zipped({"x.npy": saved(X), "y.npy": saved(np.array([0, 1, 2, 1e38]))})),
     "values of no bytes": (
         "npy", with_header("{'descr': '|V0', 'fortran_order': False, 'shape': (4, 8), }", b"", 1)),
+    "values that are arrays": (
+        "npy", with_header("{'descr': ('<i4', (2, 3)), 'fortran_order': True, 'shape': (2, 2), }",
+                           bytes(96), 1)),
     "millions of rows": ("npz", rows_of_one_pixel()),
     "a member without a name": ("zip", zipped({"": b"", "a.png": picture("L", "PNG")})),
     "members that share their bytes": ("zip", shared_members(300)),
@@ -76,6 +79,7 @@ FOUND: dict[str, tuple[str, bytes]] = {
     "a row of millions": ("latents-csv", b"0," * 4_000_000 + b"0\n"),
     "a record of millions": ("latents-jsonl", b"[" + b"0," * 4_000_000 + b"0]\n"),
     "empty lists by the million": ("latents-jsonl", b"[" + b"[]," * 1_500_000 + b"[]]\n"),
+    "a string without an end": ("latents-jsonl", b'[["' + b"[\n" * 400_000),
     "a bracket a line": ("latents-jsonl", b"[\n" * 3_000_000),
     "quotes that never close": ("latents-jsonl", b'["' + b'\\"' * 500_000),
     "a header of empty lists": (

@@ -142,6 +142,7 @@ def test_sizes_grow() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
+        ({"latent_groups": [10**9, 1, 1, 1, 1]}, "1,000,000,004 groups; up to 1,000 are built"),
         ({"latent_groups": [1, 1]}, "--latent-groups: 2 numbers; this image has 5 grids"),
         ({"channels": [8] * 6}, "--channels: 6 widths; this image has 5 grids"),
         ({"latent_groups": [0] * 5}, "--latent_groups"),

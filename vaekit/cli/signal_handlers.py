@@ -12,6 +12,8 @@ from typing import Any
 from vaekit.errors import STOP_ERRORS, Interrupted, Terminated, VaekitError
 
 RESEND_SECONDS = 0.01
+POSTPONED_SECONDS = 0.05
+"""How often a signal is sent again that arrives while torch is imported."""
 
 
 class StopSignal(KeyboardInterrupt):
@@ -31,6 +33,7 @@ class SignalHandlers:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._postponed = self._sent_again = False
         self._exit_code: int | None = None
 
     def install(self) -> None:
@@ -49,13 +52,19 @@ class SignalHandlers:
         """The error that stands for the signal received, if any."""
         return None if self.received is None else stop_error(self.received)
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again, self._sent_again = self._sent_again, False
         if self._exit_code is not None:
             os._exit(self._exit_code)
-        if self.received is None:
+        if self.received is None and is_importing_torch(frame):
+            if self._postponed and not again and number == signal.SIGINT:
+                os._exit(STOP_ERRORS[number].exit_code)
+            self._postponed = True
+            self._send_again(number, POSTPONED_SECONDS)
+        elif self.received is None:
             self.received = number
             raise StopSignal
-        if number == signal.SIGINT:
+        elif number == signal.SIGINT and not again:
             os._exit(STOP_ERRORS[self.received].exit_code)
 
     def _resend(self, event: Any) -> None:
@@ -64,9 +73,29 @@ class SignalHandlers:
             sys.__unraisablehook__(event)
             return
         number, self.received = self.received, None
-        timer = threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), number))
+        self._send_again(number, RESEND_SECONDS)
+
+    def _send_again(self, number: int, seconds: float) -> None:
+        def send() -> None:
+            self._sent_again = True
+            os.kill(os.getpid(), number)
+
+        timer = threading.Timer(seconds, send)
         timer.daemon = True
         timer.start()
+
+
+def is_importing_torch(frame: FrameType | None) -> bool:
+    """Whether a module of torch is being imported.
+
+    An exception there may pass through C++, which then aborts the process with a dump.
+    """
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if frame.f_code.co_name == "<module>" and f"{os.sep}torch{os.sep}" in name:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def stop_error(number: int) -> VaekitError:

@@ -12,6 +12,10 @@ FINEST_GRID = 16
 """Sides of the finest grid of latents, at most: steps on larger ones cost most of the time."""
 
 
+MOST_GROUPS = 1000
+"""Groups of a ladder, at most: each is a few layers, and published models have under 100."""
+
+
 def doublings(grid: GridSize, size: GridSize) -> list[GridSize]:
     """The sizes between a grid and the image, the image's last.
 
@@ -45,6 +49,10 @@ def group_shapes(
     sizes: Sequence[GridSize], counts: Sequence[int], latents: int
 ) -> list[tuple[int, int, int]]:
     """The shape (C, H, W) of every group, the coarsest first."""
+    if sum(counts) > MOST_GROUPS:
+        raise UsageError(
+            f"--latent-groups: {sum(counts):,} groups; up to {MOST_GROUPS:,} are built"
+        )
     return [
         (latents, *size)
         for count, size in zip(counts, reversed(sizes), strict=True)

@@ -166,6 +166,8 @@ def read_header(
         raise DataError(f"{where}: is not an array that can be read ({why})") from None
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects, which only a pickle can: refused")
+    if dtype.subdtype is not None:  # the array would have more axes than its shape says
+        raise DataError(f"{where}: holds values of the type {dtype}, each an array of its own")
     if dtype.itemsize == 0:
         raise DataError(f"{where}: holds values of the type {dtype}, which has no bytes")
     return dtype, tuple(int(side) for side in shape), bool(fortran)
