@@ -76,7 +76,7 @@ def test_a_run_on_images_resumes_with_the_same_ones_alone(digits: package.ImageS
 
 
 def test_a_path_of_images_is_a_data_set(digits: package.ImageSet) -> None:
-    np.save("x.npy", digits.images)
+    np.save("x.npy", package.load_dataset("digits", "all", limit=300).images)
     run = package.train(images=Path("x.npy"), output="run", **SMALL)
     assert run.config.dataset == "x.npy"
     with pytest.raises(UsageError, match="images and dataset exclude each other"):

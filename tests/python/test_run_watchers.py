@@ -17,8 +17,9 @@ from vaekit.python.screens import NotebookScreen, TerminalScreen, find_screen
 from vaekit.training.watcher import RunFacts, StepFacts, Watcher
 
 FACTS = RunFacts(
-    config=RunConfig(epochs=2, model="mlp", latent_dim=2, likelihood="bce"), image=(8, 8, 1),
-    n_train=10, n_val=2, parameters=1234, device="cpu", threads=1, steps_per_epoch=1, folder="x",
+    config=RunConfig(dataset="digits", epochs=2, model="mlp", latent_dim=2, likelihood="bce"),
+    image=(8, 8, 1), n_train=10, n_val=2, parameters=1234, device="cpu", threads=1,
+    steps_per_epoch=1, folder="x",
 )  # fmt: skip
 RECORD = {"epoch": 1, "train_neg_elbo": 3.0, "train_reconstruction": 2.0, "train_kl": 1.0,
           "active_units": 2, "images_per_second": 5.0}  # fmt: skip

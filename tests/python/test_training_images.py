@@ -89,6 +89,15 @@ def test_the_cache_never_takes_one_array_for_another() -> None:
         assert shrunk.images.mean() == pytest.approx(images.mean(), abs=12)
 
 
+def test_the_train_split_of_a_data_set_is_cut_again() -> None:
+    """Its own validation images are not among it, so the same rule would find none."""
+    train = vaekit.load_dataset("digits", "train")
+    source = training_source(train)
+    opened = OpenDataset(source.name, source, Request(val_split=0.2))
+    share = len(opened.take("val")) / len(train)
+    assert 0.15 < share < 0.25
+
+
 def test_all_images_are_for_training_and_validation() -> None:
     source = training_source(pixels(10, 4, 4, 1))
     opened = OpenDataset(source.name, source, Request(val_split=0.2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit import seeds
+from vaekit.array_types import UInt64s
 from vaekit.data import ImageSet
+from vaekit.data.content_keys import pixel_keys
 from vaekit.data.decoding.decode_all import LARGEST_NATIVE
 from vaekit.data.decoding.decode_batch import USUAL_SIZE
 from vaekit.data.decoding.decode_image import fit
@@ -73,6 +77,7 @@ def _of_image_set(images: ImageSet) -> Source:
         array_blocks(images.images),
         images.labels,
         images.factors,
+        keys=partial(_cut_keys, images.images),
     )
     return _source(images.name, rows, images.classes, images.factor_names)
 
@@ -82,8 +87,19 @@ def _of_pixels(
 ) -> Source:
     height, width, channels = pixels.shape[1:]
     names = NumberedNames(len(pixels))
-    rows = Rows(names, (height, width, channels), array_blocks(pixels), labels)
+    keys = partial(_cut_keys, pixels)
+    rows = Rows(names, (height, width, channels), array_blocks(pixels), labels, keys=keys)
     return _source("images", rows, classes)
+
+
+def _cut_keys(pixels: Pixels) -> UInt64s:
+    """What decides which images are for validation: their content, under a key of its own.
+
+    With the usual key, the train split of a data set, from which validation images were cut
+    already, would have none left to cut.
+    """
+    keys = [pixel_keys(pixels[i : i + AT_ONCE]) for i in range(0, len(pixels), AT_ONCE)]
+    return seeds.hashed(np.concatenate(keys), "given")
 
 
 def _of_files(paths: Sequence[str]) -> Source:

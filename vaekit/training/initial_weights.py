@@ -50,7 +50,7 @@ def _likelihood(header: ModelHeader) -> dict[str, Any]:
 def start_from(network: VAE, path: str, reporter: Reporter) -> None:
     """Copy the weights of a model file that have the same name and shape; name the others."""
     file = read_model_file(path)
-    given = read_tensors(file.path)
+    given = read_tensors(file.path, file.weights)
     verify_digest(file)
     refuse_nonfinite(file, given)
     own = network.state_dict()
