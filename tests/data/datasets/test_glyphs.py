@@ -10,14 +10,16 @@ from PIL import Image, ImageDraw, ImageFont
 from vaekit.data import load_dataset
 from vaekit.data.datasets import glyph_outlines, glyphs
 from vaekit.data.datasets.glyph_outlines import FONTS, LETTERS
-from vaekit.data.datasets.glyphs import GLYPH_COUNTS, GLYPH_FACTORS, SIZES, SLANTS, draw
+from vaekit.data.datasets.glyphs import GLYPH_COUNTS, GLYPH_FACTORS, SIZES, SLANTS, draw_glyphs
 from vaekit.errors import DataError, UsageError
 
 MIDDLE = {"letter": 0, "font": 0, "weight": 0, "slant": 0, "size": 2, "x": 2, "y": 2}
 
 
 def one(image_size=(32, 32), **factors):
-    return draw(np.array([list((MIDDLE | factors).values())]), image_size)[0, :, :, 0].astype(int)
+    return draw_glyphs(np.array([list((MIDDLE | factors).values())]), image_size)[
+        0, :, :, 0
+    ].astype(int)
 
 
 def rendered(letter, font, side):
@@ -65,7 +67,7 @@ def test_every_letter_is_whole_wherever_it_stands(size):
     for letter, font in itertools.product(range(len(LETTERS)), range(len(FONTS))):
         places = [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]
         rows = [(letter, font, 4, slant, 4, x, y) for slant in (0, 4) for x, y in places]
-        ink = (255 - draw(np.array(rows), size).astype(int)).sum((1, 2, 3)).reshape(2, 5)
+        ink = (255 - draw_glyphs(np.array(rows), size).astype(int)).sum((1, 2, 3)).reshape(2, 5)
         assert np.abs(ink / ink[:, :1] - 1).max() < 0.03
 
 
@@ -112,7 +114,7 @@ def test_the_set_is_its_factors():
     assert data.factor_names == GLYPH_FACTORS
     assert data.classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
     assert np.array_equal(data.labels, data.factors[:, 0])
-    assert np.array_equal(data.images, draw(data.factors, (24, 40)))
+    assert np.array_equal(data.images, draw_glyphs(data.factors, (24, 40)))
 
 
 def test_train_and_test_have_no_picture_in_common():
@@ -125,7 +127,7 @@ def test_train_and_test_have_no_picture_in_common():
 @pytest.mark.parametrize("bad", [[36, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, -1], [0, 0]])
 def test_factors_off_the_grid_are_refused(bad):
     with pytest.raises(UsageError, match="factors must be rows of"):
-        draw(np.array([bad]))
+        draw_glyphs(np.array([bad]))
 
 
 def test_an_installation_without_the_fonts_is_told_in_one_line(monkeypatch, tmp_path):

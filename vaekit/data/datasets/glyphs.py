@@ -9,7 +9,7 @@ Every combination of factors is a different picture: 36 x 5 x 5 x 5 x 5 x 5 x 5 
     size        5
     x, y        5 each; a letter is always whole
 
-    >>> draw(np.zeros((1, 7), np.int64), (28, 28)).shape
+    >>> draw_glyphs(np.zeros((1, 7), np.int64), (28, 28)).shape
     (1, 28, 28, 1)
 """
 
@@ -36,7 +36,7 @@ GLYPH_COUNTS = (len(LETTERS), len(FONTS), 5, 5, 5, PLACES, PLACES)
 GLYPH_SIZE = (32, 32)
 IN_TRAIN, IN_TEST = 20_000, 4_000
 
-WEIGHTS = np.linspace(0, 0.045, GLYPH_COUNTS[2])
+STROKE_WEIGHTS = np.linspace(0, 0.045, GLYPH_COUNTS[2])
 """How far the outline moves outwards, as a share of the height of capitals."""
 SLANTS = np.linspace(0, 0.28, GLYPH_COUNTS[3])
 """Run over rise."""
@@ -44,7 +44,7 @@ SIZES = np.linspace(0.48, 0.58, GLYPH_COUNTS[4])
 """Height of capitals, as a share of the image's shorter side."""
 REACH = 0.03
 """How far a letter moves from the centre, as a share of the side."""
-MARGIN = 0.01
+GLYPH_MARGIN = 0.01
 
 _FAR = 40.0
 """Distance from the ink, in cells, beyond the field."""
@@ -66,7 +66,7 @@ def open_glyphs(request: Request) -> Source:
     return Source("glyphs", parts, identity, tuple(LETTERS), GLYPH_FACTORS)
 
 
-def draw(factors: Integers, size: Size = GLYPH_SIZE) -> Pixels:
+def draw_glyphs(factors: Integers, size: Size = GLYPH_SIZE) -> Pixels:
     """Draw images (N, H, W, 1), one for each row of factors, antialiased at the size asked for."""
     counts = np.array(GLYPH_COUNTS)
     if (
@@ -105,7 +105,7 @@ def _rows(cells: Integers, size: Size) -> Rows:
 
 def _blocks(factors: Integers, size: Size, indices: Integers) -> Iterator[Pixels]:
     for start in range(0, len(indices), _BLOCK):
-        yield draw(factors[indices[start : start + _BLOCK]], size)
+        yield draw_glyphs(factors[indices[start : start + _BLOCK]], size)
 
 
 def _coverage(factors: list[int], size: Size) -> npt.NDArray[np.float32]:
@@ -118,7 +118,7 @@ def _coverage(factors: list[int], size: Size) -> npt.NDArray[np.float32]:
     height, width = size
     outline, shear = _outline(letter, font), float(SLANTS[slant])
     cells = CAP / (float(SIZES[cap]) * min(size))  # cells to one pixel
-    bolder = float(WEIGHTS[weight]) * CAP
+    bolder = float(STROKE_WEIGHTS[weight]) * CAP
     left, top, right, bottom = outline.box(shear)
     x = _centre(place[0], width, (right - left + 2 * bolder) / cells)
     y = _centre(place[1], height, (bottom - top + 2 * bolder) / cells)
@@ -140,7 +140,7 @@ def _coverage(factors: list[int], size: Size) -> npt.NDArray[np.float32]:
 
 def _centre(place: int, side: int, ink: float) -> float:
     """Where a letter's middle is along a side, in pixels; wide letters move less, to stay whole."""
-    reach = max(0.0, min(REACH * side, (side - ink) / 2 - MARGIN * side))
+    reach = max(0.0, min(REACH * side, (side - ink) / 2 - GLYPH_MARGIN * side))
     return side / 2 + reach * (place - PLACES // 2) / (PLACES // 2)
 
 
