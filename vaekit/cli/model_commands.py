@@ -178,11 +178,13 @@ def refuse_dataset_flags(source: ImageOptions) -> None:
 
 
 def dataset_of_model(model: Model) -> str:
-    """The named data set that the model was trained on."""
+    """The data set that the model was trained on: its name, or its path if it is still the same."""
     name = str(model.header.training.get("dataset"))
-    if name not in registry.names("dataset"):
-        raise UsageError("no images: give paths, - for stdin, or --dataset")
-    return name
+    if name in registry.names("dataset"):
+        return name
+    from vaekit.cli.own_images import path_of_training_images
+
+    return path_of_training_images(model)
 
 
 @contextmanager

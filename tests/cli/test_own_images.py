@@ -1,0 +1,57 @@
+"""A model that was trained on a folder finds it again, if it is still the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vaekit as package
+from tests.conftest import Runner
+
+
+@pytest.fixture(params=["m.safetensors", "run"])
+def model(request: pytest.FixtureRequest) -> Path:
+    """A model with its run's folder beside it, and one in that folder."""
+    Path("photos").mkdir()
+    for n in range(60):
+        pixels = np.random.default_rng(n).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(f"photos/{n}.png")
+    return package.train(
+        dataset="photos", model="mlp", hidden=[8], latent_dim=2, epochs=1, output=request.param,
+        threads=1, likelihood="bernoulli", binarize="static",
+    ).path  # fmt: skip
+
+
+def test_the_test_part_of_its_folder_is_used_and_named(
+    cli: Runner, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test, folder = package.load_dataset("photos", "test"), Path("photos").resolve()
+    model = model.resolve()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    done = cli("evaluate", model, "--json")
+    assert done.code == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["dataset"], record["n"], record["trained_on"]) == ("photos", len(test), 0)
+    assert str(folder) in done.stderr
+
+
+def test_a_folder_with_other_training_images_is_not_used(cli: Runner, model: Path) -> None:
+    name = package.load_dataset("photos", "train").names[0]
+    Path("photos", name).unlink()
+    done = cli("evaluate", model)
+    assert (done.code, done.stdout) == (2, "")
+    assert "photos no longer holds the images that the model was trained on" in done.stderr
+    assert "--dataset" in done.stderr
+
+
+def test_without_the_folder_or_the_config_images_must_be_given(cli: Runner, model: Path) -> None:
+    shutil.copy(model, "copy.safetensors")
+    assert "no images: give paths" in cli("evaluate", "copy.safetensors").stderr
+    shutil.rmtree("photos")
+    assert "no images: give paths" in cli("evaluate", model).stderr

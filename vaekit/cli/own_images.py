@@ -1,0 +1,64 @@
+"""Finds the images at a path that a model was trained on, if they are still the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaekit.errors import UsageError, VaekitError
+from vaekit.wording import one_line
+
+if TYPE_CHECKING:
+    from vaekit.config import RunConfig
+    from vaekit.inference import Model
+
+NOTHING_GIVEN = "no images: give paths, - for stdin, or --dataset"
+
+
+def path_of_training_images(model: Model) -> str:
+    """The path in the run's config beside the model, whose training part must be unchanged."""
+    config = _config_beside(model)
+    if config is None or not Path(config.dataset).exists():
+        raise UsageError(NOTHING_GIVEN)
+    if not _is_unchanged(model, config):
+        where = one_line(config.dataset)
+        raise UsageError(
+            f"{NOTHING_GIVEN}; {where} no longer holds the images that the model was trained on"
+        )
+    return config.dataset
+
+
+def _config_beside(model: Model) -> RunConfig | None:
+    """The config of the run that wrote the model; None where it is gone or another's."""
+    from vaekit.config import resolve_config
+
+    if model.path is None:
+        return None
+    for folder in (model.path.parent, model.path.with_suffix("")):
+        path = folder / "config.yaml"
+        if path.is_file():
+            try:
+                config = resolve_config({}, environ={}, config=path)
+            except VaekitError:
+                continue
+            if config.shared() == model.header.training.get("config"):
+                return config
+    return None
+
+
+def _is_unchanged(model: Model, config: RunConfig) -> bool:
+    """Whether the path still gives the images that the model was trained on, and no others."""
+    import numpy as np
+
+    from vaekit.reporting import SILENT
+    from vaekit.trained_images import pack_trained_images
+    from vaekit.training.run import load_training_data
+
+    trained = model.trained_images
+    if trained is None:
+        return False
+    try:
+        found = load_training_data(config, SILENT)
+    except VaekitError:
+        return False
+    return np.array_equal(pack_trained_images(found.originals), trained.packed())
