@@ -40,7 +40,7 @@ def small_ladder() -> VAE:
 
 
 def ladder_header(spec: ModelSpec | None = None) -> ModelHeader:
-    """Of the small ladder; each latent's KL is its number."""
+    """Of the small ladder; the KL of each latent is its number, counted from 1."""
     total = sum(SIZES)
     return ModelHeader(
         format_version=1,
@@ -50,7 +50,7 @@ def ladder_header(spec: ModelSpec | None = None) -> ModelHeader:
         objective={"name": "elbo", "beta": 1.0},
         classes=None,
         latents=LatentStatistics(
-            mean=[0.0] * total, std=[1.0] * total, kl=[float(dim) for dim in range(total)]
+            mean=[0.0] * total, std=[1.0] * total, kl=[dim + 1.0 for dim in range(total)]
         ),
         training={"dataset": "digits", "n": 1, "seed": 0, "steps": 1, "epochs": 1},
     )

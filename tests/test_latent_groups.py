@@ -33,7 +33,7 @@ def test_groups_lie_one_after_another_with_the_nats_of_their_latents() -> None:
     found = groups_of(ladder_header())
     assert [group.shape for group in found] == SHAPES
     assert [(group.start, group.stop) for group in found] == [(0, 2), (2, 10), (10, 138)]
-    assert [group.nats for group in found] == [1, sum(range(2, 10)), sum(range(10, 138))]
+    assert [group.nats for group in found] == [3, sum(range(3, 11)), sum(range(11, 139))]
     assert [group.grid for group in found] == ["1x1", "2x2", "8x8"]
 
 

@@ -62,7 +62,7 @@ def test_a_sheet_has_a_row_for_the_originals_and_for_each_number_of_groups(
     done = cli("reconstruct", ladder_file, "in.npy", "--groups", "all", "-o", "levels.png")
     assert (done.code, done.stdout) == (0, "levels.png\n")
     rows = [to_uint8(ladder.reconstruct(images, groups=groups)) for groups in (1, 2, 3)]
-    labels = ["original", "1  1x1  1 nats", "2  2x2  44 nats", "3  8x8  9408 nats"]
+    labels = ["original", "1  1x1  3 nats", "2  2x2  52 nats", "3  8x8  9536 nats"]
     assert Path("levels.png").read_bytes() == encode_picture(strip([images, *rows], labels))
 
 
@@ -99,11 +99,11 @@ def test_walks_stay_in_the_first_groups(
 
 def test_info_lists_the_groups_with_their_share_of_the_rate(cli: Any, ladder_file: Path) -> None:
     shown = cli("info", ladder_file).stdout
-    assert "2 latents on each cell of 2x2: 44.00 nats, 0.5% of the KL" in shown
+    assert "2 latents on each cell of 2x2: 52.00 nats, 0.5% of the KL" in shown
     record = json.loads(cli("info", ladder_file, "--json").stdout)
     assert [group["shape"] for group in record["groups"]] == [[2, 1, 1], [2, 2, 2], [2, 8, 8]]
     assert [group["latents"] for group in record["groups"]] == [2, 8, 128]
-    assert [group["nats"] for group in record["groups"]] == [1, 44, 9408]
+    assert [group["nats"] for group in record["groups"]] == [3, 52, 9536]
     assert sum(group["share"] for group in record["groups"]) == pytest.approx(1)
 
 
