@@ -163,9 +163,10 @@ def test_without_images_it_is_the_models_own_data_set(
     assert np.array_equal(numbers(table()), model.embed(chosen.images).numpy())
 
 
-def test_a_model_whose_images_have_no_name_asks_for_some(cli: Any, photos: Path) -> None:
+def test_a_model_whose_images_cannot_be_found_asks_for_some(cli: Any, photos: Path) -> None:
     path = package.train(dataset=str(photos), image_size="8", epochs=1, hidden=[4], latent_dim=2,
                          model="mlp", val_split=0.2, output="run", threads=1)  # fmt: skip
+    Path("run/config.yaml").unlink()
     done = cli("embed", path)
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == "vaekit: no images: give paths, - for stdin, or --dataset\n"
