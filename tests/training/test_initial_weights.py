@@ -117,6 +117,17 @@ def test_a_frozen_part_keeps_its_weights_and_the_statistics_of_its_batch_norms(
         assert torch.equal(after[name], tensor) == frozen or tensor.numel() == 0, name
 
 
+def test_freezing_what_was_never_trained_is_warned_of() -> None:
+    seen: list[str] = []
+
+    class Warnings(SilentWatcher):
+        def warn(self, message: str) -> None:
+            seen.append(message)
+
+    package.train(**SMALL, freeze="encoder", watcher=Warnings(), output="run")
+    assert "--freeze encoder without --init keeps weights that nobody trained" in seen
+
+
 def test_a_ladder_cannot_freeze_what_it_shares() -> None:
     with pytest.raises(UsageError, match="--freeze encoder: is not for --model ladder"):
         freeze(network(name="ladder", latent_dim=ladder_dim()), "encoder")

@@ -46,6 +46,14 @@ def _likelihood(header: ModelHeader) -> dict[str, Any]:
     return found | kept
 
 
+def start_network(network: VAE, config: RunConfig, reporter: Reporter) -> None:
+    """Give a new run's network the weights of `init`; warn of a part frozen as it was drawn."""
+    if config.init is not None:
+        start_from(network, config.init, reporter)
+    elif config.freeze is not None:
+        reporter.warn(f"--freeze {config.freeze} without --init keeps weights that nobody trained")
+
+
 @torch.no_grad()
 def start_from(network: VAE, path: str, reporter: Reporter) -> None:
     """Copy the weights of a model file that have the same name and shape; name the others."""

@@ -29,7 +29,7 @@ from vaekit.training import resume_rules, tensorboard
 from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
 from vaekit.training.defaults import fill_defaults, network_from_config
-from vaekit.training.initial_weights import inherited, start_from
+from vaekit.training.initial_weights import inherited, start_network
 from vaekit.training.loop import Trainer
 from vaekit.training.memory_needs import Footprint, footprint, refuse_too_large
 from vaekit.training.run_folder import RunFolder
@@ -231,8 +231,8 @@ def _run(
     checkpoint: Checkpoint | None,
 ) -> TrainingResult:
     network = network_from_config(config, data.train.image_shape, mean_image(data.train))
-    if config.init is not None and checkpoint is None:
-        start_from(network, config.init, watcher)
+    if checkpoint is None:
+        start_network(network, config, watcher)
     network = network.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     val = None if data.val is None else Batches(data.val, device)
     trainer = Trainer(config, network, Batches(data.train, device), val, watcher)
