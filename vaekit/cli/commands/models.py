@@ -9,7 +9,10 @@ from vaekit.cli.tables import print_table
 
 MODEL_SUMMARIES = {
     "mlp": ("--hidden, --activation", "fully connected; small images, and the linear VAE"),
-    "conv": ("--channels, --activation, --norm", "strided convolutions and their mirror image"),
+    "conv": (
+        "--channels, --activation, --norm, --upsampling",
+        "strided convolutions, and a decoder that doubles the sides as often",
+    ),
     "resnet": (
         "--channels, --depth, --activation, --norm",
         "residual blocks with group norm: the quality choice",

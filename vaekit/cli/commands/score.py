@@ -51,11 +51,11 @@ def command(
     """Score images one by one: a JSON line each, in input order.
 
     [dim]vaekit score model.safetensors photos/ > scores.jsonl[/dim]
-    [dim]vaekit score model.safetensors photos/ | jq 'select(.false_alarm_rate <= 0.01)'[/dim]
+    [dim]vaekit score m.safetensors in/ | jq 'select(.false_alarm_rate <= 0.01)'[/dim]
     [dim]vaekit score model.safetensors photos/ -o outliers.png[/dim]
 
-    Lines are written as images are read; stdout is the default output. A picture shows the images
-    with the highest outlier scores.
+    Lines are written as images are read; stdout is the default output. A
+    picture shows the images with the highest outlier scores.
     """
     if nll.nll_samples is not None:
         require_positive("--nll-samples", nll.nll_samples)
