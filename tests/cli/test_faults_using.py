@@ -179,7 +179,7 @@ def test_grey_images_beside_colour_are_converted_with_one_note(
     for place, mode in enumerate(["L", "RGB", "L"]):
         upright().resize((16, 16)).convert(mode).save(f"in/{place}.png")
     _, z, said = embedded(cli, colour_model, "in")
-    assert said == "2 grey images were turned to RGB\n"
+    assert said == "images: all 3 of in\n2 grey images were turned to RGB\n"
     assert np.array_equal(z[0], z[2])
     assert not np.array_equal(z[0], z[1])
 
