@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vaekit.config import RECIPES, RunConfig, as_yaml, facts, flag, recipe_names, resolve_config
+from vaekit.config import RECIPES, RunConfig, as_yaml, facts, flag, recipe_names
+from vaekit.config_sources import resolve_config
 from vaekit.errors import UsageError
 from vaekit.option_types import LARGEST_SIDE
 from vaekit.yaml_files import LONGEST_YAML, read_yaml, yaml_text

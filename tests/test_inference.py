@@ -224,7 +224,7 @@ def test_interpolating_begins_and_ends_at_the_reconstructions(
 
 
 @pytest.mark.parametrize(
-    ("options", "flag"), [({"steps": 1}, "--steps 1"), ({"method": "cubic"}, "--method cubic")]
+    ("options", "flag"), [({"steps": 1}, "^steps 1"), ({"method": "cubic"}, "^method cubic")]
 )
 def test_an_unknown_method_and_a_path_without_ends_are_refused(
     model: Model, images: np.ndarray, options: dict[str, object], flag: str
@@ -237,7 +237,8 @@ def test_an_unknown_method_and_a_path_without_ends_are_refused(
 
 
 def test_a_model_says_what_it_is(model: Model) -> None:
-    assert repr(model) == "Model(mlp, image=8x8x1, latent_dim=4, likelihood=bce)"
+    facts = "mlp, image=8x8x1, latent_dim=4, likelihood=bce"
+    assert repr(model) == f"Model({facts}, trained on digits: 300 images, 3 epochs)"
     assert model.latent_dim == 4
 
 

@@ -28,6 +28,7 @@ TESTED_BY = {
     "cli.run_options": "tests/cli/commands/test_train.py",
     "cli.commands.manifold": "tests/cli/commands/test_edit.py",
     "cli.searched_images": "tests/cli/commands/test_nearest.py",
+    "chunks": "tests/cli/commands/test_decode.py",
     "cli.tables": "tests/cli/test_commands.py",
     "data.datasets.glyph_outlines": "tests/data/datasets/test_glyphs.py",
     "data.datasets.shape_outlines": "tests/data/datasets/test_shapes.py",

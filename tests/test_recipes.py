@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from vaekit.config import RunConfig, recipe_names, resolve_config
+from vaekit.config import RunConfig, recipe_names
+from vaekit.config_sources import resolve_config
 from vaekit.models.vae import parameter_count
 from vaekit.training.defaults import fill_defaults, network_from_config
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vaekit import devices, weights
+from vaekit.chunks import pad_rows
 from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.gaussian import Draw, Normal, concatenate_normals
 from vaekit.header import ModelHeader
@@ -306,26 +307,6 @@ def _spread(temperature: Temperature, groups: Sequence[LatentGroup]) -> Tensor:
     return each.repeat_interleave(torch.tensor([len(group) for group in groups]))
 
 
-def in_chunks(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Regroup parts of any size into parts of one size, the last one smaller.
-
-    Streams then give `encode` and `decode` the same chunks as one large array would, to the bit.
-
-    >>> [len(part) for part in in_chunks([torch.zeros(100, 2), torch.zeros(30, 2)], 64)]
-    [64, 64, 2]
-    """
-    waiting: list[Tensor] = []
-    for part in parts:
-        waiting.append(part)
-        while sum(map(len, waiting)) >= size:
-            whole = torch.cat(waiting)
-            yield whole[:size]
-            waiting = [whole[size:]]
-    rest = torch.cat(waiting) if waiting else None
-    if rest is not None and len(rest):
-        yield rest
-
-
 @torch.no_grad()
 def _latents(network: VAE, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     with evaluating(network):
@@ -338,17 +319,3 @@ def _padded(network: VAE, rows: Tensor) -> Iterator[Tensor]:
     device = next(network.parameters()).device
     for chunk in torch.split(rows, network.chunk):
         yield pad_rows(chunk, network.chunk).to(device)
-
-
-def pad_rows(rows: Tensor, size: int) -> Tensor:
-    """Exactly `size` rows, filled up with zeros, in one memory layout.
-
-    Images are channels last: networks round differently in another layout.
-    """
-    if len(rows) < size:
-        rows = torch.cat([rows, rows.new_zeros(size - len(rows), *rows.shape[1:])])
-    if rows.ndim != 4:
-        return rows.contiguous()
-    batch, channels, height, width = rows.shape
-    flat = rows.permute(0, 2, 3, 1).reshape(-1)
-    return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here"),
 ]
 
-TRAIN = "vaekit train --limit 60 --batch-size 20 --epochs 6 --hidden 4 --latent-dim 2 -o run"
+TRAIN = "vaekit train --dataset digits --limit 60 --batch-size 20 --epochs 6 --hidden 4 --latent-dim 2 -o run"
 MODEL = Path("run/model.safetensors")
 
 

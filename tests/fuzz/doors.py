@@ -105,7 +105,8 @@ def give_right_checksum(path: Path) -> None:
 
 def config(path: Path) -> None:
     """`vaekit train --config`: the file, and the config written out again."""
-    from vaekit.config import as_yaml, resolve_config
+    from vaekit.config import as_yaml
+    from vaekit.config_sources import resolve_config
 
     as_yaml(resolve_config({}, environ={}, config=path), "again")
 

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.training.small_trainers import epoch, trainer, weights
-from vaekit.config import RunConfig, resolve_config
+from vaekit.config import RunConfig
+from vaekit.config_sources import resolve_config
 from vaekit.errors import UsageError
 from vaekit.option_types import AUGMENTATION_NAMES
 from vaekit.training.augment import AUGMENTATIONS, augmentation, crop, hflip, vflip

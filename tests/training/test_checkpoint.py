@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from vaekit.config import resolve_config
+from vaekit.config_sources import resolve_config
 from vaekit.training import checkpoint as checkpoints
 from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoints, interval_seconds

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.training.small_trainers import epoch, trainer, weights
-from vaekit.config import resolve_config
+from vaekit.config_sources import resolve_config
 from vaekit.errors import VaekitError
 from vaekit.objectives.elbo import elbo
 from vaekit.training import compiling

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import vaekit as package
-from vaekit.config import resolve_config
+from vaekit.config_sources import resolve_config
 from vaekit.errors import (
     DataError,
     InputError,

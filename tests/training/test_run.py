@@ -15,7 +15,8 @@ from PIL import Image
 
 import vaekit as package
 from vaekit import registry
-from vaekit.config import RunConfig, resolve_config
+from vaekit.config import RunConfig
+from vaekit.config_sources import resolve_config
 from vaekit.data import load_dataset
 from vaekit.data.batches import Batches
 from vaekit.errors import DataError, Diverged, UsageError

@@ -30,7 +30,7 @@ def path_of_training_images(model: Model) -> str:
 
 def _config_beside(model: Model) -> RunConfig | None:
     """The config of the run that wrote the model; None where it is gone or another's."""
-    from vaekit.config import resolve_config
+    from vaekit.config_sources import resolve_config
 
     if model.path is None:
         return None

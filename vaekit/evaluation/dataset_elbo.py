@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vaekit.inference import pad_rows
+from vaekit.chunks import pad_rows
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from vaekit import registry
+from vaekit.chunks import pad_rows
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import TERMS, ElboReport, Moments, chunk_terms
 from vaekit.evaluation.evaluated_model import EvaluatedModel
 from vaekit.evaluation.image_quality import image_quality
 from vaekit.gaussian import Normal, Posterior, concatenate_normals
-from vaekit.inference import pad_rows
 from vaekit.models.vae import VAE, evaluating
 
 

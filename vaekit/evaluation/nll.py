@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from vaekit import inference
+from vaekit.chunks import pad_rows
 from vaekit.errors import UsageError
 from vaekit.evaluation.pareto import UNRELIABLE_K, pareto_k, tail_size
 from vaekit.evaluation.refined_posterior import NoiseFit, RefinedPosterior, fit_noise
@@ -92,7 +93,7 @@ def importance_estimate(
         numbers = range(start + first, start + first + images)
         noises = _noise_batches(numbers, samples, together, network.latent_dim, seed)
         counted = _with_progress(noises, count, task)
-        padded = inference.pad_rows(x[part], images)
+        padded = pad_rows(x[part], images)
         sums = _running_sums(network, padded, posterior, counted, samples)
         found.append([values[:count] for values in sums])
     total, squares, largest = (
@@ -130,7 +131,7 @@ def _posteriors(network: VAE, x: Tensor, images: int) -> Iterator[Posterior]:
             yield _padded(q[part], images)
         else:  # each draw has normals of its own, so the posterior stays with the network
             device = next(network.parameters()).device
-            yield network.encode(inference.pad_rows(x[part], images).to(device))
+            yield network.encode(pad_rows(x[part], images).to(device))
 
 
 def _refined(posteriors: Iterator[Posterior], fitted: NoiseFit, images: int) -> Iterator[Posterior]:
@@ -190,7 +191,7 @@ def _with_progress(noises: Iterator[Tensor], images: int, task: Task | None) -> 
 
 def _padded(q: Normal, count: int) -> Normal:
     """Filled up with rows of the prior."""
-    return Normal(inference.pad_rows(q.mean, count), inference.pad_rows(q.logvar, count))
+    return Normal(pad_rows(q.mean, count), pad_rows(q.logvar, count))
 
 
 MANY_UNRELIABLE = 0.1

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import inference
+from vaekit.chunks import pad_rows
 from vaekit.gaussian import LOG_TWO_PI, Draw, Normal, Posterior
 from vaekit.models.vae import VAE
 from vaekit.seeds import BLOCK, normal_rows
@@ -100,7 +100,7 @@ def fit_noise(network: VAE, x: Tensor, *, start: int = 0, seed: int = 0) -> Nois
     device = next(network.parameters()).device
     for first in range(0, len(x), size):
         part = x[first : first + size]
-        padded = inference.pad_rows(part, size).to(device)
+        padded = pad_rows(part, size).to(device)
         target = NoiseTarget(network, padded, network.encode(padded))
         fitted = _fit_chunk(target, start + first, seed)
         found.append([one[: len(part)].cpu() for one in fitted])

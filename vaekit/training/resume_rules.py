@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from vaekit.config import RunConfig, facts, flag, resolve_config
+from vaekit.config import RunConfig, facts, flag
+from vaekit.config_sources import resolve_config
 from vaekit.data import ImageSet
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import Reporter

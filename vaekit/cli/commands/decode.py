@@ -101,6 +101,6 @@ def _chunks(stream: LatentStream, size: int) -> Iterator[Tensor]:
     """The latents in the chunks that `embed` used, so that results are equal to the bit."""
     import torch
 
-    from vaekit.inference import in_chunks
+    from vaekit.chunks import in_chunks
 
     yield from in_chunks((torch.from_numpy(part) for part in stream), size)

@@ -18,7 +18,8 @@ from vaekit.cli.options import (
     switch_option,
 )
 from vaekit.cli.run_options import with_run_options
-from vaekit.config import RunConfig, as_yaml, resolve_config
+from vaekit.config import RunConfig, as_yaml
+from vaekit.config_sources import resolve_config
 from vaekit.errors import UsageError
 
 
