@@ -120,7 +120,7 @@ def test_every_flag_of_the_docs_is_one() -> None:
     """docs/benchmarks.md is left out: `python -m tests.benchmarks` has flags of its own."""
     from vaekit.cli.app import COMMANDS, load_command
 
-    flags = {"--help", "--install-completion"}
+    flags = {"--help", "--install-completion", "--dist"}  # the last is of pytest
     for name in COMMANDS:
         command = load_command(name)
         for each in (command, *getattr(command, "commands", {}).values()):

@@ -30,6 +30,7 @@ TESTED_BY = {
     "cli.searched_images": "tests/cli/commands/test_nearest.py",
     "chunks": "tests/cli/commands/test_decode.py",
     "cli.tables": "tests/cli/test_commands.py",
+    "data.datasets.factor_grid": "tests/data/datasets/test_shapes.py",
     "data.datasets.glyph_outlines": "tests/data/datasets/test_glyphs.py",
     "data.datasets.shape_outlines": "tests/data/datasets/test_shapes.py",
     "data.decoding.conversions": "tests/data/test_load.py",

@@ -19,7 +19,8 @@ pytestmark = [
     pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here"),
 ]
 
-TRAIN = "vaekit train --dataset digits --limit 60 --batch-size 20 --epochs 6 --hidden 4 --latent-dim 2 -o run"
+NETWORK = "--hidden 4 --latent-dim 2"
+TRAIN = f"vaekit train --dataset digits --limit 60 --batch-size 20 --epochs 6 {NETWORK} -o run"
 MODEL = Path("run/model.safetensors")
 
 

@@ -98,9 +98,9 @@ def test_a_signal_while_the_cache_is_filled_leaves_nothing_in_it(
     started: Callable[..., subprocess.Popen[str]],
 ) -> None:
     Path("photos").mkdir()
-    image = Image.effect_noise((400, 400), 90)
-    for place in range(400):
-        image.save(f"photos/{place}.png")
+    images = [Image.effect_noise((400, 400), 90) for _ in range(20)]
+    for place in range(600):
+        images[place % len(images)].save(f"photos/{place}.png")
     process = started(["-m", "vaekit", "train", "--dataset", "photos", "--image-size", "64"])
     wait_for(".cache/vaekit/**/.*/*", process)
     process.terminate()

@@ -99,6 +99,8 @@ def test_copies_of_one_image_cannot_be_divided(fill_folder, picture):
     assert len(load_dataset(folder, "train")) == 5
     with pytest.raises(DataError, match="holds only copies of one image"):
         load_dataset(folder, "test")
+    with pytest.raises(DataError, match=r"only copies of one image are left .* --val-split 0"):
+        load_dataset(folder, "val")
 
 
 def hashed_counts(heard):

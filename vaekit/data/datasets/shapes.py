@@ -11,33 +11,30 @@ combination is a different picture: 4 x 10 x 6 x 20 x 10 x 10 = 480,000.
 
     >>> draw(np.zeros((1, 6), np.int64), (32, 32)).shape
     (1, 32, 32, 3)
-    >>> factors_of(np.array([1, 479_999])).tolist()
+    >>> SHAPES.factors_of(np.array([1, 479_999])).tolist()
     [[0, 0, 0, 0, 0, 1], [3, 9, 5, 19, 9, 9]]
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vaekit import seeds
 from vaekit.array_types import Float64s
 from vaekit.data.datasets import shape_outlines
+from vaekit.data.datasets.factor_grid import FactorGrid
 from vaekit.data.imageset import Integers, Pixels
-from vaekit.data.source import NumberedNames, Request, Rows, Size, Source
-from vaekit.data.splits import enough_for_train
-from vaekit.errors import UsageError
+from vaekit.data.source import Request, Size, Source
 
 SHAPE_NAMES = tuple(shape_outlines.OUTLINES)
 SHAPE_FACTORS = ("shape", "hue", "scale", "rotation", "x", "y")
 COUNTS = (4, 10, 6, 20, 10, 10)
+SHAPES = FactorGrid("shapes", SHAPE_NAMES, SHAPE_FACTORS, COUNTS)
 SIZE = (64, 64)
-TRAIN, TEST = 20_000, 4_000
 
 SCALES = np.linspace(0.13, 0.28, COUNTS[2])
 """Radius of the circle around a shape, as a share of the image's shorter side."""
@@ -53,62 +50,17 @@ _BLOCK = 256
 
 def open_shapes(request: Request) -> Source:
     """Train and test are drawn at random from disjoint parts of the grid."""
-    size = request.size or SIZE
-    train, test = _parts()
-    wanted = request.limit or 0
-    from_train = max(TRAIN, enough_for_train(wanted, request.val_split))
-    parts = {
-        "train": _rows(train[:from_train], size),
-        "test": _rows(test[: max(TEST, wanted)], size),
-    }
-    drawn = [len(part.names) for part in parts.values()]
-    return Source("shapes", parts, f"shapes/1 {size} {drawn}", SHAPE_NAMES, SHAPE_FACTORS)
-
-
-def factors_of(cells: Integers) -> Integers:
-    """The factors of cells of the grid, by number; the last factor runs fastest."""
-    return np.stack(np.unravel_index(cells, COUNTS), axis=1).astype(np.int64)
+    return SHAPES.open(request, request.size or SIZE, draw, channels=3)
 
 
 def draw(factors: Integers, size: Size = SIZE) -> Pixels:
     """Draw images (N, H, W, 3), one for each row of factors, antialiased at the size asked for."""
-    counts = np.array(COUNTS)
-    if (
-        factors.ndim != 2
-        or factors.shape[1] != len(COUNTS)
-        or np.any((factors < 0) | (factors >= counts))
-    ):
-        raise UsageError(f"factors must be rows of {SHAPE_FACTORS}, each from 0 to below {COUNTS}")
+    SHAPES.check(factors)
     images = np.empty((len(factors), *size, 3), np.uint8)
     for start in range(0, len(factors), _BLOCK):
         rows = factors[start : start + _BLOCK]
         images[start : start + _BLOCK] = _painted(rows, size)
     return images
-
-
-def _parts() -> tuple[Integers, Integers]:
-    """The grid's cells in two parts, nine in ten and one in ten, each in a fixed random order."""
-    total = math.prod(COUNTS)
-    cells = seeds.numpy_generator(0, "shapes").permutation(total)
-    return cells[: -total // 10], cells[-total // 10 :]
-
-
-def _rows(cells: Integers, size: Size) -> Rows:
-    factors = factors_of(cells)
-    return Rows(
-        names=NumberedNames(len(cells)),
-        shape=(*size, 3),
-        blocks=partial(_blocks, factors, size),
-        labels=factors[:, 0],
-        factors=factors,
-        quick=False,
-        keys=lambda: cells.astype(np.uint64),
-    )
-
-
-def _blocks(factors: Integers, size: Size, indices: Integers) -> Iterator[Pixels]:
-    for start in range(0, len(indices), _BLOCK):
-        yield draw(factors[indices[start : start + _BLOCK]], size)
 
 
 def _painted(factors: Integers, size: Size) -> Pixels:
