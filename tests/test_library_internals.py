@@ -7,11 +7,18 @@ import importlib
 import io
 import sys
 import tarfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from vaekit.library_internals import forget_members, pillow_opens, silence_libtiff
+from vaekit.library_internals import (
+    expect_random_reads,
+    forget_members,
+    pillow_opens,
+    silence_libtiff,
+)
 
 
 def archive_of(count: int) -> io.BytesIO:
@@ -68,3 +75,21 @@ def test_libtiff_can_still_be_reached_through_pillow() -> None:
     silence_libtiff()
     pillow.TIFFSetErrorHandler.restype = ctypes.c_void_p
     assert pillow.TIFFSetErrorHandler(None) is None, "a handler is still set"
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says how memory is read")
+def test_a_mapped_array_is_read_at_random(tmp_path: Path) -> None:
+    """Reading ahead of random places read 100 times as much as a set larger than memory holds."""
+    path = tmp_path / "mapped.bin"
+    path.write_bytes(bytes(1 << 16))
+    array = np.memmap(path, np.uint8, "r")
+    assert "rr" not in _flags(path)
+    expect_random_reads(array)
+    assert "rr" in _flags(path)
+    expect_random_reads(np.zeros(3))  # not mapped: nothing to do
+
+
+def _flags(path: Path) -> list[str]:
+    """The flags of the memory that maps a file."""
+    facts = Path("/proc/self/smaps").read_text()
+    return facts.partition(str(path))[2].partition("VmFlags:")[2].splitlines()[0].split()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import mmap
 import tarfile
+from typing import Any
 
 
 def forget_members(archive: tarfile.TarFile) -> None:
@@ -17,6 +19,16 @@ def forget_members(archive: tarfile.TarFile) -> None:
     Reading goes on where the archive stands, which it knows by its offset.
     """
     archive.members = []  # type: ignore[attr-defined]
+
+
+def expect_random_reads(array: Any) -> None:
+    """Tell the system that a mapped array is read at random: it then reads no further ahead.
+
+    Of a set larger than memory it would read a hundred times as much as is wanted.
+    """
+    mapping = getattr(array, "_mmap", None)
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        mapping.madvise(mmap.MADV_RANDOM)
 
 
 def pillow_opens(plugins: tuple[str, ...]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from vaekit import seeds
 from vaekit.data.content_keys import pixel_keys
 from vaekit.data.imageset import ImageSet, Pixels
 from vaekit.data.prefetch import Prefetcher
+from vaekit.library_internals import expect_random_reads
 
 MEMORY_SHARE = 0.4
 """Images take up to this share of an accelerator's free memory; the rest is for the model."""
@@ -53,6 +54,16 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        height, width, channels = self._source.shape[1:]
+        return height, width, channels
+
+    def expect_random_order(self) -> None:
+        """Prepare to gather in random order, as training does."""
+        expect_random_reads(self._source)
 
     def gather(self, indices: Tensor) -> Tensor:
         """The images at `indices`: float32 (B, C, H, W) in [0, 1] on the device.

@@ -34,6 +34,8 @@ from vaekit.training.step_metrics import StepMetrics, first_nonfinite
 from vaekit.training.watcher import StepFacts
 
 EVALUATION_BATCH = 512
+EVALUATION_VALUES = 1 << 23
+"""The most values in a batch of validation images: large images would take more than training."""
 REMEDY = "try a lower --lr, --grad-clip 1, or --kl-warmup 5"
 
 
@@ -215,7 +217,7 @@ class Trainer:
         """The plain ELBO on the validation images, without training's beta and free bits."""
         if self.val is None:
             return None
-        return self._validation.run(self._evaluate, EVALUATION_BATCH)
+        return self._validation.run(self._evaluate, evaluation_batch(self.val.image_shape))
 
     def _evaluate(self, size: int) -> ElboReport:
         assert self.val is not None
@@ -304,6 +306,16 @@ def model_inputs(
     how = "dynamic" if config.binarize == "dynamic" else None
     for indices, x in batches.in_order(size):
         yield indices, binarize(x, indices, how, config.seed)
+
+
+def evaluation_batch(image: tuple[int, int, int]) -> int:
+    """Images in a batch of validation: fewer of large ones, in whole blocks.
+
+    >>> [evaluation_batch((side, side, 3)) for side in (64, 144, 999)]
+    [512, 128, 64]
+    """
+    blocks = EVALUATION_VALUES // (math.prod(image) * BLOCK)
+    return min(EVALUATION_BATCH, BLOCK * max(1, blocks))
 
 
 def _split(indices: Tensor, size: int) -> list[Tensor]:

@@ -235,7 +235,9 @@ def _run(
         start_network(network, config, watcher)
     network = network.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     val = None if data.val is None else Batches(data.val, device)
-    trainer = Trainer(config, network, Batches(data.train, device), val, watcher)
+    train = Batches(data.train, device)
+    train.expect_random_order()
+    trainer = Trainer(config, network, train, val, watcher)
     if checkpoint is not None:
         checkpoint.restore(trainer)
         if resume_rules.begins_cycle(checkpoint, config):
