@@ -20,6 +20,12 @@ def test_outliers_are_counted_at_one_percent() -> None:
     assert kept.summary() == (
         "2 of 5 images are outliers; of images like the validation images, 1% would be"
     )
+    few = Strangest("training images", lowest_rate=1 / 85)
+    few.add(some(1), "a", {"outlier": [37.7], "false_alarm_rate": [1 / 85]})
+    assert few.summary() == (
+        "no image can be called an outlier at a rate of 1%: the training images that the model "
+        "knows are too few for a rate under 1.2%"
+    )
     assert [is_outlier(rate) for rate in (0.01, 0.011, None)] == [True, False, True]
 
 

@@ -18,7 +18,6 @@ COLLAPSED_KL = 0.1
 """Nats of KL per image: below, the latents carry next to nothing."""
 POOR_FIT = 0.5
 """The share of the images' variance: below, reconstructions are poor."""
-WIDE_GAP = 1.0
 FAR_FROM_PRIOR = 0.1
 """Nats of KL(q(z) ‖ p(z)) per active dimension: above, samples are unlike images.
 
@@ -116,8 +115,6 @@ def diagnosis(health: Health) -> tuple[str, str]:
     'collapsed'
     """
     distance = f"between {health.floor:.1f} and {health.ceiling:.1f} nats from the prior"
-    if health.ceiling - health.floor > WIDE_GAP:
-        distance += " (more images would narrow this)"
     active = f"{health.active_units} of {health.latent_dim} latent dimensions are active"
     if health.kl < COLLAPSED_KL or health.active_units == 0:
         return "collapsed", (

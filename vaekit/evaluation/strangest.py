@@ -20,9 +20,9 @@ Number = float | None
 class Strangest:
     """Keeps the images with the highest outlier scores of a stream, and counts the outliers."""
 
-    def __init__(self, known: str) -> None:
-        self.known = known
-        """The images whose share the false-alarm rate is."""
+    def __init__(self, known: str, lowest_rate: float = 0.0) -> None:
+        self.known, self.lowest_rate = known, lowest_rate
+        """The images whose share the false-alarm rate is, and the lowest rate they can give."""
         self.count = self.flagged = 0
         self._kept: list[tuple[float, int, Number, str, Bytes]] = []
 
@@ -43,9 +43,16 @@ class Strangest:
     def summary(self) -> str:
         """How many outliers there are, and how many false alarms would be expected.
 
+        Fewer than 99 known images give no rate of 1 percent.
+
         >>> Strangest("validation images").summary()
         '0 of 0 images are outliers; of images like the validation images, 1% would be'
         """
+        if self.lowest_rate > FLAGGED:
+            return (
+                f"no image can be called an outlier at a rate of {FLAGGED:.0%}: the {self.known} "
+                f"that the model knows are too few for a rate under {self.lowest_rate:.1%}"
+            )
         return (
             f"{self.flagged:,} of {self.count:,} images are outliers; "
             f"of images like the {self.known}, {FLAGGED:.0%} would be"

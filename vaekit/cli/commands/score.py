@@ -102,7 +102,7 @@ def _strangest(model: Model, target: Target, terminal: Terminal) -> Strangest | 
     if known is not None:
         from vaekit.evaluation.strangest import Strangest
 
-        return Strangest(f"{known.part} images")
+        return Strangest(f"{known.part} images", 1 / (known.n + 1))
     why = "the model file describes no known images (50 or more are needed in training)"
     if target.form in PICTURES:
         raise ModelFileError(f"{model.path}: no outlier scores: {why}")
