@@ -41,6 +41,9 @@ LEAST_PACKED = 32
 MOST_TRAILING = 64 << 20
 """Bytes read after the end, so that whoever writes them can finish."""
 
+PIECE = 1 << 20
+"""Bytes of a member that are read at a time."""
+
 
 class TarStream:
     """The members of a tar, in the order they lie in, and their content.
@@ -89,7 +92,9 @@ class TarStream:
     def content(self, member: tarfile.TarInfo) -> bytes:
         """The bytes of the member at which the iteration stands."""
         self.seek(member.offset_data)
-        data = self.read(member.size)
+        # Asked for all at once, a decompressor holds three copies of it.
+        starts = range(0, member.size, PIECE)
+        data = b"".join(self.read(min(PIECE, member.size - start)) for start in starts)
         if len(data) < member.size:
             raise tarfile.ReadError("unexpected end of data")
         return data
