@@ -246,6 +246,23 @@ def test_other_images_under_the_same_name_are_refused(monkeypatch: pytest.Monkey
         resume("run")
 
 
+def test_other_validation_images_are_refused() -> None:
+    """They decide which epoch is kept; with the parts cut by content they leave train as it was."""
+    import numpy as np
+
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1), dtype=np.uint8)
+    np.save("images.npy", images)
+    stop("run", 3, dataset="images.npy", val_split=0.2)
+    before = package.load_dataset("images.npy", "train", val_split=0.2).images
+    gone = package.load_dataset("images.npy", "val", val_split=0.2).images[0]
+    time.sleep(0.01)
+    np.save("images.npy", images[(images != gone).any((1, 2, 3))])
+    after = package.load_dataset("images.npy", "train", val_split=0.2).images
+    assert np.array_equal(before, after)
+    with pytest.raises(DataError, match="these are not the images"):
+        resume("run")
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda content: content[:-10], lambda content: b"", lambda content: b"\x80\x04" + content,

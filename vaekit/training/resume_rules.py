@@ -6,6 +6,7 @@ import contextlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import torch
 
 from vaekit.config import RunConfig, facts, flag
 from vaekit.config_sources import resolve_config
-from vaekit.data import ImageSet
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import Reporter
 from vaekit.training import checkpoint as checkpoints
@@ -142,17 +142,19 @@ def refuse_changed_options(
 
 
 def refuse_changed_data(
-    found: FoundRun, images: ImageSet, device: torch.device, reporter: Reporter
+    found: FoundRun, fingerprint: str, device: torch.device, reporter: Reporter
 ) -> None:
     """Refuse other images; print a note if versions, threads or device differ."""
     if found.checkpoint is None:
         return
-    if images.fingerprint != found.checkpoint.fingerprint:
+    if fingerprint != found.checkpoint.fingerprint:
+        parts = zip_longest(fingerprint.split(), found.checkpoint.fingerprint.split(), fillvalue="")
+        now, then = next((now, then) for now, then in parts if now != then)
         raise DataError(
             f"{found.config.dataset}: these are not the images that the run in "
-            f"{found.folder.path} was trained on (fingerprint {images.fingerprint[:12]}, "
-            f"then {found.checkpoint.fingerprint[:12]}); put them back as they were, or train a "
-            f"new run that starts from its weights: vaekit train --init "
+            f"{found.folder.path} was trained and validated on (fingerprint "
+            f"{now[:12] or 'of none'}, then {then[:12] or 'of none'}); put them back as they "
+            f"were, or train a new run that starts from its weights: vaekit train --init "
             f"{shlex.quote(str(found.folder.path))} --dataset {shlex.quote(found.config.dataset)}"
         )
     changed = found.checkpoint.environment.differences(RunEnvironment.now(device))

@@ -47,6 +47,12 @@ class TrainingData:
     originals: Pixels
     """The images of `train` before any binarization."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all images: those of validation decide which weights are kept."""
+        parts = (self.train,) if self.val is None else (self.train, self.val)
+        return " ".join(part.fingerprint for part in parts)
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -109,7 +115,7 @@ def resume_training(
     with folders.exclusive_use(folder, fresh=False), deterministic(device), arithmetic:
         found = resume_rules.find_again(found, watcher)
         resume_rules.refuse_changed_options(found, config, data.train.image_shape)
-        resume_rules.refuse_changed_data(found, data.train, device, watcher)
+        resume_rules.refuse_changed_data(found, data.fingerprint, device, watcher)
         write_config(folder, config)
         return _run(config, data, folder, device, watcher, found.checkpoint)
 
@@ -253,9 +259,7 @@ def _run(
         originals=data.originals,
         folder=folder,
         pictures=RunPictures(config, folder, data.train, data.val),
-        checkpoints=Checkpoints(
-            folder, config, data.train.fingerprint, device, trainer.progress.step
-        ),
+        checkpoints=Checkpoints(folder, config, data.fingerprint, device, trainer.progress.step),
         watcher=watcher,
     ).run()
     record = folder.last_record()
