@@ -145,7 +145,7 @@ class RunConfig(BaseModel):
     free_bits: NotNegative = _option(0.0, "Loss", "nats of KL per dimension without penalty")
 
     epochs: Count | None = _option(
-        None, "Run", "passes over the images", shown="50, more for few images"
+        None, "Run", "passes over the images", shown="50, more for few images; 24 glyphs"
     )
     batch_size: Count = _option(128, "Run", "images per step")
     micro_batch: Count | None = _option(

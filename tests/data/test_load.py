@@ -146,7 +146,7 @@ def test_two_splits_of_an_opened_set_are_listed_once_and_noted_once(
     assert len(train) > len(opened.take("val", like=train)) > 0
     assert scanned.count(folder) == 1
     assert len(heard.notes) == 1
-    assert "1 files that are not images" in heard.notes[0]
+    assert "1 file that is no image" in heard.notes[0]
 
 
 def test_a_second_split_gets_the_shape_of_the_first(fill_folder, picture):

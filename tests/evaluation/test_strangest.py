@@ -1,4 +1,4 @@
-"""The strangest of a stream: which are kept, in which order, and what is said of their number."""
+"""The strangest images of a stream: which are kept, in which order, and the count of outliers."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_what_a_tar_holds_beside_images_is_left_alone_and_counted(files, heard):
     assert piped_in(buffer.getvalue(), reporter=heard).names == ["b/2.png"]
     assert heard.notes == [
         "standard input: 1 links in it are left alone",
-        "standard input: 1 files that are not images are left alone",
+        "standard input: 1 file that is no image is left alone",
     ]
 
 

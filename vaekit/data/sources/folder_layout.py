@@ -144,7 +144,8 @@ def no_image(where: str) -> DataError:
 
 def others_note(where: str, count: int) -> str:
     """The note on files that are not images."""
-    return f"{where}: {count:,} files that are not images are left alone"
+    what = "file that is no image is" if count == 1 else "files that are not images are"
+    return f"{where}: {count:,} {what} left alone"
 
 
 def _images(files: Iterable[str], where: str, note: Note) -> list[str]:
