@@ -98,11 +98,11 @@ def test_a_signal_while_the_cache_is_filled_leaves_nothing_in_it(
     started: Callable[..., subprocess.Popen[str]],
 ) -> None:
     Path("photos").mkdir()
-    images = [Image.effect_noise((400, 400), 90) for _ in range(20)]
-    for place in range(600):
-        images[place % len(images)].save(f"photos/{place}.png")
-    process = started(["-m", "vaekit", "train", "--dataset", "photos", "--image-size", "64"])
-    wait_for(".cache/vaekit/**/.*/*", process)
+    for place in range(400):
+        Image.effect_noise((64, 64), 90).save(f"photos/{place}.png")
+    # At this size the array is a file of the cache from the first image to the last.
+    process = started(["-m", "vaekit", "train", "--dataset", "photos", "--image-size", "1024"])
+    wait_for(".cache/vaekit/**/.*/1.npy", process)
     process.terminate()
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
