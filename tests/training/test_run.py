@@ -22,6 +22,7 @@ from vaekit.data.batches import Batches
 from vaekit.errors import DataError, Diverged, UsageError
 from vaekit.evaluation.dataset_elbo import evaluate_elbo
 from vaekit.header import read_model_file, sha256
+from vaekit.training import run_pictures
 from vaekit.training.run import prepare, preview
 
 TINY = {"dataset": "digits", "limit": 300, "epochs": 3, "hidden": [32], "latent_dim": 4,
@@ -165,6 +166,22 @@ def test_the_latent_statistics_are_those_of_the_training_images(tiny_model: Path
     latents = read_model_file(tiny_model).header.latents
     assert latents.mean == pytest.approx(z.mean(0), abs=1e-5)
     assert latents.std == pytest.approx(z.std(0), abs=1e-5)
+
+
+def test_large_images_are_never_many_at_once_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set larger than memory ends its run as well as it began it: 512 images were the batch."""
+    random = np.random.default_rng(0)
+    np.save("large.npy", random.integers(0, 256, (330, 160, 160, 3), dtype=np.uint8))
+    sizes: list[int] = []
+    gather, as_floats = Batches.gather, run_pictures.as_floats
+    monkeypatch.setattr(Batches, "gather", lambda own, at: sizes.append(len(at)) or gather(own, at))
+    monkeypatch.setattr(
+        run_pictures, "as_floats", lambda images: sizes.append(len(images)) or as_floats(images)
+    )
+    package.train(dataset="large.npy", model="mlp", hidden=[2], latent_dim=2, epochs=1,
+                  batch_size=40, threads=1, output="run")  # fmt: skip
+    assert sum(sizes) > 3 * 330, "training, statistics, known images and the latent space"
+    assert max(sizes) == 64
 
 
 def test_without_validation_the_last_weights_are_the_model() -> None:

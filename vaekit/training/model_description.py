@@ -25,11 +25,11 @@ from vaekit.header import (
     ModelHeader,
 )
 from vaekit.models.vae import parameter_count
-from vaekit.training.loop import Trainer, model_inputs
+from vaekit.training.loop import Trainer, evaluation_batch, model_inputs
 from vaekit.weights import specification
 
-STATISTICS_BATCHES = 20
-"""Batches of training images from which the latent statistics are taken: the first 10,240."""
+STATISTICS_IMAGES = 10_240
+"""Training images from which the latent statistics are taken: the first ones."""
 
 MOST_KNOWN, MOST_KNOWN_VALUES = 4096, 2**25
 """Known images that are described, and their values: a second or two of PNG."""
@@ -59,7 +59,9 @@ def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float])
 
 def statistics(trainer: Trainer) -> ElboReport:
     """The plain ELBO, and the latents' mean, spread and KL, on training images."""
-    batches = itertools.islice(model_inputs(trainer.config, trainer.train), STATISTICS_BATCHES)
+    size = evaluation_batch(trainer.train.image_shape)
+    inputs = model_inputs(trainer.config, trainer.train, size)
+    batches = itertools.islice(inputs, STATISTICS_IMAGES // size)
     objective = registry.resolve("objective", trainer.config.objective)
     return evaluate_elbo(trainer.eval_network, objective, batches, seed=trainer.config.seed)
 

@@ -26,7 +26,9 @@ SAMPLE_COUNT = 64
 ORIGINALS = 32
 PATHS = 8
 STEPS = 12
-MOST_POINTS = {"pca": 5000, "tsne": 2000}
+MOST_POINTS = {"auto": 1000, "pca": 5000, "tsne": 2000}
+FEWEST_FOR_AUTO = 1000
+"""With fewer points training is often done in seconds, and t-SNE would take as long."""
 FEW_POINTS = 500
 CURVES_EVERY = 20.0
 """Seconds between two plots of the loss: drawing takes longer than some epochs."""
@@ -100,9 +102,11 @@ class RunPictures:
         from vaekit.output import plots
 
         indices = self._choice(self._scatter_images, MOST_POINTS[self.config.project])
-        x = as_floats(np.asarray(self._scatter_images.images[indices]))
-        z = inference.encode(network, x).mean.numpy()
-        points, axes = projection.project_to_plane(z, self.config.project, self.config.seed)
+        z = self._encoded(network, indices).numpy()
+        method = self.config.project
+        if method == "auto" and len(z) < FEWEST_FOR_AUTO:
+            method = "pca"
+        points, axes = projection.project_to_plane(z, method, self.config.seed)
         labels = (
             None if self._scatter_images.labels is None else self._scatter_images.labels[indices]
         )
@@ -114,6 +118,13 @@ class RunPictures:
             title=f"{self._images.name}: latent space of {len(indices):,} images",
             axes=axes,
         )
+
+    def _encoded(self, network: VAE, indices: np.ndarray) -> Tensor:
+        """Posterior means, chunk by chunk: thousands of large images are more than memory holds."""
+        parts = np.split(indices, range(network.chunk, len(indices), network.chunk))
+        images = self._scatter_images.images
+        floats = (as_floats(np.asarray(images[part])) for part in parts)
+        return torch.cat([inference.encode(network, x).mean for x in floats])
 
     def _choice(self, images: ImageSet, most: int) -> np.ndarray:
         """Indices of at most `most` images, chosen by the seed, in order."""
