@@ -197,8 +197,12 @@ class RunConfig(BaseModel):
         shown="about ten pictures a run",
         local=True,
     )
-    project: Literal["pca", "tsne"] = _option(
-        "pca", "Output", "projection for latents.png", local=True
+    project: Literal["auto", "pca", "tsne"] = _option(
+        "auto",
+        "Output",
+        "projection for latents.png",
+        shown="pca, or tsne where it keeps more neighbourhoods",
+        local=True,
     )
     tensorboard: bool = _option(False, "Output", "also log to TensorBoard", local=True)
     output: SystemPath | None = _option(

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from PIL import Image
 
 from vaekit.errors import UsageError
@@ -204,6 +206,21 @@ def test_more_classes_are_coloured_on_a_scale(count):
     assert scale.get_ylabel() == f"{count} classes"
     assert_unclipped(figure)
     assert {tick.get_text() for tick in scale.get_yticklabels()} - {""} <= set(names)
+
+
+def test_many_letters_are_drawn_as_themselves_and_need_no_scale():
+    names, points = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"), cloud(360)
+    figure = latent_figure(points, labels=np.arange(360) % 36, classes=names)
+    drawn = figure.axes[0].collections
+    assert (len(figure.axes), figure.legends, len(drawn)) == (1, [], 36)
+    for number, letter in enumerate(drawn):
+        assert np.array_equal(letter.get_offsets(), points[number::36])
+        written = TextPath((0, 0), names[number], size=1, prop=FontProperties(weight="bold"))
+        found = letter.get_paths()[0]
+        assert np.array_equal(found.codes, written.codes)
+        a, b = (path.vertices - path.get_extents().get_points()[0] for path in (found, written))
+        assert np.allclose(a / np.abs(a).max(), b / np.abs(b).max())
+    assert_unclipped(figure)
 
 
 def test_quantities_are_coloured_on_a_scale():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vaekit.errors import UsageError
-from vaekit.output.projection import pca, tsne
+from vaekit.output.projection import MOST_FOR_AUTO, pca, project_to_plane, trustworthiness, tsne
 
 
 def cloud(count: int = 200, width: int = 6) -> np.ndarray:
@@ -84,3 +84,42 @@ def test_tsne_takes_few_points_and_few_dimensions(count, width):
     points = tsne(cloud(count, width))
     assert points.shape == (count, 2)
     assert np.isfinite(points).all()
+
+
+def test_pca_is_taken_where_it_keeps_the_neighbours():
+    plane = cloud(80, 2) @ np.random.default_rng(1).normal(size=(2, 8))
+    points, axes = project_to_plane(plane, "auto")
+    assert np.array_equal(points, pca(plane)[0])
+    assert axes[0].startswith("first component")
+
+
+def test_tsne_is_taken_where_pca_is_a_haze_and_the_axis_says_why():
+    groups = 30 * np.eye(12)[np.repeat(np.arange(12), 10)]
+    z = cloud(120, 12) + groups
+    points, axes = project_to_plane(z, "auto", seed=3)
+    assert np.array_equal(points, tsne(z, seed=3))
+    by_pca, by_tsne = (trust(z, found) for found in (pca(z)[0], points))
+    assert by_pca < 0.9 < by_tsne
+    expected = f"t-SNE 1 (its trustworthiness is {by_tsne:.2f}, that of PCA {by_pca:.2f})"
+    assert axes == (expected, "t-SNE 2")
+
+
+@pytest.mark.parametrize("count", [49, MOST_FOR_AUTO + 1])
+def test_few_and_very_many_points_are_projected_by_pca(count):
+    z = cloud(count, 12)
+    assert np.array_equal(project_to_plane(z, "auto")[0], pca(z)[0])
+
+
+def test_trustworthiness_is_that_of_its_definition():
+    z = cloud(40, 5)
+    assert trustworthiness(z, z[:, :2]) == pytest.approx(trust(z, z[:, :2]))
+
+
+def trust(z, points, k=10):
+    """1 - 2 / (n k (2n - 3k - 1)) sum of (rank - k) over false neighbours, point by point."""
+    n, worst = len(z), 0
+    for i in range(n):
+        near = np.argsort(np.linalg.norm(points - points[i], axis=1), kind="stable")
+        order = np.argsort(np.linalg.norm(z - z[i], axis=1), kind="stable").tolist()
+        worst += sum(max(0, order.index(j) - k) for j in near[near != i][:k])
+    return 1 - 2 * worst / (n * k * (2 * n - 3 * k - 1))

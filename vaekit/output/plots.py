@@ -107,7 +107,8 @@ def latent_figure(
     """Points (N, 2) on one scale, coloured by label.
 
     Up to 20 classes are named in a legend and, if the names do not overlap, at their centres; more
-    classes, or fractional labels, get a colour scale. Without labels there is one colour. `labels`
+    are drawn as their names where these are single letters or digits, else, as fractional labels
+    are, on a colour scale. Without labels there is one colour. `labels`
     are indices of `classes`, names or quantities. `thumbnails` are the images of the points: those
     that fit without overlap replace their dots, framed in the dots' colours, and the plot says how
     many.

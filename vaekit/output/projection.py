@@ -1,4 +1,7 @@
-"""Project latents to 2-D by PCA or t-SNE, with the same result every time."""
+"""Project latents to 2-D by PCA or t-SNE, with the same result every time.
+
+`auto` takes PCA, whose distances mean something, unless it keeps too few neighbourhoods.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,60 @@ Points = NDArray[np.float64]
 FEWEST_FOR_THREADS = 2000
 """Below this many points, t-SNE runs on one thread."""
 
+NEIGHBOURS = 10
+FEWEST_FOR_AUTO, MOST_FOR_AUTO = 50, 5000
+"""With fewer points neighbourhoods mean little; with more t-SNE takes a minute and longer."""
+FAITHFUL = 0.9
+"""From this trustworthiness on, PCA is good enough."""
+
 
 def project_to_plane(z: ArrayLike, method: str, seed: int = 0) -> tuple[Points, tuple[str, str]]:
-    """Points (N, 2) by `pca` or `tsne`, and the labels of the axes.
+    """Points (N, 2) by one of the projections, and the labels of the axes.
 
-    Two-dimensional latents need no projection: `pca` leaves them as they are.
+    Two-dimensional latents need no projection: only `tsne` changes them.
     """
-    if method == "pca" and np.shape(z)[1:] == (2,):
-        return _rows(z), ("z0", "z1")
+    rows = _rows(z)
     if method == "tsne":
-        return tsne(z, seed), ("t-SNE 1", "t-SNE 2")
-    points, shares = pca(z)
+        return tsne(rows, seed), ("t-SNE 1", "t-SNE 2")
+    if rows.shape[1] == 2:
+        return rows, ("z0", "z1")
+    points, shares = pca(rows)
+    if method == "auto" and FEWEST_FOR_AUTO <= len(rows) <= MOST_FOR_AUTO and shares.any():
+        kept = trustworthiness(rows, points)
+        if kept < FAITHFUL:
+            return _by_tsne_if_better(rows, seed, points, shares, kept)
+    return points, _components(shares)
+
+
+def trustworthiness(z: Points, points: Points) -> float:
+    """How far the ten nearest neighbours in the plane are near in the latent space too, up to 1.
+
+    It is lower by the ranks of those that are not (Venna & Kaski, 2001, Neural Networks 14).
+
+    >>> line = np.arange(40.0)[:, None]
+    >>> trustworthiness(line, line)
+    1.0
+    """
+    from sklearn.manifold import trustworthiness as of_neighbours
+
+    return float(of_neighbours(z, points, n_neighbors=NEIGHBOURS))
+
+
+def _by_tsne_if_better(
+    rows: Points, seed: int, points: Points, shares: Points, kept: float
+) -> tuple[Points, tuple[str, str]]:
+    """The t-SNE, if it keeps more neighbourhoods than PCA's points do."""
+    other = tsne(rows, seed)
+    found = trustworthiness(rows, other)
+    if found <= kept:
+        return points, _components(shares)
+    why = f"its trustworthiness is {found:.2f}, that of PCA {kept:.2f}"
+    return other, (f"t-SNE 1 ({why})", "t-SNE 2")
+
+
+def _components(shares: Points) -> tuple[str, str]:
     first, second = (f"{share:.0%} of variance" for share in shares)
-    return points, (f"first component ({first})", f"second component ({second})")
+    return f"first component ({first})", f"second component ({second})"
 
 
 def pca(z: ArrayLike) -> tuple[Points, Points]:

@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import to_rgba_array
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -36,7 +40,7 @@ MARKERS = ("o", "^")
 NO_NAME = "unlabelled"
 UNLABELLED = "#d0d0d0"
 NAMED_CLASSES = len(MARKERS) * len(CLASS_COLOURS)
-"""More classes than this are shown on a colour scale instead of by name."""
+"""More classes than this have no legend: they are letters, or colours on a scale."""
 
 
 def draw_points(
@@ -83,6 +87,9 @@ def _draw_classes(
         _draw_named(axes, points, index, _slots(values), names)
         _draw_names(axes, points, index, names)
         return
+    if all(len(name) == 1 and name.isascii() and name.isalnum() for name in names):
+        _draw_characters(axes, points, index, names)
+        return
     drawn = _dots(axes, points, len(points), c=index, cmap="turbo")
     scale = _draw_scale(axes, drawn, f"{len(names)} classes")
     scale.ax.yaxis.set_major_locator(MaxNLocator(10, integer=True))
@@ -106,6 +113,25 @@ def _draw_named(
         for colour, marker, name in zip(colours, markers, names, strict=True)
     ]
     axes.figure.legend(handles=handles, loc="outside right upper", handletextpad=0.2)
+
+
+def _draw_characters(axes: Axes, points: Float64s, index: Numbers, names: Sequence[str]) -> None:
+    """Classes of one character each: it is the mark of its points."""
+    colours = colormaps["turbo"](np.linspace(0.03, 0.97, len(names)))
+    size = float(np.clip(2200 / math.sqrt(len(points)), 20, 70))
+    for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        own = points[index == number]
+        axes.scatter(
+            own[:, 0], own[:, 1], s=size, color=colour, marker=_outline(name), linewidths=0
+        )
+
+
+def _outline(character: str) -> Path:
+    """A bold character as a marker, its middle at the origin."""
+    bold = FontProperties(weight="bold")
+    outline = TextPath((0, 0), character, size=1, prop=bold)
+    low, high = outline.get_extents().get_points()
+    return Path(outline.vertices - (low + high) / 2, outline.codes)
 
 
 def _draw_names(axes: Axes, points: Float64s, index: Numbers, names: Sequence[str]) -> None:

@@ -241,7 +241,7 @@ class TrainedModel(Model):
         images: Any = None,
         labels: Sequence[Any] | None = None,
         *,
-        project: str = "pca",
+        project: str = "auto",
         thumbnails: bool = False,
         seed: int = 0,
     ) -> Image:

@@ -291,7 +291,7 @@ def test_work_on_a_terminal_shows_a_bar_that_goes_away(terminal: Any, tiny_model
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["photos", "--project", "umap"], "--project umap: must be pca or tsne"),
+    [(["photos", "--project", "umap"], "--project umap: must be auto, pca or tsne"),
      (["photos", "--thumbnails"], "--thumbnails needs a picture"),
      (["photos", "--stats", "--project", "pca"], "--stats does not go with a 2-D projection"),
      (["photos", "--stats", "-o", "x.png"], "--stats does not go with a 2-D projection"),

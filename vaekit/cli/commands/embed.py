@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from vaekit.inference import Model
 
 TAKES = (*RECORDS, *PICTURES)
-PROJECTIONS = ("pca", "tsne")
 
 
 @with_option_groups
@@ -49,7 +48,8 @@ def command(
     sample: DrawSample = False,
     groups: FirstGroups = None,
     project: Annotated[
-        str | None, value_option("--project", metavar="pca|tsne", help="project the latents to 2-D")
+        str | None,
+        value_option("--project", metavar="auto|pca|tsne", help="project the latents to 2-D"),
     ] = None,
     thumbnails: Annotated[
         bool, switch_option("--thumbnails", help="draw images, not dots, in a scatter")
@@ -85,7 +85,7 @@ def command(
             count = sum(len(chunk) for chunk, _ in rows)
         elif project or target.form in PICTURES:
             count = _write_projection(
-                rows, stream, target, project or "pca", use, thumbnails=thumbnails
+                rows, stream, target, project or "auto", use, thumbnails=thumbnails
             )
         else:
             count = _write_records(rows, stream, target, width, stats=stats)
@@ -99,8 +99,8 @@ def command(
 
 
 def _check(target: Target, project: str | None, *, thumbnails: bool, stats: bool) -> None:
-    if project not in (None, *PROJECTIONS):
-        raise UsageError(f"--project {project}: must be pca or tsne")
+    if project not in (None, "auto", "pca", "tsne"):
+        raise UsageError(f"--project {project}: must be auto, pca or tsne")
     if thumbnails and target.form not in PICTURES:
         raise UsageError("--thumbnails needs a picture, such as -o latents.png")
     if stats and (project or target.form in PICTURES):
