@@ -68,8 +68,12 @@ def write_paths(
     reporter: Reporter,
     animation: AnimationOptions = AnimationOptions(),
     still: Still = Still(),
+    closed: bool = False,
 ) -> None:
-    """Write one row per path, an animation with one frame per step, or all images in order."""
+    """Write one row per path, an animation with one frame per step, or all images in order.
+
+    A `closed` path ends with the image that it begins with: its animation goes round.
+    """
     from vaekit.output.image_writer import open_image_writer, refuse_many
 
     count = sum(map(len, paths))
@@ -81,7 +85,13 @@ def write_paths(
 
         shown = frames(paths, labels, scale=animation.scale)
         fps = animation.fps or FPS
-        content = encode_animation(shown, target.form, fps=fps, hold=HOLD, there_and_back=True)
+        content = encode_animation(
+            shown[:-1] if closed else shown,
+            target.form,
+            fps=fps,
+            hold=0.0 if closed else HOLD,
+            there_and_back=not closed,
+        )
         write_output(target, content)
     elif target.form in PICTURES:
         from vaekit.output.byte_streams import write_output

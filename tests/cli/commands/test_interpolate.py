@@ -117,6 +117,30 @@ def test_colour_too(cli: Any, colour_model: Path) -> None:
         assert gif.n_frames == 18
 
 
+def test_a_walk_passes_all_draws_and_comes_back(cli: Any, tiny_model: Path, model: Model) -> None:
+    z = model.draw_latents(3)
+    legs = [last(model.decode(latent_path(z[i], z[(i + 1) % 3], 5))) for i in range(3)]
+    expected = np.concatenate([legs[0], legs[1][1:], legs[2][1:]])
+    found = array(cli, tiny_model, "--walk", "-n", "3", "--steps", "5")
+    assert np.array_equal(found, expected)
+    assert np.array_equal(found[0], found[-1])
+    assert cli("interpolate", tiny_model, "--walk", "-n", "3", "--steps", "5", "-o", "x.gif")
+    with Image.open("x.gif") as gif:
+        assert gif.n_frames == 12, "the last would be the first again"
+        assert {gif.seek(i) or gif.info["duration"] for i in range(12)} == {80}
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_walk_through_images_shows_them_beside_each_leg(cli: Any, tiny_model: Path) -> None:
+    found = array(cli, tiny_model, "a.jpg", "b.jpg", "--walk", "--steps", "4")
+    there = array(cli, tiny_model, "a.jpg", "b.jpg", "--steps", "4")
+    assert np.array_equal(found[:4], there)
+    assert np.allclose(found[3:], there[::-1], atol=1e-5)
+    data = array(cli, tiny_model, "--dataset", "digits", "-n", "3", "--walk", "--steps", "4")
+    assert data.shape == (10, 8, 8, 1)
+    assert cli("interpolate", tiny_model, "a.jpg", "b.jpg", "--walk").code == 0
+
+
 # Forms.
 
 
@@ -175,7 +199,8 @@ def test_one_image_is_too_few(cli: Any, tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [(["--steps", "1"], "--steps"), (["--method", "lerp"], "--method lerp: slerp or linear"),
-     (["-n", "0"], "-n"), (["a.jpg", "b.jpg", "-n", "2"], "one path goes through all images"),
+     (["-n", "0"], "-n"), (["--walk", "-n", "1"], "-n 1: a walk needs two stops or more"),
+     (["a.jpg", "b.jpg", "-n", "2"], "one path goes through all images"),
      (["--limit", "3"], "--limit needs --dataset"), (["-o", "x.csv"], ".csv"),
      (["a.jpg", "--dataset", "digits"], "exclude each other"), (["--step", "3"], "--steps"),
      (["--steps", "20000", "-n", "1"], "too many for one picture")],

@@ -23,6 +23,7 @@ from vaekit.cli.options import (
     ModelArgument,
     OutputOptions,
     UseOptions,
+    switch_option,
     value_option,
     with_option_groups,
 )
@@ -58,6 +59,9 @@ def command(
             "-n", "--number", metavar="N", min=1, help="number of paths; needs no IMAGES [8]"
         ),
     ] = None,
+    walk: Annotated[
+        bool, switch_option("--walk", help="one path through all, and back to the first")
+    ] = False,
     groups: FirstGroups = None,
     animation: AnimationOptions = AnimationOptions(),  # noqa: B008 (frozen)
     as_bytes: AsBytes = False,
@@ -66,10 +70,11 @@ def command(
     """Morph one image into the next: a strip, animation or array.
 
     [dim]vaekit interpolate model.safetensors a.jpg b.jpg -o morph.gif[/dim]
+    [dim]vaekit interpolate model.safetensors --walk -n 12 -o walk.gif[/dim]
 
     Without images, both ends of a path are drawn from the prior, or from
-    --dataset. With --groups only a ladder's first groups walk; the others
-    are at their prior's means.
+    --dataset; with --walk, the N stops of one closed path are. With --groups
+    only a ladder's first groups walk; the others are at their prior's means.
     """
     target = choose_target(
         model, where, use, takes=TAKES, on_stdout="png", default="interpolation.png"
@@ -84,8 +89,12 @@ def command(
 
     check_path(steps, method)
     width = latents_in(opened.groups, groups)
-    ends, images = _ends(opened, source, use, terminal, n or DEFAULT_PATHS)
-    kept = [[z[:width] for z in row] for row in ends]
+    many = n or DEFAULT_PATHS
+    if walk and many < 2:
+        raise UsageError(f"-n {many}: a walk needs two stops or more")
+    stops, images = _stops(opened, source, use, terminal, many if walk else 2 * many)
+    in_rows = _closed if walk else _in_one if source.has_images else _in_pairs
+    kept = [[z[:width] for z in row] for row in in_rows(stops)]
     paths = [opened.decode(_along(row, steps, method)) for row in kept]
     count = sum(map(len, paths))
     if target.form in STILLS:  # a path through many images: one row per leg
@@ -98,7 +107,8 @@ def command(
         as_bytes=as_bytes,
         reporter=terminal,
         animation=animation,
-        still=_between_originals(images, steps),
+        still=_between_originals(in_rows(images) if images else [], steps),
+        closed=walk,
     )
     print_output_path(target, count, use)
 
@@ -127,21 +137,28 @@ def _legs(path: Tensor, steps: int) -> list[Tensor]:
     return [path[start : start + steps] for start in range(0, len(path) - 1, steps - 1)]
 
 
-def _ends(
-    model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal, rows: int
-) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-    """The latents that each path passes through, and the images where they are of images."""
-    if source.has_images:
-        z, images = _images(model, source, use, terminal, None)
-        return [list(z)], [list(images.split(1))]
-    if not source.dataset:
-        return _in_pairs(model.draw_latents(2 * rows, seed=use.seed)), []
-    z, images = _images(model, source, use, terminal, 2 * rows)
-    return _in_pairs(z), [list(pair.split(1)) for pair in images.split(2) if len(pair) == 2]
+def _closed(stops: list[Tensor]) -> list[list[Tensor]]:
+    """All of them in one row that ends where it begins."""
+    return [[*stops, *stops[:1]]]
 
 
-def _in_pairs(z: Tensor) -> list[list[Tensor]]:
-    return [list(z[i : i + 2]) for i in range(0, len(z) - 1, 2)]
+def _in_one(stops: list[Tensor]) -> list[list[Tensor]]:
+    return [stops]
+
+
+def _in_pairs(stops: list[Tensor]) -> list[list[Tensor]]:
+    return [stops[i : i + 2] for i in range(0, len(stops) - 1, 2)]
+
+
+def _stops(
+    model: Model, source: ImageOptions, use: UseOptions, terminal: Terminal, count: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The latents that paths pass through, and the images (1, C, H, W) where they are of images."""
+    if not source.has_images and not source.dataset:
+        return list(model.draw_latents(count, seed=use.seed)), []
+    most = None if source.has_images else count
+    z, images = _images(model, source, use, terminal, most)
+    return list(z), list(images.split(1))
 
 
 def _images(
