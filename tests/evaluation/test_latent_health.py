@@ -72,11 +72,14 @@ def test_active_units_are_counted_by_posterior_means_only() -> None:
 @pytest.mark.parametrize(
     ("health", "verdict"),
     [
-        (Health(0.09, 4, 8, 0.9, 0.0, 0.0), "collapsed"),
-        (Health(5.0, 0, 8, 0.9, 0.0, 0.0), "collapsed"),
-        (Health(5.0, 4, 8, 0.49, 99.0, 99.0), "over-regularised"),
-        (Health(5.0, 4, 8, 0.9, 0.41, 0.5), "mismatched"),
-        (Health(5.0, 4, 8, 0.9, 0.39, 8.2), "healthy"),
+        (Health(0.09, 4, 8, 0.9, 0.0, 0.0, 40), "collapsed"),
+        (Health(5.0, 0, 8, 0.9, 0.0, 0.0, 40), "collapsed"),
+        (Health(5.0, 4, 8, 0.49, 99.0, 99.0, 40), "over-regularised"),
+        (Health(5.0, 4, 8, 0.9, 0.41, 0.5, 40), "mismatched"),
+        (Health(5.0, 4, 8, 0.9, 0.39, 8.2, 40), "healthy"),
+        (Health(5.0, 4, 8, 0.9, 0.39, 8.2, 39), "undecided"),
+        (Health(5.0, 4, 8, 0.9, 0.39, 0.4, 39), "healthy"),
+        (Health(5.0, 4, 8, 0.9, 0.41, 8.2, 39), "mismatched"),
     ],
 )
 def test_the_thresholds_are_the_documented_ones(health: Health, verdict: str) -> None:
@@ -87,7 +90,7 @@ def test_the_thresholds_are_the_documented_ones(health: Health, verdict: str) ->
 
 
 def test_a_floor_is_not_told_as_the_distance_from_the_prior() -> None:
-    sentence = diagnosis(Health(15.0, 4, 8, 0.9, 0.3, 8.2))[1]
+    sentence = diagnosis(Health(15.0, 4, 8, 0.9, 0.3, 8.2, 40))[1]
     assert "between 0.3 and 8.2 nats from the prior" in sentence
 
 

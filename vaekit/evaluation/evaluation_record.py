@@ -220,6 +220,7 @@ def _latents_and_images(
             explained=explained if math.isfinite(explained) else 1.0,
             floor=distance["aggregate_kl_floor"],
             ceiling=distance["aggregate_kl"],
+            n=bound.n,
         )
     )
     correlation = {}

@@ -24,6 +24,11 @@ FAR_FROM_PRIOR = 0.1
 Digits trained with beta 1 have 0.04, and samples at a Fréchet distance (pixels) of 0.9; with beta
 0.1 they have 0.2, and 2.1.
 """
+IMAGES_PER_DIMENSION = 10
+"""With fewer per active dimension, images cannot show whether q(z) fits the prior.
+
+At ten, what chance adds to the KL of the normal, D (D + 3) / 4n, is a quarter of what is far.
+"""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,19 @@ class Health:
     """KL(q(z) ‖ p(z)) is at least this."""
     ceiling: float
     """And at most this, on average over images: few images leave a wide gap."""
+    n: int
+    """The number of images."""
+
+    @property
+    def far(self) -> float:
+        """KL(q(z) ‖ p(z)) above this makes samples unlike images."""
+        return FAR_FROM_PRIOR * self.active_units
+
+    @property
+    def undecided(self) -> bool:
+        """Whether so few images leave open how far q(z) is from the prior."""
+        few = self.n < IMAGES_PER_DIMENSION * self.active_units
+        return few and self.floor <= self.far < self.ceiling
 
 
 def diagnosis(health: Health) -> tuple[str, str]:
@@ -109,9 +127,10 @@ def diagnosis(health: Health) -> tuple[str, str]:
 
     In this order: `collapsed` where KL < 0.1 nats or no dimension is active; `over-regularised`
     where reconstructions keep under half of the images' variance; `mismatched` where the floor
-    is over 0.1 nats per active dimension; else `healthy`.
+    is over 0.1 nats per active dimension; `undecided` where the ceiling is, and there are under ten
+    images per active dimension; else `healthy`.
 
-    >>> diagnosis(Health(0.01, 0, 8, 0.0, 0.0, 0.0))[0]
+    >>> diagnosis(Health(0.01, 0, 8, 0.0, 0.0, 0.0, 500))[0]
     'collapsed'
     """
     distance = f"between {health.floor:.1f} and {health.ceiling:.1f} nats from the prior"
@@ -127,11 +146,18 @@ def diagnosis(health: Health) -> tuple[str, str]:
             f" and {active}; try a lower --beta, a sharper likelihood (--likelihood gaussian "
             "--sigma optimal) or more --epochs"
         )
-    if health.floor > FAR_FROM_PRIOR * health.active_units:
+    if health.floor > health.far:
         return "mismatched", (
             f"mismatched: reconstructions keep {health.explained:.0%} of the images' variance, but "
             f"the latents of images lie {distance}, so samples "
             "are unlike the data; try a higher --beta, more --epochs or a smaller --latent-dim"
+        )
+    if health.undecided:
+        return "undecided", (
+            f"undecided: reconstructions keep {health.explained:.0%} of the images' variance, but "
+            f"{health.n:,} images are too few to tell for {health.active_units:,} active "
+            f"dimensions whether the latents of images, {distance}, differ from it, and so whether "
+            "samples look like the data; try --metrics fid, or look at samples"
         )
     return "healthy", (
         f"healthy: {active}, reconstructions keep {health.explained:.0%} of the images' variance, "
