@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,9 @@ def test_saved_latents_give_the_neighbours_and_the_paths_of_their_images(
 ) -> None:
     assert cli("embed", tiny_model, queries, "-o", Z, "-q").code == 0
     one = next(queries.rglob("8.png"))
-    done = cli("nearest", tiny_model, one, "--among", Z, "-k", "9", "--format", "csv", "-o", "-")
+    copy = Path("copy.png")
+    copy.write_bytes(one.read_bytes())
+    done = cli("nearest", tiny_model, copy, "--among", Z, "-k", "9", "--format", "csv", "-o", "-")
     table = list(csv.DictReader(done.stdout.splitlines()))
     assert len(table) == 3, "fewer than asked for are all there is"
     assert (table[0]["path"], float(table[0]["distance"])) == (str(one), 0.0)
@@ -82,10 +85,28 @@ def test_the_sheet_shows_each_query_and_then_its_neighbours(
             assert np.array_equal(cell, digits.images[shown, ..., 0])
 
 
+def test_an_image_is_not_its_own_neighbour_and_its_copy_is(
+    cli: Any, tiny_model: Path, queries: Path
+) -> None:
+    one, two = sorted(queries.rglob("*.png"))[:2]
+    copy = queries / "copy.png"
+    copy.write_bytes(one.read_bytes())
+    done = cli("nearest", tiny_model, one, two, "--among", queries, "-k", "1", "-o", "n.jsonl")
+    assert done.code == 0
+    lines = [json.loads(line) for line in Path("n.jsonl").read_text().splitlines()]
+    assert [line["query"] for line in lines] == [str(one), str(two)]
+    assert (lines[0]["path"], lines[0]["distance"]) == (str(copy), 0)
+    assert lines[1]["path"] != str(two)
+    done = cli("nearest", tiny_model, one, "--among", one)
+    assert (done.code, "but the one that is searched for" in done.stderr) == (3, True)
+
+
 def test_where_labels_are_known_their_agreement_is_told(
     cli: Any, tiny_model: Path, queries: Path
 ) -> None:
-    done = cli("nearest", tiny_model, queries, "--among", queries, "-o", "n.csv")
+    Path("copies").mkdir()
+    shutil.copytree(queries, "copies", dirs_exist_ok=True)
+    done = cli("nearest", tiny_model, queries, "--among", "copies", "-o", "n.csv")
     assert "the nearest has the label of its query for 3 of 3" in done.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vaekit.cli.console import Terminal
@@ -58,8 +59,9 @@ def command(
     [dim]vaekit nearest model.safetensors me.jpg --among photos/[/dim]
     [dim]vaekit nearest model.safetensors new/ --among z.npz -o near.csv[/dim]
 
-    Without --among, a data set is searched. The picture has a row per image;
-    .jsonl and .csv have a line per neighbour, with its distance.
+    Without --among, a data set is searched. The image's own file is left out.
+    The picture has a row per image; .jsonl and .csv have a line per neighbour,
+    with its distance.
     """
     target = choose_target(model, where, use, takes=TAKES, on_stdout="jsonl", default="nearest.png")
     if among and source.dataset:
@@ -99,7 +101,7 @@ def _searched(queries: SearchedPart, k: int, parts: Iterable[SearchedPart]) -> _
     """Search while latents arrive; only the nearest so far are kept in memory."""
     from vaekit.latent_search import NearestSearch
 
-    search, known, start = NearestSearch(queries.z, k), dict[int, _Known](), 0
+    search, known, start = NearestSearch(queries.z, k + 1), dict[int, _Known](), 0
     for part in parts:
         search.add(part.z)
         kept = set(search.found.rows.flatten().tolist())
@@ -111,7 +113,20 @@ def _searched(queries: SearchedPart, k: int, parts: Iterable[SearchedPart]) -> _
         start += len(part.z)
     if not start:
         raise DataError("there are no images to search")
-    return _Found(search.found.rows.tolist(), search.found.distances.tolist(), known)
+    found = _Found(known=known)
+    columns = search.found.rows.tolist(), search.found.distances.tolist()
+    for query, rows, distances in zip(queries.names, *columns, strict=True):
+        others = [at for at, row in enumerate(rows) if not _is_itself(query, known[row].name)][:k]
+        found.rows.append([rows[at] for at in others])
+        found.distances.append([distances[at] for at in others])
+    if not all(found.rows):
+        raise DataError("there are no images to search but the one that is searched for")
+    return found
+
+
+def _is_itself(query: str, found: str) -> bool:
+    """Whether both are the path of one file."""
+    return Path(query).exists() and Path(found).exists() and Path(query).samefile(found)
 
 
 def _tell_agreement(queries: SearchedPart, found: _Found, terminal: Terminal) -> None:
@@ -131,12 +146,12 @@ def _write_sheet(target: Target, model: Model, queries: SearchedPart, found: _Fo
     from vaekit.output.image_writer import refuse_many
     from vaekit.output.pictures import encode_picture, strip
 
-    columns = 1 + len(found.rows[0])
+    columns = 1 + min(map(len, found.rows))
     refuse_many(columns * len(found.rows), model.header.image)
     images = {row: _image(model, fact) for row, fact in found.known.items()}
     assert queries.images is not None
     stacks = [
-        np.stack([query, *(images[row] for row in rows)])
+        np.stack([query, *(images[row] for row in rows[: columns - 1])])
         for query, rows in zip(queries.images, found.rows, strict=True)
     ]
     headings = ["query", *map(str, range(1, columns))]
