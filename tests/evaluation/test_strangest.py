@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaekit.evaluation.strangest import RED, SHOWN, Strangest, is_outlier
+from vaekit.evaluation.strangest import AMBER, RED, SHOWN, Strangest, is_outlier
 
 
 def some(count: int, start: int = 0) -> np.ndarray:
@@ -47,6 +47,10 @@ def test_outliers_are_marked() -> None:
     kept = Strangest("validation images")
     kept.add(some(1), ["x"], {"outlier": [9.0], "false_alarm_rate": [0.001]})
     assert (kept.sheet() == RED).all(-1).any()
+    assert kept.legend() == "Red: outliers, at a rate of 1% or less. "
+    kept.add(some(1), ["y"], {"outlier": [2.0], "false_alarm_rate": [0.1]})
+    assert (kept.sheet() == AMBER).all(-1).any()
+    assert kept.legend() == "Red: outliers, at a rate of 1% or less. Amber: 10% or less. "
     kept = Strangest("validation images")
     kept.add(some(1), ["x"], {"outlier": [1.0], "false_alarm_rate": [0.9]})
     assert not (kept.sheet() == RED).all(-1).any()

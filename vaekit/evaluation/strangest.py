@@ -12,6 +12,8 @@ from vaekit.output.pictures import Bytes
 SHOWN = 40
 FLAGGED = 0.01
 """The false-alarm rate at which an image is called an outlier."""
+NEARLY = 0.1
+"""The false-alarm rate up to which a score is drawn in amber."""
 RED, AMBER, GREY = (190, 42, 36), (176, 112, 0), (112, 112, 112)
 
 Number = float | None
@@ -58,6 +60,13 @@ class Strangest:
             f"of images like the {self.known}, {FLAGGED:.0%} would be"
         )
 
+    def legend(self) -> str:
+        """What the colours say, of those that the sheet has."""
+        colours = {_colour(rate) for _, _, rate, _, _ in self._kept}
+        red = f"Red: outliers, at a rate of {FLAGGED:.0%} or less. " if RED in colours else ""
+        amber = f"Amber: {NEARLY:.0%} or less. " if AMBER in colours else ""
+        return red + amber
+
     def sheet(self) -> Bytes:
         """The strangest images, the strangest first."""
         entries = [
@@ -66,7 +75,7 @@ class Strangest:
         ]
         cut = len(entries) < self.count
         title = "The strangest images" if cut else "Images by outlier score"
-        about = f"Outlier score and false-alarm rate. {self.summary()}."
+        about = f"Outlier score and false-alarm rate. {self.legend()}{self.summary()}."
         return contact_sheet(entries, title, about)
 
 
@@ -78,7 +87,7 @@ def is_outlier(rate: Number) -> bool:
 def _colour(rate: Number) -> tuple[int, int, int]:
     if is_outlier(rate):
         return RED
-    return AMBER if rate is not None and rate <= 10 * FLAGGED else GREY
+    return AMBER if rate is not None and rate <= NEARLY else GREY
 
 
 def _rate(rate: Number) -> str:

@@ -95,15 +95,19 @@ def _scaled(image: Bytes) -> Image.Image:
 def _shortened(text: str) -> str:
     """The end of a text, which tells one path from another, cut to the width of an image.
 
-    >>> _shortened("b.png")
-    'b.png'
+    The cut is between the parts of a path or words where a third of the width stays in use.
+
+    >>> _shortened("b.png"), _shortened("holiday/mountains/summit-b.png")
+    ('b.png', '...summit-b.png')
     """
     text, font = one_line(text), _font(TEXT_SIZE)
     if font.getlength(text) <= BOX:
         return text
-    while text and font.getlength(f"...{text}") > BOX:
-        text = text[1:]
-    return f"...{text}"
+    ends = [f"...{text[at:]}" for at in range(1, len(text))]
+    fitting = [end for end in ends if font.getlength(end) <= BOX]
+    whole = [end for end in fitting if text[-len(end) + 2] in "/\\ _-"]
+    long = [end for end in whole if font.getlength(end) > BOX / 3]
+    return (long or fitting or ["..."])[0]
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
