@@ -13,6 +13,7 @@ from PIL import Image
 
 import vaekit as package
 from tests.ladder_files import save_ladder
+from vaekit.cli.group_sheet import ACROSS
 from vaekit.inference import Model
 from vaekit.output.pictures import encode_picture, strip, to_uint8
 
@@ -64,6 +65,20 @@ def test_a_sheet_has_a_row_for_the_originals_and_for_each_number_of_groups(
     rows = [to_uint8(ladder.reconstruct(images, groups=groups)) for groups in (1, 2, 3)]
     labels = ["original", "1  1x1  3 nats", "2  2x2  52 nats", "3  8x8  9536 nats"]
     assert Path("levels.png").read_bytes() == encode_picture(strip([images, *rows], labels))
+
+
+def test_a_sheet_of_many_images_continues_in_another_block_of_rows(
+    cli: Any, ladder_file: Path, images: np.ndarray
+) -> None:
+    np.save("many.npy", np.concatenate([images] * 5)[: ACROSS + 3])
+    assert cli("reconstruct", ladder_file, "many.npy", "--groups", "all", "-o", "x.png").code == 0
+    assert cli("reconstruct", ladder_file, "in.npy", "--groups", "all", "-o", "y.png").code == 0
+    wide, narrow = (np.asarray(Image.open(name)) for name in ("x.png", "y.png"))
+    assert wide.shape[1] - narrow.shape[1] == (ACROSS - 5) * 66
+    first = narrow[: narrow.shape[0]]
+    shift = wide.shape[0] - narrow.shape[0]
+    below = wide[shift:]
+    assert np.array_equal(below[:, -ACROSS * 66 : -(ACROSS - 3) * 66], first[:, -330:-132])
 
 
 def test_latents_of_the_first_groups_decode_to_the_reconstruction_of_these(

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from vaekit.inference import Model
 
 
+ACROSS = 20
+"""Images side by side; more continue in another block of rows."""
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How latents are drawn: those of images from their posteriors, the others from the prior."""
@@ -35,7 +39,7 @@ def check_group_sheet(target: Target, model: Model) -> None:
 
 
 def write_group_sheet(target: Target, model: Model, chunks: Iterator[Chunk], drawn: Drawing) -> int:
-    """Write a row of originals, and a row for each number of groups; returns how many images.
+    """Write rows of originals and of each number of groups; returns how many images.
 
     The groups that a row leaves out come from the prior.
     """
@@ -55,11 +59,15 @@ def write_group_sheet(target: Target, model: Model, chunks: Iterator[Chunk], dra
         refuse_many(count * (len(model.groups) + 1), model.header.image)
     z = torch.cat(latents)
     rows = [
-        to_uint8(model.decode(z[:, : group.stop], temperature=drawn.temperature, seed=drawn.seed))
+        torch.from_numpy(to_uint8(
+            model.decode(z[:, : group.stop], temperature=drawn.temperature, seed=drawn.seed)
+        ))
         for group in model.groups
-    ]
+    ]  # fmt: skip
     labels = ["original", *(_label(group) for group in model.groups)]
-    picture = strip([torch.cat(originals).numpy(), *rows], labels)
+    blocks = zip(*(images.split(ACROSS) for images in [torch.cat(originals), *rows]), strict=True)
+    lines = [images.numpy() for block in blocks for images in block]
+    picture = strip(lines, labels * (len(lines) // len(labels)))
     write_output(target, encode_picture(picture, target.form))
     return count
 

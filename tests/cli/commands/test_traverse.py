@@ -87,7 +87,12 @@ def test_dimensions_that_carry_nothing_are_left_out_with_a_note(
     assert 0 < carrying < 4, "else this test would see nothing"
     assert array(cli, tiny_model, *given).shape[0] == 11 * carrying
     done = cli("traverse", tiny_model, *given)
-    assert f"{4 - carrying} of 4 dimensions carry nothing: left out" in done.stderr
+    nothing = f"{4 - carrying} of 4 dimensions carry nothing: left out"
+    assert nothing in done.stderr
+    shown = "the 1 most informative of 4 dimensions are shown; --dims for more"
+    assert shown not in done.stderr
+    done = cli("traverse", tiny_model, *given, "--dims", "1")
+    assert (f"{shown}; {nothing}" if carrying > 1 else nothing) in done.stderr
 
 
 @pytest.mark.usefixtures("photos")

@@ -24,6 +24,8 @@ from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 if TYPE_CHECKING:
     from vaekit.inference import Model
 
+FEW = 0.1
+"""A share of the KL: with less, two dimensions show little of what a model draws."""
 TAKES = (*PICTURES, FOLDER, *ARRAYS)
 
 
@@ -59,13 +61,24 @@ def command(
     across, up = _dims(opened, dims)
     z = latent_plane(opened.latent_dim, (across, up), size)
     if opened.latent_dim > 2:
-        terminal.note(f"z{across} and z{up} of {opened.latent_dim} dimensions; the others are 0")
+        terminal.note(_share(opened, across, up))
     with open_image_writer(
         target, opened.header.image, count=len(z), as_bytes=as_bytes, columns=size,
         reporter=terminal,
     ) as out:  # fmt: skip
         out.write(opened.decode(z))
     print_output_path(target, len(z), use)
+
+
+def _share(model: Model, across: int, up: int) -> str:
+    """How much of the image the plane's two dimensions carry, and that the others stay 0."""
+    kl = model.header.latents.kl
+    share = (kl[across] + kl[up]) / (sum(kl) or 1.0)
+    few = "; for all of them at once: vaekit sample, interpolate" if share < FEW else ""
+    return (
+        f"z{across} and z{up} hold {share:.0%} of the KL of {model.latent_dim:,} dimensions; the "
+        f"others are 0{few}"
+    )
 
 
 def _dims(model: Model, given: str | None) -> tuple[int, int]:

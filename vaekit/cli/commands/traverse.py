@@ -78,10 +78,9 @@ def command(
 
     width = latents_in(opened.groups, groups)
     kl = _kl(opened, source, use, terminal)
-    carrying = informative(kl[:width])
-    if len(carrying) < width:
-        terminal.note(f"{width - len(carrying)} of {width} dimensions carry nothing: left out")
+    carrying = set(informative(kl[:width]))
     order = [dim for dim in order_by_kl(kl[:width]) if dim in carrying][:dims]
+    _say_what_is_left_out(len(order), len(carrying), width, terminal)
     base, start = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
     labels = [f"z{dim}  {_place(opened, dim)}{kl[dim]:.2f} nats" for dim in order]
@@ -96,6 +95,15 @@ def command(
         still=Still(before=[start] * len(paths), headings=["start", *marks(steps, reach)]),
     )
     print_output_path(target, sum(map(len, paths)), use)
+
+
+def _say_what_is_left_out(shown: int, carrying: int, width: int, terminal: Terminal) -> None:
+    nothing = f"{width - carrying:,} of {width:,} dimensions carry nothing: left out"
+    if shown < carrying:
+        rest = f"the {shown:,} most informative of {width:,} dimensions are shown; --dims for more"
+        terminal.note(rest if carrying == width else f"{rest}; {nothing}")
+    elif carrying < width:
+        terminal.note(nothing)
 
 
 def _place(model: Model, dim: int) -> str:
