@@ -23,6 +23,14 @@ ENVIRONMENT = "VAEKIT_"
 OTHER_VARIABLES = ("config", "recipe", "quiet", "debug", "cache_limit")
 """Variables that are not a field of the run."""
 
+RANGES = {
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+}
+"""What pydantic calls a number out of range, and what an error says of it."""
+
 LONGEST_SHOWN = 100
 """The most characters of a value that an error repeats."""
 
@@ -114,8 +122,19 @@ def _complaint(error: ValidationError, origins: Mapping[str, str]) -> str:
     if first["type"] == "extra_forbidden":
         hint = registry.near_miss(name, tuple(RunConfig.model_fields))
         return f"unknown option {origin}: {hint}"
-    reason = str(first["msg"]).removeprefix("Value error, ")
-    return f"{origin} = {_short(first['input'])}: {reason[0].lower()}{reason[1:]}"
+    known = RANGES.get(first["type"])
+    reason = known.format(**first["ctx"]) if known else _reason(str(first["msg"]))
+    return f"{origin} = {_short(first['input'])}: {reason}"
+
+
+def _reason(message: str) -> str:
+    """Pydantic's message as a part of a sentence.
+
+    >>> _reason("Input should be a valid number")
+    'must be a valid number'
+    """
+    reason = message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    return reason[0].lower() + reason[1:]
 
 
 def _short(value: object) -> str:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from vaekit.config import RunConfig
     from vaekit.inference import Model
 
-NOTHING_GIVEN = "no images: give paths, - for stdin, or --dataset"
+WHAT_TO_GIVE = "give paths, - for stdin, or --dataset"
+NOTHING_GIVEN = f"no images: {WHAT_TO_GIVE}"
 
 
 def path_of_training_images(model: Model) -> str:
@@ -23,7 +24,7 @@ def path_of_training_images(model: Model) -> str:
     if not _is_unchanged(model, config):
         where = one_line(config.dataset)
         raise UsageError(
-            f"{NOTHING_GIVEN}; {where} no longer holds the images that the model was trained on"
+            f"{where} no longer holds the images that the model was trained on: {WHAT_TO_GIVE}"
         )
     return config.dataset
 

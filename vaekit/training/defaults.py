@@ -155,6 +155,18 @@ def _network_options(
     return {name: _tuple(asked[name], usual[name]) for name in defaults}
 
 
+def refuse_unfitting_options(config: RunConfig) -> None:
+    """Refuse options of other models and likelihoods than those named, before images are read.
+
+    Which options there are does not depend on the image.
+    """
+    if config.model is not None:
+        size = _size(config, config.model, registry.resolve("model", config.model), 0)
+        _network_options(config, config.model, (32, 32, 3), size)
+    if config.likelihood is not None:
+        _likelihood_options(config, config.likelihood)
+
+
 def _option_of_other_models(option: str, model: str, image: tuple[int, int, int]) -> str:
     """The message for an option that this network does not take: which networks take it."""
     takes = {

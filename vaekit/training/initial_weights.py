@@ -15,6 +15,7 @@ from vaekit.models.vae import VAE
 from vaekit.reporting import Reporter
 from vaekit.training.defaults import NETWORK_OPTIONS
 from vaekit.weights import read_tensors, refuse_nonfinite
+from vaekit.wording import image_in_words
 
 MOST_NAMED = 4
 """Tensors that a note names one by one."""
@@ -64,12 +65,19 @@ def start_from(network: VAE, path: str, reporter: Reporter) -> None:
     own = network.state_dict()
     fitting = {name for name, tensor in own.items() if _fits(tensor, given.get(name))}
     if not fitting:
-        raise UsageError(f"--init {path}: none of its tensors fits; {_left_out(own, given)}")
+        that = _in_words(file.header.model.name, file.header.image)
+        this = _in_words(network.name, network.image)
+        kinds = f"that is {that}, this run trains {this}" if that != this else _left_out(own, given)
+        raise UsageError(f"--init {path}: none of its tensors fits; {kinds}")
     for name in fitting:
         own[name].copy_(given[name])
     left = {name: tensor for name, tensor in own.items() if name not in fitting}
     count = f"{len(fitting)} of {len(own)} tensors are those of {path}"
     reporter.note(f"{count}; {_left_out(left, given)}" if left else count)
+
+
+def _in_words(model: str, image: tuple[int, int, int]) -> str:
+    return f"{'an' if model == 'mlp' else 'a'} {model} of {image_in_words(*image)}"
 
 
 def _fits(own: Tensor, given: Tensor | None) -> bool:

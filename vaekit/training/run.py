@@ -28,7 +28,11 @@ from vaekit.threads import using_threads
 from vaekit.training import resume_rules, tensorboard
 from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
-from vaekit.training.defaults import fill_defaults, network_from_config
+from vaekit.training.defaults import (
+    fill_defaults,
+    network_from_config,
+    refuse_unfitting_options,
+)
 from vaekit.training.initial_weights import inherited, start_network
 from vaekit.training.loop import Trainer
 from vaekit.training.memory_needs import Footprint, footprint, refuse_too_large
@@ -144,6 +148,7 @@ def prepare(
     config: RunConfig, reporter: Reporter, source: Source | None = None
 ) -> tuple[RunConfig, TrainingData]:
     """Load the images, and fill in the options that depend on them."""
+    refuse_unfitting_options(config)
     data = load_training_data(config, reporter, source)
     count, shape = len(data.train), data.train.image_shape
     config = fill_defaults(config.changed(refresh=False), shape, config.dataset, count)
