@@ -16,6 +16,8 @@ from tests.benchmarks.works import Options
 SUBJECTS = {
     "train-mlp": ("training", "mlp"),
     "train-conv": ("training", "conv"),
+    "together-mlp": ("together", "mlp"),
+    "together-conv": ("together", "conv"),
     "quality-mlp": ("quality", "mlp"),
     "quality-conv": ("quality", "conv"),
     "startup": ("startup", "mlp"),
