@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import Tensor
 from torch.distributions import Bernoulli as ReferenceBernoulli
 from torch.distributions import Normal as ReferenceNormal
@@ -111,6 +112,50 @@ def test_params_of_mean_have_this_mean(likelihood: Likelihood) -> None:
     assert params.shape == make_params(likelihood).shape
     torch.testing.assert_close(likelihood.mean(params), mean, atol=1e-5, rtol=0)
     assert likelihood.params_of_mean((mean > 0.5).float()).isfinite().all()
+
+
+def test_transforms_of_draws_are_uniform(likelihood: Likelihood) -> None:
+    """Else calibration blames a decoder that is right."""
+    n, g = 20_000, torch.Generator().manual_seed(2)
+    params = make_params(likelihood)[:1, :, :1, :1].repeat(n, 1, 1, 1)
+    drawn = likelihood.sample(params, torch.rand(n, 3, 1, 1, generator=g))
+    uniform = torch.rand(n, 3, 1, 1, generator=g)
+    found = likelihood.integral_transform(params, drawn, uniform).detach()
+    for channel in found[..., 0, 0].T:
+        assert kstest(channel.numpy(), "uniform").pvalue > 1e-3
+
+
+def test_a_transform_is_the_mass_below_a_value_and_a_share_of_the_mass_at_it(
+    likelihood: Likelihood,
+) -> None:
+    params, x = make_params(likelihood), images(likelihood)
+    uniform = torch.rand(SHAPE, generator=torch.Generator().manual_seed(2))
+    found = likelihood.integral_transform(params, x, uniform)
+    if not likelihood.discrete:
+        if likelihood.normalised:
+            exact = ReferenceNormal(params, likelihood.sigma).cdf(x)
+            torch.testing.assert_close(found, exact, atol=1e-6, rtol=0)
+        return
+    expected = torch.zeros(SHAPE)
+    for level in [0.0, 1.0] if likelihood.binary else torch.arange(256) / 255:
+        for channel in range(SHAPE[1]):
+            there = x.clone()
+            there[:, channel] = level
+            mass = likelihood.log_prob_per_value(params, there)[:, channel].exp()
+            own = x[:, channel]
+            share = torch.where(own > level, 1.0, torch.where(own == level, uniform[:, channel], 0))
+            expected[:, channel] += share * mass
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("value", [-1e4, 1e4])
+def test_transforms_of_extreme_parameters_lie_between_zero_and_one(
+    likelihood: Likelihood, value: float
+) -> None:
+    params, x = torch.full_like(make_params(likelihood), value), images(likelihood)
+    found = likelihood.integral_transform(params, x, torch.full(SHAPE, 0.5)).detach()
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 1 + 1e-6
 
 
 def test_half_precision_parameters_are_computed_in_single_precision(likelihood: Likelihood) -> None:

@@ -31,7 +31,7 @@ def table(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def shown_number(name: str, record: dict[str, Any]) -> str:
-    """A number with its standard error, its unit, and a warning where it is no likelihood."""
+    """A number with its standard error, its unit, and what a reader must know to quote it."""
     metric, error = METRICS_BY_NAME[name], record.get(f"{name}_stderr")
     if metric.per_dimension:
         return _largest(record[name])
@@ -39,18 +39,24 @@ def shown_number(name: str, record: dict[str, Any]) -> str:
     if error is not None:
         parts.append(f"± {error:.2g}")
     parts += [metric.unit] if metric.unit else []
+    return " ".join([*parts, *_remarks(name, record)])
+
+
+def _remarks(name: str, record: dict[str, Any]) -> Iterator[str]:
+    """The settings and limits of a number, and a warning where it is no likelihood."""
     if name == "nll":
         refined = ", refined" if record.get("nll_method") == "refined" else ""
-        parts.append(f"({record['nll_samples']:,} draws an image{refined})")
+        yield f"({record['nll_samples']:,} draws an image{refined})"
     if name in ("neg_elbo", "reconstruction") and not _normalised(record):
-        parts.append("(not a likelihood)")
+        yield "(not a likelihood)"
     if name == "active_units":
-        parts.append(f"of {len(record['kl_per_dim'])}")
+        yield f"of {len(record['kl_per_dim'])}"
     if name == "mutual_information":
-        parts.append(f"(at most ln {record['n']} = {math.log(record['n']):.2f})")
-    if metric.group == SAMPLES:
-        parts += _of_samples(name, record)
-    return " ".join(parts)
+        yield f"(at most ln {record['n']} = {math.log(record['n']):.2f})"
+    if name == "calibration_spread":
+        yield "(1 is calibrated)"
+    if METRICS_BY_NAME[name].group == SAMPLES:
+        yield from _of_samples(name, record)
 
 
 def _of_samples(name: str, record: dict[str, Any]) -> Iterator[str]:

@@ -14,13 +14,21 @@ from torch import Tensor
 
 from vaekit import __version__
 from vaekit.data import ImageSet
+from vaekit.evaluation.calibration import calibration, calibration_record
 from vaekit.evaluation.dataset_elbo import standard_error
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.factor_scores import factor_scores
 from vaekit.evaluation.image_features import Extractor, FeaturesMissing, extractor
 from vaekit.evaluation.latent_health import AggregatePosterior, Health, aggregate, diagnosis
-from vaekit.evaluation.metrics import IMAGES, LATENTS, SAMPLE_METRICS, MetricRequest, in_group
+from vaekit.evaluation.metrics import (
+    CALIBRATION_METRICS,
+    IMAGES,
+    LATENTS,
+    SAMPLE_METRICS,
+    MetricRequest,
+    in_group,
+)
 from vaekit.evaluation.mutual_information import mutual_information
 from vaekit.evaluation.nll import importance_estimate, unreliable_share, why_unreliable
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
@@ -79,6 +87,7 @@ def evaluate_each(
     record |= _bound(subject, seen, absent)
     record |= _log_likelihood(subject, request, seen.per_image)
     record |= _latents_and_images(subject, request, seen, absent)
+    record |= _calibration(subject, request, seen, absent)
     record |= sample_scores(subject, request, extract, absent)
     record |= factor_scores(subject, points or images, request, absent)
     record |= _circumstances(subject, request, absent)
@@ -260,6 +269,19 @@ def _distance_from_prior(
         "aggregate_kl_stderr": information.stderr,
         "aggregate_kl_floor": min(floor, ceiling),
     }
+
+
+def _calibration(
+    subject: EvaluatedModel, request: MetricRequest, seen: EncodePass, absent: dict[str, str]
+) -> EvaluationRecord:
+    """Whether pixels are spread as the decoder says, where that is requested."""
+    if not (request.metrics & set(CALIBRATION_METRICS)) - absent.keys():
+        return {}
+    if not math.isfinite(seen.bound.kl):
+        return dict.fromkeys(CALIBRATION_METRICS)
+    found = calibration(subject)
+    seen.per_image.update(calibration_bias=found.bias, calibration_spread=found.spread)
+    return calibration_record(found)
 
 
 def _circumstances(

@@ -40,6 +40,7 @@ class Metric:
 
 NLL_SAMPLES = "--nll-samples K"
 NLL_REFINED = "--nll-samples K --nll refined"
+A_LIKELIHOOD = "a likelihood, so not bce"
 NLL_METHODS = ("importance", "refined")
 
 METRICS = (
@@ -73,6 +74,12 @@ METRICS = (
     Metric("psnr", "peak signal-to-noise ratio of reconstructions", IMAGES, "dB", HIGHER),
     Metric("ssim", "structural similarity of reconstructions", IMAGES, "", HIGHER),
     Metric("explained_variance", "1 − mse / the images' variance", IMAGES),
+    Metric("calibration", "how far F(x|z) of pixels is from uniform: 0 is calibrated",
+           IMAGES, "", LOWER, optional=True, needs=A_LIKELIHOOD),
+    Metric("calibration_bias", "above 0: pixels are brighter than p(x|z) says", IMAGES,
+           optional=True, needs=A_LIKELIHOOD),
+    Metric("calibration_spread", "below 1: p(x|z) is too wide; above 1: too narrow", IMAGES,
+           optional=True, needs=A_LIKELIHOOD),
     Metric("fid", "Fréchet distance between features of drawn and real images", SAMPLES, "", LOWER,
            optional=True, fewest_images=2),
     Metric("fid_infinity", "fid extrapolated to infinitely many images", SAMPLES, "", LOWER,
@@ -121,6 +128,7 @@ def in_group(group: str, *, optional: bool) -> tuple[str, ...]:
 SAMPLE_METRICS = in_group(SAMPLES, optional=True)
 FACTOR_METRICS = in_group(FACTORS, optional=True)
 DCI_METRICS = tuple(name for name in FACTOR_METRICS if name.startswith("dci_"))
+CALIBRATION_METRICS = tuple(name for name in EXTRA if name.startswith("calibration"))
 
 FEWEST_POINTS = 150
 """Images with factors, under which a score of disentanglement is noise."""

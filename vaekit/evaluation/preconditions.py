@@ -7,6 +7,7 @@ from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.factor_scores import why_no_factors
 from vaekit.evaluation.image_features import FEATURES
 from vaekit.evaluation.metrics import (
+    A_LIKELIHOOD,
     FACTOR_METRICS,
     METRICS,
     NLL_METHODS,
@@ -37,7 +38,8 @@ def refuse_unfit_evaluation(
     With `--metrics all`, metrics that these images cannot give are returned with their reasons.
     """
     _refuse_request(model.network, request)
-    absent = _too_few(images, request)
+    likelihood = model.network.likelihood
+    absent = _too_few(images, request) | _without_likelihood(likelihood, request)
     reason = why_no_factors(points or images, model.latent_dim)
     if reason:
         absent |= {name: reason for name in FACTOR_METRICS if name in request.metrics}
@@ -56,6 +58,9 @@ def _refuse_request(network: VAE, request: MetricRequest) -> None:
         raise UsageError(f"--features {request.features}: {near_miss(request.features, FEATURES)}")
     if "bits_per_dim" in request.metrics and not likelihood.discrete:
         raise UsageError(f"--metrics bits_per_dim: {why_no_bits(likelihood)}")
+    for name, why in _without_likelihood(likelihood, request).items():
+        if not request.everything:
+            raise UsageError(f"--metrics {name}: {why}")
     _refuse_without_draws(request)
     refuse_draws(network, request.nll_samples, request.nll)
 
@@ -90,6 +95,14 @@ def refuse_draws(network: VAE, samples: int | None, method: str = "importance") 
             f"--nll refined: the model has {network.latent_dim:,} latents, and a posterior is "
             f"fitted to {MOST_LATENTS} at most; use --nll importance"
         )
+
+
+def _without_likelihood(likelihood: Likelihood, request: MetricRequest) -> dict[str, str]:
+    """The requested metrics that need a likelihood, where there is none, with the reason."""
+    if likelihood.normalised:
+        return {}
+    why = f"{likelihood.name} is not a likelihood: it does not say how grey levels are spread"
+    return {m.name: why for m in METRICS if m.needs == A_LIKELIHOOD and m.name in request.metrics}
 
 
 def _too_few(images: ImageSet, request: MetricRequest) -> dict[str, str]:

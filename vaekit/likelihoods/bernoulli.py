@@ -51,6 +51,11 @@ class Bernoulli(Likelihood):
         drawn: Tensor = uniform < self.mean(params)
         return drawn.to(uniform.dtype)
 
+    def integral_transform(self, params: Tensor, x: Tensor, uniform: Tensor) -> Tensor:
+        """The lower 1 − p of [0, 1] where x is 0, the upper p where x is 1."""
+        zero = torch.sigmoid(-wide(params))
+        return torch.where(x > 0.5, zero + uniform * (1 - zero), uniform * zero)
+
     def params_of_mean(self, mean: Tensor) -> Tensor:
         """The logit. A pixel that is 0 in every image starts at 0.001 and not at minus infinity."""
         return torch.logit(mean, eps=1e-3)

@@ -13,7 +13,7 @@ from torch import Tensor
 from vaekit.errors import UsageError
 from vaekit.gaussian import soft_bound
 from vaekit.likelihoods.likelihood import LEVELS, TYPICAL_SIGMA, Likelihood, wide
-from vaekit.likelihoods.logistic import clipped_mean, log_mass
+from vaekit.likelihoods.logistic import clipped_mean, log_mass, mass_up_to
 
 MOST_MIXTURES = 1000
 
@@ -143,6 +143,21 @@ class MixtureOfLogistics(Likelihood):
             found.append(self._quantile(weights, *logistics, uniform[:, channel]))
             log_weights = log_weights + log_mass(found[-1][:, None], *logistics, self.levels)
         return torch.stack(found, 1) / (self.levels - 1)
+
+    def integral_transform(self, params: Tensor, x: Tensor, uniform: Tensor) -> Tensor:
+        """That of each channel given the channels before it, as in `sample`."""
+        parts, found = self._components(params), []
+        levels = (x * (self.levels - 1)).round().unbind(1)
+        before = [parts.log_weights, *self._joint(params, x)]
+        for channel in parts.channels:
+            logistics = parts.logistics(channel, self._centred(levels[:channel]))
+            weights, level = torch.softmax(before[channel], 1), levels[channel][:, None]
+            below, up_to = (
+                (weights * mass_up_to(each, *logistics, self.levels)).sum(1)
+                for each in (level - 1, level)
+            )
+            found.append(torch.lerp(below, up_to, uniform[:, channel]))
+        return torch.stack(found, 1)
 
     def params_of_mean(self, mean: Tensor) -> Tensor:
         """Components spread around this image, and no dependence between channels."""

@@ -68,6 +68,17 @@ class Likelihood(nn.Module):
         """Turn uniform noise in [0, 1), of an image's shape, into images drawn from p(x|z)."""
         raise NotImplementedError
 
+    def integral_transform(self, params: Tensor, x: Tensor, uniform: Tensor) -> Tensor:
+        """The probability integral transform of each value of each image: the shape of x.
+
+            u = F(x⁻) + uniform · p(x)
+
+        F is the distribution function of a value given z and, where channels depend on each other,
+        the earlier channels of its pixel; F(x⁻) leaves out the mass p(x) at x itself. If x is drawn
+        from p(x|z), then u is uniform on [0, 1]. A density has no mass at x and ignores `uniform`.
+        """
+        raise NotImplementedError
+
     def params_of_mean(self, mean: Tensor) -> Tensor:
         """Parameters whose mean is this image: a good start for a decoder."""
         raise NotImplementedError

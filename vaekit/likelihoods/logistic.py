@@ -61,6 +61,11 @@ class DiscretizedLogistic(Likelihood):
         last = LEVELS - 1
         return ((drawn + 1) * last / 2).round().clamp(0, last) / last
 
+    def integral_transform(self, params: Tensor, x: Tensor, uniform: Tensor) -> Tensor:
+        """From the mass of all darker levels to that with this level: see `mass_up_to`."""
+        level, logistic = (x * (LEVELS - 1)).round(), self._split(params)
+        return torch.lerp(mass_up_to(level - 1, *logistic), mass_up_to(level, *logistic), uniform)
+
     def params_of_mean(self, mean: Tensor) -> Tensor:
         """The location whose clipped mean is this image, at the scale a decoder starts from.
 
@@ -93,6 +98,17 @@ def log_mass(level: Tensor, location: Tensor, log_scale: Tensor, levels: int = L
     above_lower = F.logsigmoid((1 - centre) * per_half_level)
     inside = below_upper + above_lower + torch.log(-torch.expm1(-2 * per_half_level))
     return torch.where(level <= 0, below_upper, torch.where(level >= last, above_lower, inside))
+
+
+def mass_up_to(level: Tensor, location: Tensor, log_scale: Tensor, levels: int = LEVELS) -> Tensor:
+    """The mass that a logistic distribution on [−1, 1] has on all levels up to this one.
+
+    None below level 0, and all of it at the brightest.
+    """
+    last = levels - 1
+    mass = torch.sigmoid((2 * level + 1 - last - location * last) * torch.exp(-log_scale) / last)
+    mass = torch.where(level < 0, torch.zeros_like(mass), mass)
+    return torch.where(level >= last, torch.ones_like(mass), mass)
 
 
 def clipped_mean(location: Tensor, log_scale: Tensor) -> Tensor:

@@ -44,6 +44,11 @@ class _Normal(Likelihood):
         standard = math.sqrt(2) * torch.erfinv(2 * inside(uniform) - 1)
         return self.mean(params) + self.sigma * standard
 
+    def integral_transform(self, params: Tensor, x: Tensor, uniform: Tensor) -> Tensor:
+        """The normal's distribution function at x."""
+        scaled = (x - self.mean(params)) / self.sigma
+        return 0.5 + 0.5 * torch.erf(scaled / math.sqrt(2))
+
     def params_of_mean(self, mean: Tensor) -> Tensor:
         """The image itself."""
         return mean
