@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from vaekit import registry
+from vaekit import dataset_names, registry
 from vaekit.errors import UsageError
 from vaekit.option_types import (
     Augmentations,
@@ -56,7 +56,9 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
-    dataset: SystemPath = _option("glyphs", "Data", "a data set's name, or a path to images")
+    dataset: SystemPath = _option(
+        "glyphs", "Data", "a data set's name, a path to images, or a pattern in quotes"
+    )
     data_dir: SystemPath | None = _option(
         None, "Data", "folder for downloads", shown="the user's cache", local=True
     )
@@ -216,15 +218,15 @@ class RunConfig(BaseModel):
     def shared(self) -> dict[str, Any]:
         """The options that go into the model file: all but the local ones."""
         local = {name for name, field in RunConfig.model_fields.items() if facts(field)["local"]}
-        name = Path(self.dataset).absolute().name
+        name = dataset_names.short_name(self.dataset)
         init = None if self.init is None else Path(self.init).absolute().name
         return {**self.model_dump(mode="json", exclude=local), "dataset": name, "init": init}
 
     def reproducible(self) -> RunConfig:
         """The config that repeats this run from any folder: absolute paths, no output."""
         updates: dict[str, Any] = {"output": None}
-        if Path(self.dataset).exists() and self.dataset not in registry.names("dataset"):
-            updates["dataset"] = str(Path(self.dataset).resolve())
+        if self.dataset not in registry.names("dataset"):
+            updates["dataset"] = dataset_names.from_any_folder(self.dataset)
         for name in ("data_dir", "init"):
             if getattr(self, name) is not None:
                 updates[name] = str(Path(getattr(self, name)).resolve())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,17 @@ import vaekit as package
 from tests.conftest import Runner
 
 
+def draw(numbers: range) -> None:
+    Path("photos").mkdir(exist_ok=True)
+    for n in numbers:
+        pixels = np.random.default_rng(n).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(f"photos/{n}.png")
+
+
 @pytest.fixture(params=["m.safetensors", "run"])
 def model(request: pytest.FixtureRequest) -> Path:
     """A model with its run's folder beside it, and one in that folder."""
-    Path("photos").mkdir()
-    for n in range(60):
-        pixels = np.random.default_rng(n).integers(0, 256, (8, 8), np.uint8)
-        Image.fromarray(pixels).save(f"photos/{n}.png")
+    draw(range(60))
     return package.train(
         dataset="photos", model="mlp", hidden=[8], latent_dim=2, epochs=1, output=request.param,
         threads=1, likelihood="bernoulli", binarize="static",
@@ -55,3 +60,32 @@ def test_without_the_folder_or_the_config_images_must_be_given(cli: Runner, mode
     assert "no images: give paths" in cli("evaluate", "copy.safetensors").stderr
     shutil.rmtree("photos")
     assert "no images: give paths" in cli("evaluate", model).stderr
+
+
+def pack(name: str, numbers: range) -> None:
+    Path("packed").mkdir(exist_ok=True)
+    names = [f"{n}.png" for n in numbers]
+    subprocess.run(["tar", "-cf", f"packed/{name}", "-C", "photos", *names], check=True)
+
+
+def test_the_archives_of_a_pattern_are_found_again_until_one_is_added(
+    cli: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(range(64))
+    for number in range(3):
+        pack(f"s-{number}.tar", range(20 * number, 20 * number + 20))
+    trained = package.train(
+        dataset="packed/s-*.tar", model="mlp", hidden=[8], latent_dim=2, epochs=1, threads=1
+    )
+    assert trained.folder == Path("runs/s-mlp")
+    path = trained.path.resolve()
+    Path("elsewhere").mkdir()
+    with monkeypatch.context() as there:
+        there.chdir("elsewhere")
+        done = cli("evaluate", path, "--json")
+        assert done.code == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["dataset"], record["trained_on"]) == ("s-*.tar", 0)
+    assert record["n"] == len(package.load_dataset("packed/s-*.tar", "test"))
+    pack("s-3.tar", range(60, 64))
+    assert "no longer holds the images" in cli("evaluate", path).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,25 @@ def test_a_preview_tells_the_config_and_the_parameters_of_the_run(tiny_model: Pa
     assert need.total > need.weights
     assert (config.model, config.likelihood, config.epochs) == ("mlp", "bce", 100)
     assert not Path("runs").exists()
+
+
+def test_several_archives_train_and_resume_as_one_does() -> None:
+    """They are one store: the same images in the same order, shuffled as a whole."""
+    Path("photos").mkdir()
+    for n in range(60):
+        pixels = np.random.default_rng(n).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(f"photos/{n:02d}.png")
+    for number in range(3):
+        names = [f"{n:02d}.png" for n in range(20 * number, 20 * number + 20)]
+        subprocess.run(["tar", "-cf", f"s-{number}.tar", "-C", "photos", *names], check=True)
+    options = {**TINY, "limit": None, "batch_size": 16, "schedule": "constant", "epochs": 2}
+    whole = package.train(**{**options, "dataset": "photos"}, output="whole")
+    package.train(**{**options, "dataset": "s-*.tar", "epochs": 1}, output="shards")
+    shards = package.train(resume="shards", epochs=2)
+    first, second = (read_model_file(run.path).header for run in (whole, shards))
+    assert first.digest == second.digest
+    assert first.training["fingerprint"] == second.training["fingerprint"]
+    assert second.training["config"]["dataset"] == "s-*.tar"
 
 
 def test_binarized_images_are_drawn_once(watcher: Any) -> None:

@@ -76,7 +76,7 @@ def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments or os.environ.get("VAEKIT_DEBUG", "") not in ("", "0", "false")
     if debug:
         traceback.print_exception(error)
-    code, message = _code_and_message(error)
+    code, message = _code_and_message(error, arguments)
     if message:
         print(f"vaekit: {one_line(message)}", file=sys.stderr)
     if isinstance(error, OSError) and error.filename is None:
@@ -84,12 +84,12 @@ def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     return code
 
 
-def _code_and_message(error: BaseException) -> tuple[int, str]:
+def _code_and_message(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """The exit code and the message."""
     if isinstance(error, VaekitError):
         return error.exit_code, str(error)
     if hasattr(error, "format_message"):  # Click's own: an unknown flag or command
-        return 2, f"{_usage_message(error)} (see --help)"
+        return 2, f"{_usage_message(error)}{_unquoted(arguments, error)} (see --help)"
     if type(error).__name__ == "Abort":  # Click's own, at the end of input to a prompt
         return Interrupted.exit_code, "interrupted"
     if isinstance(error, OSError):
@@ -112,6 +112,16 @@ def _system_message(error: OSError) -> str:
 def _usage_message(error: BaseException) -> str:
     message = str(error.format_message())  # type: ignore[attr-defined]
     return message.rstrip(".") if message else "nothing to do"
+
+
+def _unquoted(arguments: Sequence[str], error: BaseException) -> str:
+    """What to do where a shell expanded a pattern after --dataset: its second match is a stray."""
+    stray = "unexpected extra argument" in _usage_message(error)
+    if not stray or "--dataset" not in arguments[:-1]:
+        return ""
+    folder, name = os.path.split(arguments[list(arguments).index("--dataset") + 1])
+    pattern = os.path.join(folder, f"*{os.path.splitext(name)[1]}")  # noqa: PTH118, PTH122
+    return f"; write a pattern in quotes: --dataset '{pattern}'"
 
 
 def _silence(stream: object) -> None:

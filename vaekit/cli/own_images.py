@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vaekit.dataset_names import is_hub, is_pattern
 from vaekit.errors import UsageError, VaekitError
 from vaekit.wording import one_line
 
@@ -19,7 +20,7 @@ NOTHING_GIVEN = f"no images: {WHAT_TO_GIVE}"
 def path_of_training_images(model: Model) -> str:
     """The path in the run's config beside the model, whose training part must be unchanged."""
     config = _config_beside(model)
-    if config is None or not Path(config.dataset).exists():
+    if config is None or not _may_be_there(config.dataset):
         raise UsageError(NOTHING_GIVEN)
     if not _is_unchanged(model, config):
         where = one_line(config.dataset)
@@ -27,6 +28,10 @@ def path_of_training_images(model: Model) -> str:
             f"{where} no longer holds the images that the model was trained on: {WHAT_TO_GIVE}"
         )
     return config.dataset
+
+
+def _may_be_there(dataset: str) -> bool:
+    return is_hub(dataset) or is_pattern(dataset) or Path(dataset).exists()
 
 
 def _config_beside(model: Model) -> RunConfig | None:

@@ -29,7 +29,8 @@ from vaekit.data.source import (
     Source,
     same_shape,
 )
-from vaekit.errors import DataError, UsageError
+from vaekit.dataset_names import is_pattern
+from vaekit.errors import DataError, UsageError, VaekitError
 from vaekit.reporting import SILENT, Reporter, ToldOnce
 from vaekit.wording import one_line
 
@@ -50,7 +51,7 @@ def load_dataset(
     refresh: bool = False,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
-    """Load one split of a named data set, a folder, an archive or an array of images.
+    """Load one split of a named data set, a path or a pattern of paths.
 
     `image_size` is 64, "64", "48x64" (height x width) or (48, 64); without it images keep the size
     they share, or become 64x64 where they share none. `grayscale` makes them grey; `channels`
@@ -173,7 +174,7 @@ def _target_size(value: str | int | tuple[int, int] | None) -> Size | None:
 
 
 def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
-    """The source of a name or a path; a known name is that data set, `./NAME` the path."""
+    """The source of a name, a path or a pattern; a known name is that data set, `./NAME` a path."""
     text = os.fspath(dataset)
     known = isinstance(dataset, str) and text in registry.DATASETS
     path = Path(text)
@@ -182,16 +183,24 @@ def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
             request.reporter.note(f"{text} is the data set; write ./{text} for the folder here")
         opened: Source = registry.resolve("dataset", text)(request)
         return opened
+    if is_pattern(text):
+        from vaekit.data.sources.several_files import open_pattern
+
+        return open_pattern(text, request)
     if os.path.lexists(path):
         from vaekit.data.sources.detect import open_source_at
 
         return open_source_at(path, request)
+    raise _nothing_there(dataset, text)
+
+
+def _nothing_there(dataset: str | os.PathLike[str], text: str) -> VaekitError:
     if isinstance(dataset, str) and not _looks_like_path(text):
-        raise UsageError(
-            f"{registry.suggest('dataset', text)}; "
-            "a path to a folder, .zip, .tar, .npy or .npz is taken too"
+        return UsageError(
+            f"{registry.suggest('dataset', text)}; a path to a folder, .zip, .tar, .npy or .npz, "
+            "and a pattern in quotes such as 'shards/*.tar' are taken too"
         )
-    raise DataError(f"{one_line(text)}: no such file or folder (--dataset)")
+    return DataError(f"{one_line(text)}: no such file or folder (--dataset)")
 
 
 def _looks_like_path(text: str) -> bool:

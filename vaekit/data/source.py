@@ -121,6 +121,25 @@ def batched(
         yield batch
 
 
+def in_parts(
+    parts: Sequence[_T], counts: Sequence[int], indices: Integers
+) -> Iterator[tuple[_T, Integers, int]]:
+    """Divides ascending indices among consecutive parts; yields those that are asked for something.
+
+    Each comes with its own indices, and with the place of the first of them in `indices`.
+
+    >>> divided = in_parts("abc", [2, 2, 2], np.array([1, 4, 5]))
+    >>> [(part, own.tolist(), first) for part, own, first in divided]
+    [('a', [1], 0), ('c', [0, 1], 1)]
+    """
+    starts = np.cumsum([0, *counts])
+    bounds = np.searchsorted(indices, starts)
+    for number, part in enumerate(parts):
+        first, last = int(bounds[number]), int(bounds[number + 1])
+        if first < last:
+            yield part, indices[first:last] - starts[number], first
+
+
 @dataclass(frozen=True)
 class Listing:
     """The files of a folder or an archive, before their paths are read as splits and classes."""
@@ -130,6 +149,8 @@ class Listing:
     """How to read some of them."""
     keys: Callable[[Sequence[str]], UInt64s] | None = None
     """The content keys of some of them, where they are known without reading the files."""
+    labels: Mapping[str, bytes] | None = None
+    """What label files (`.cls`) hold, where they were read in passing; None where they were not."""
 
 
 @dataclass(frozen=True)

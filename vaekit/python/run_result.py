@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaekit.config import RunConfig
+from vaekit.dataset_names import short_name
 from vaekit.python.trained_model import TrainedModel, load_model
 from vaekit.training.run_folder import folder_at
 
@@ -64,7 +65,7 @@ class Run(os.PathLike[str]):
         from vaekit.output.plot_style import figure_pixels
         from vaekit.output.plots import loss_figure
 
-        title = f"{Path(self.config.dataset).name}, {self.config.model}, {self.config.likelihood}"
+        title = f"{short_name(self.config.dataset)}, {self.config.model}, {self.config.likelihood}"
         return fromarray(figure_pixels(loss_figure(self.history, title=title)))
 
     def _summary(self) -> str:

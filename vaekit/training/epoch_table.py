@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vaekit import thread_waiting
+from vaekit.dataset_names import short_name
 from vaekit.training.watcher import RunFacts
 from vaekit.wording import image_in_words
 
@@ -28,7 +29,8 @@ def opening_lines(facts: RunFacts) -> list[str]:
     loss = f"{config.likelihood}{' (not a likelihood)' if config.likelihood == 'bce' else ''}"
     threads = [f"threads: {facts.threads}, which {thread_waiting.decided}"]
     return [
-        f"{_short(config.dataset)}: {facts.n_train:,}{kept} images, {image_in_words(*facts.image)}",
+        f"{short_name(config.dataset)}: {facts.n_train:,}{kept} images, "
+        f"{image_in_words(*facts.image)}",
         f"{config.model}: {facts.parameters:,} parameters, "
         f"latent {config.latent_dim}, {loss}, nats per image, on {facts.device}",
         *(threads if facts.device == "cpu" else []),
@@ -65,8 +67,3 @@ def _cell(key: str, value: float, width: int) -> str:
         return f"{value:>{width},.0f}"
     text = f"{value:.2f}"
     return f"{text if len(text) <= width else f'{value:.0f}':>{width}}"
-
-
-def _short(dataset: str) -> str:
-    """A data set's name, or the last part of a path."""
-    return dataset.rstrip("/").rsplit("/", 1)[-1] or dataset

@@ -22,6 +22,7 @@ from vaekit.data.decoding import thread_pool
 from vaekit.data.imageset import Pixels
 from vaekit.data.load import OpenDataset, open_dataset
 from vaekit.data.source import Request, Source
+from vaekit.dataset_names import IN_MEMORY
 from vaekit.errors import DataError
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import using_threads
@@ -67,10 +68,6 @@ class TrainingResult:
     config: RunConfig
     record: dict[str, float]
     best_epoch: int
-
-
-IN_MEMORY = "memory:"
-"""What the name of a data set begins with whose images a Python program gave."""
 
 
 def run_training(

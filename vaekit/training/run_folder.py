@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaekit import files
+from vaekit.dataset_names import telling_part
 from vaekit.errors import DataError, UsageError, VaekitError
 from vaekit.training.manifest import Manifest
 from vaekit.wording import one_line
@@ -245,7 +246,7 @@ def dataset_stem(dataset: str) -> str:
     >>> dataset_stem("cifar10"), dataset_stem("photos/cats/"), dataset_stem("x/cifar10-jpeg.tar.gz")
     ('cifar10', 'cats', 'cifar10-jpeg')
     """
-    return Path(dataset).resolve().name.split(".")[0] or "images"
+    return telling_part(dataset).split(".")[0] or "images"
 
 
 def _next_free(path: Path) -> Path:

@@ -141,6 +141,7 @@ def test_flags_beat_variables_which_beat_files_which_beat_recipes(
         (["-o", "model.pth"], "try model.safetensors"),
         (["--resume", "nowhere"], "--resume nowhere: no such folder"),
         (["--resume", "nowhere", "--dry-run"], "--resume excludes"),
+        (["--dataset", "a.tar", "b.tar"], "write a pattern in quotes: --dataset '*.tar'"),
         (["--config", "missing.yaml"], "cannot read missing.yaml"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -22,13 +22,15 @@ from vaekit.data.decoding.decode_batch import BatchOutcome, TargetForm, decode_b
 from vaekit.data.decoding.decode_image import quiet_pillow
 from vaekit.data.random_access import Read
 from vaekit.data.sources.folder import open_folder_reader
+from vaekit.data.sources.joined_reading import open_joined_reader
 from vaekit.data.sources.tar_files import open_tar_reader
 from vaekit.data.sources.zip_files import open_zip_reader
 
 READY = b"ready\n"
 
 READERS = {
-    reader.__name__: reader for reader in (open_folder_reader, open_zip_reader, open_tar_reader)
+    reader.__name__: reader
+    for reader in (open_folder_reader, open_zip_reader, open_tar_reader, open_joined_reader)
 }
 """The readers of sources whose images can be read in any order, by the names tasks use."""
 

@@ -56,7 +56,12 @@ def open_source_at(path: Path, request: Request) -> Source:
         from vaekit.data.sources import array_files
 
         return (array_files.open_npy if kind == "npy" else array_files.open_npz)(path, request)
-    raise DataError(f"{one_line(str(path))}: {_IS[kind]}; a data set is {TAKEN} (--dataset)")
+    raise not_a_data_set(path, kind)
+
+
+def not_a_data_set(path: Path, kind: Kind) -> DataError:
+    """The error for what cannot be a data set, which says what can."""
+    return DataError(f"{one_line(str(path))}: {_IS[kind]}; a data set is {TAKEN} (--dataset)")
 
 
 def kind_of(path: Path) -> Kind:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vaekit.data.random_access import RandomAccess, Read
-from vaekit.data.source import MAX_BYTES, Files, Listing, Request, Source, file_state
-from vaekit.data.sources.folder_layout import is_hidden, is_image, read_folder_layout
+from vaekit.data.source import MAX_BYTES, Listing, Request, Source, file_state
+from vaekit.data.sources.folder_layout import is_hidden, is_image
+from vaekit.data.sources.label_files import is_label_file
+from vaekit.data.sources.listed_files import Container, listed_source
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line
@@ -19,21 +21,21 @@ from vaekit.wording import one_line
 
 def open_folder(path: Path, request: Request) -> Source:
     """Images at any depth; links are followed, except back into a folder that contains them."""
-    found = dict(_walk(path, request.reporter))
-    where = one_line(str(path))
-    layout = read_folder_layout(found, where, request.reporter.note)
-    parts = {
-        split: Files(images.names, in_folder(path, images.names), images.labels)
-        for split, images in layout.splits.items()
-    }
+    listing, identity = listed_folder(path, request.reporter)
     name = path.resolve().name if path.name in ("", "..") else path.name
-    return Source(name, parts, _identity(path, found), layout.classes)
+    where, note = one_line(str(path)), request.reporter.note
+    return listed_source(name, where, [Container(listing)], note, identity)
 
 
 def list_folder(path: Path, reporter: Reporter) -> Listing:
     """The files of a folder, at any depth."""
-    found = [name for name, _ in _walk(path, reporter)]
-    return Listing(found, lambda names: in_folder(path, names))
+    return listed_folder(path, reporter)[0]
+
+
+def listed_folder(path: Path, reporter: Reporter) -> tuple[Listing, str]:
+    """The files of a folder, and what changes whenever one of them may have changed."""
+    found = dict(_walk(path, reporter))
+    return Listing(found, lambda names: in_folder(path, names)), _identity(path, found)
 
 
 class _Folder(NamedTuple):
@@ -76,7 +78,7 @@ def _entries(folder: _Folder, reporter: Reporter) -> Iterator[_Folder | tuple[st
         if _is_folder(entry):
             yield _Folder(Path(entry.path), f"{name}/", (*folder.above, here))
         elif _is_file(entry):
-            yield name, _state(entry) if is_image(entry.name) else ""
+            yield name, _state(entry) if _counts(entry.name) else ""
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -101,9 +103,14 @@ def _state(entry: os.DirEntry[str]) -> str:
         return "missing"
 
 
+def _counts(name: str) -> bool:
+    """Whether a file may decide what the data set holds."""
+    return is_image(name) or is_label_file(name)
+
+
 def _identity(path: Path, found: dict[str, str]) -> str:
-    """Where the folder is, and every image's path and state."""
-    files = "\0".join(f"{name}\0{state}" for name, state in found.items() if is_image(name))
+    """Where the folder is, and the path and state of every image and label file."""
+    files = "\0".join(f"{name}\0{state}" for name, state in found.items() if _counts(name))
     return f"folder\0{path.resolve()}\0{files}"
 
 

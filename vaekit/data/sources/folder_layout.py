@@ -15,13 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from vaekit.data.imageset import Integers
-from vaekit.data.source import ENDINGS, SPLITS, Files, Listing, Source
+from vaekit.data.source import ENDINGS, SPLITS
 from vaekit.errors import DataError
 from vaekit.wording import one_line
 
@@ -236,18 +234,3 @@ def _labels(
             "not: every class needs images to train on"
         )
     return np.array([numbers[label] for label in found], np.int64)
-
-
-def listed_source(path: Path, listing: Listing, note: Note, identity: str) -> Source:
-    """The source of listed files, with the splits and classes that their paths give."""
-    layout = read_folder_layout(listing.names, one_line(str(path)), note)
-    parts = {
-        split: Files(
-            images.names,
-            listing.reading(images.names),
-            images.labels,
-            keys=listing.keys and partial(listing.keys, images.names),
-        )
-        for split, images in layout.splits.items()
-    }
-    return Source(path.name, parts, identity, layout.classes)

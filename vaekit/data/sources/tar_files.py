@@ -32,7 +32,8 @@ from vaekit.data.sources.archive_members import (
     clean_name,
     reason_of,
 )
-from vaekit.data.sources.folder_layout import listed_source
+from vaekit.data.sources.label_files import MOST_BYTES, is_label_file
+from vaekit.data.sources.listed_files import Container, listed_source
 from vaekit.data.sources.tar_stream import TarStream
 from vaekit.errors import DataError, ImageError
 from vaekit.reporting import Reporter
@@ -41,8 +42,9 @@ from vaekit.wording import one_line
 
 def open_tar(path: Path, request: Request) -> Source:
     """The images of a tar, compressed or not."""
-    listing = list_tar(path, request.reporter)
-    return listed_source(path, listing, request.reporter.note, file_identity(path))
+    where, containers = one_line(str(path)), [Container(list_tar(path, request.reporter))]
+    identity = file_identity(path)
+    return listed_source(path.name, where, containers, request.reporter.note, identity)
 
 
 class TarMember(NamedTuple):
@@ -58,6 +60,7 @@ def list_tar(path: Path, reporter: Reporter) -> Listing:
     """The files in a tar, compressed or not."""
     where, total, links = one_line(str(path)), 0, 0
     found: dict[str, TarMember] = {}
+    labels: dict[str, bytes] = {}
     try:
         with path.open("rb") as file:
             archive = TarStream(file, where)
@@ -66,7 +69,9 @@ def list_tar(path: Path, reporter: Reporter) -> Listing:
                 check_expansion(total, path, where)
                 links += member.issym() or member.islnk()
                 if member.isreg():
-                    found[clean_name(member.name)] = _located(member)
+                    name = clean_name(member.name)
+                    found[name] = _located(member)
+                    labels |= _label(archive, name, member)
             if archive.is_packed:
                 archive.finish()  # the checksum of all content comes last
     except BROKEN_ARCHIVE as error:
@@ -80,7 +85,13 @@ def list_tar(path: Path, reporter: Reporter) -> Listing:
             return _PackedTarReader(path, chosen).reading
         return RandomAccess(open_tar_reader, str(path), [member[1:] for member in chosen])
 
-    return Listing(found, reading)
+    return Listing(found, reading, labels=labels)
+
+
+def _label(archive: TarStream, name: str, member: tarfile.TarInfo) -> dict[str, bytes]:
+    """What the member holds, if it is a label file; read now, as going back costs more."""
+    is_label = is_label_file(name) and member.size <= MOST_BYTES and not member.issparse()
+    return {name: archive.content(member)} if is_label else {}
 
 
 def _located(member: tarfile.TarInfo) -> TarMember:

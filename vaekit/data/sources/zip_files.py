@@ -25,7 +25,7 @@ from vaekit.data.content_keys import file_key
 from vaekit.data.random_access import RandomAccess, Read
 from vaekit.data.source import MAX_BYTES, Listing, Request, Source, file_identity
 from vaekit.data.sources.archive_members import check_expansion, check_member, clean_name, reason_of
-from vaekit.data.sources.folder_layout import listed_source
+from vaekit.data.sources.listed_files import Container, listed_source
 from vaekit.errors import DataError, ImageError
 from vaekit.wording import one_line
 
@@ -55,7 +55,9 @@ class ZipMember(NamedTuple):
 
 def open_zip(path: Path, request: Request) -> Source:
     """The images of a zip."""
-    return listed_source(path, list_zip(path), request.reporter.note, file_identity(path))
+    where, containers = one_line(str(path)), [Container(list_zip(path))]
+    identity = file_identity(path)
+    return listed_source(path.name, where, containers, request.reporter.note, identity)
 
 
 def list_zip(path: Path, where: str | None = None) -> Listing:
