@@ -57,7 +57,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
     dataset: SystemPath = _option(
-        "glyphs", "Data", "a data set's name, a path to images, or a pattern in quotes"
+        "glyphs", "Data", "a data set's name, a path to images, a quoted pattern, or hf:owner/name"
     )
     data_dir: SystemPath | None = _option(
         None, "Data", "folder for downloads", shown="the user's cache", local=True

@@ -88,7 +88,7 @@ Dataset = Annotated[
         "--dataset",
         metavar="NAME",
         rich_help_panel=IMAGES,
-        help="a data set's name, a path to images, or a pattern in quotes",
+        help="a data set's name, a path to images, a quoted pattern, or hf:owner/name",
     ),
 ]
 Split = Annotated[

@@ -29,7 +29,7 @@ from vaekit.data.source import (
     Source,
     same_shape,
 )
-from vaekit.dataset_names import is_pattern
+from vaekit.dataset_names import is_hub, is_pattern
 from vaekit.errors import DataError, UsageError, VaekitError
 from vaekit.reporting import SILENT, Reporter, ToldOnce
 from vaekit.wording import one_line
@@ -51,7 +51,7 @@ def load_dataset(
     refresh: bool = False,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
-    """Load one split of a named data set, a path or a pattern of paths.
+    """Load one split of a named data set, a path, a pattern of paths, or `hf:owner/name`.
 
     `image_size` is 64, "64", "48x64" (height x width) or (48, 64); without it images keep the size
     they share, or become 64x64 where they share none. `grayscale` makes them grey; `channels`
@@ -183,6 +183,10 @@ def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
             request.reporter.note(f"{text} is the data set; write ./{text} for the folder here")
         opened: Source = registry.resolve("dataset", text)(request)
         return opened
+    if is_hub(text):
+        from vaekit.data.datasets.hugging_face import open_hugging_face
+
+        return open_hugging_face(text, request)
     if is_pattern(text):
         from vaekit.data.sources.several_files import open_pattern
 
@@ -197,8 +201,8 @@ def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
 def _nothing_there(dataset: str | os.PathLike[str], text: str) -> VaekitError:
     if isinstance(dataset, str) and not _looks_like_path(text):
         return UsageError(
-            f"{registry.suggest('dataset', text)}; a path to a folder, .zip, .tar, .npy or .npz, "
-            "and a pattern in quotes such as 'shards/*.tar' are taken too"
+            f"{registry.suggest('dataset', text)}; a path to a folder, .zip, .tar, .npy or .npz, a "
+            "pattern in quotes such as 'shards/*.tar', and hf:owner/name are taken too"
         )
     return DataError(f"{one_line(text)}: no such file or folder (--dataset)")
 

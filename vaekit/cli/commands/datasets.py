@@ -19,8 +19,8 @@ def command(
 
     --dataset also takes a path to your own images: a folder (flat, or one
     folder per class), a .zip or .tar of a folder, a .npy, or a .npz with an
-    array x and optional y and factors; or a pattern in quotes that
-    matches several of these.
+    array x and optional y and factors; a pattern in quotes that matches
+    several of these; or hf:owner/name, a Hugging Face data set.
     """
     if as_json:
         facts = {name: dataclasses.asdict(entry) for name, entry in CATALOGUE.items()}
