@@ -49,3 +49,9 @@ def test_free_memory_is_the_least_of_machine_and_container(
     assert memory_needs.free_memory(CPU) == 50 * 1024
     old.write_text("30000\n")
     assert memory_needs.free_memory(CPU) == 30000
+
+
+def test_a_micro_batch_keeps_the_outputs_of_fewer_images() -> None:
+    whole = memory_needs.footprint(config(hidden=(32,), batch_size=128), SHAPE)
+    part = memory_needs.footprint(config(hidden=(32,), batch_size=128, micro_batch=32), SHAPE)
+    assert (part.weights, 4 * part.activations) == (whole.weights, whole.activations)

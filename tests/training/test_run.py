@@ -24,7 +24,7 @@ from vaekit.errors import DataError, Diverged, UsageError
 from vaekit.evaluation.dataset_elbo import evaluate_elbo
 from vaekit.header import read_model_file, sha256
 from vaekit.training import run_pictures
-from vaekit.training.run import prepare, preview
+from vaekit.training.run import prepare
 
 TINY = {"dataset": "digits", "limit": 300, "epochs": 3, "hidden": [32], "latent_dim": 4,
         "likelihood": "bce", "threads": 1}  # fmt: skip
@@ -310,20 +310,6 @@ def test_one_image_is_too_few() -> None:
     np.save("one.npy", np.zeros((1, 8, 8, 1), np.uint8))
     with pytest.raises(DataError, match="at least two are needed"):
         package.train(dataset="one.npy", val_split=0.0, output="run")
-
-
-# What --dry-run says.
-
-
-def test_a_preview_tells_the_config_and_the_parameters_of_the_run(tiny_model: Path) -> None:
-    config, need = preview(
-        RunConfig(dataset="digits", limit=300, hidden=(32,), latent_dim=4, likelihood="bce")
-    )
-    assert need.parameters == read_model_file(tiny_model).parameters
-    assert need.weights == 16 * need.parameters
-    assert need.total > need.weights
-    assert (config.model, config.likelihood, config.epochs) == ("mlp", "bce", 100)
-    assert not Path("runs").exists()
 
 
 def test_several_archives_train_and_resume_as_one_does() -> None:

@@ -39,12 +39,13 @@ def footprint(config: RunConfig, image: tuple[int, int, int]) -> Footprint:
     """Parameters and expected memory, without allocating it.
 
     Each weight takes four numbers (value, gradient, Adam's two moments; five with an average), and
-    each layer's output is kept for the backward pass, for every image of a batch.
+    each layer's output is kept for the backward pass, for every image of a (micro-)batch.
     """
     parameters = _parameters(config, image)
     with torch.device("meta"):
         network = network_from_config(config, image)
-    outputs = _outputs(network, image) * config.batch_size
+    rows = min(config.batch_size, config.micro_batch or config.batch_size)
+    outputs = _outputs(network, image) * rows
     return Footprint(parameters, _weight_bytes(config, parameters), 4 * outputs)
 
 

@@ -24,7 +24,7 @@ from vaekit.data.load import OpenDataset, open_dataset
 from vaekit.data.source import Request, Source
 from vaekit.dataset_names import IN_MEMORY
 from vaekit.errors import DataError
-from vaekit.reporting import SILENT, Reporter
+from vaekit.reporting import Reporter
 from vaekit.threads import using_threads
 from vaekit.training import resume_rules, tensorboard
 from vaekit.training import run_folder as folders
@@ -36,7 +36,7 @@ from vaekit.training.defaults import (
 )
 from vaekit.training.initial_weights import inherited, start_network
 from vaekit.training.loop import Trainer
-from vaekit.training.memory_needs import Footprint, footprint, refuse_too_large
+from vaekit.training.memory_needs import refuse_too_large
 from vaekit.training.run_folder import RunFolder
 from vaekit.training.run_pictures import RunPictures
 from vaekit.training.session import Session
@@ -132,13 +132,6 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
     """Write the config that reproduces the run."""
     heading = f"vaekit {__version__}: vaekit train --config {folder.config.name}"
     files.write_text(folder.config, as_yaml(config.reproducible(), heading))
-
-
-def preview(config: RunConfig, reporter: Reporter = SILENT) -> tuple[RunConfig, Footprint]:
-    """For `--dry-run`: the config with all defaults, and the memory that it needs."""
-    config, data = prepare(inherited(config), reporter)
-    refuse_too_large(config, data.train.image_shape, devices.choose_device(config.device))
-    return config, footprint(config, data.train.image_shape)
 
 
 def prepare(

@@ -95,6 +95,21 @@ def test_a_dry_run_in_json_is_one_object(cli: Any) -> None:
     assert record["config"]["hidden"] == []
     assert record["parameters"] == 64 * 32 + 32 + 16 * 64 + 64
     assert record["expected_bytes"] >= 16 * record["parameters"]
+    assert record["image"] == [8, 8, 1]
+    assert record["store_bytes"] == 64 * (record["n_train"] + record["n_val"]) == 64 * 1607
+    assert record["steps"] == record["epochs"] * record["steps_per_epoch"] == 100 * 12
+    assert record["measured_bytes"] is record["train_seconds"] is record["timed_by"] is None
+
+
+def test_a_probe_times_the_steps_that_a_dry_run_plans(cli: Any) -> None:
+    done = cli("train", *SMALL, "--dry-run", "--probe", "--json")
+    record = json.loads(done.stdout)
+    assert record["timed_by"] == "probe"
+    assert record["train_seconds"] >= record["n_train"] / record["images_per_second"] > 0
+    done = cli("train", *SMALL, "--dry-run", "--probe")
+    assert yaml.safe_load(done.stdout)["epochs"] == 1
+    assert re.search(r"^# time: about \d.* s of training and .* timed on cpu", done.stdout, re.M)
+    assert not Path("runs").exists()
 
 
 def test_flags_beat_variables_which_beat_files_which_beat_recipes(
@@ -141,6 +156,7 @@ def test_flags_beat_variables_which_beat_files_which_beat_recipes(
         (["-o", "model.pth"], "try model.safetensors"),
         (["--resume", "nowhere"], "--resume nowhere: no such folder"),
         (["--resume", "nowhere", "--dry-run"], "--resume excludes"),
+        (["--probe"], "--probe is for --dry-run"),
         (["--dataset", "a.tar", "b.tar"], "write a pattern in quotes: --dataset '*.tar'"),
         (["--config", "missing.yaml"], "cannot read missing.yaml"),
     ],

@@ -18,7 +18,7 @@ from vaekit.cli.options import (
     switch_option,
 )
 from vaekit.cli.run_options import with_run_options
-from vaekit.config import RunConfig, as_yaml
+from vaekit.config import RunConfig
 from vaekit.config_sources import resolve_config
 from vaekit.errors import UsageError
 
@@ -36,7 +36,10 @@ def command(
         bool, switch_option("--force", help="replace an earlier run in the output folder")
     ] = False,
     dry_run: Annotated[
-        bool, switch_option("--dry-run", help="print the final options and memory; do not train")
+        bool, switch_option("--dry-run", help="print the final options and a plan; do not train")
+    ] = False,
+    probe: Annotated[
+        bool, switch_option("--probe", help="with --dry-run: time a few steps in memory")
     ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -53,10 +56,12 @@ def command(
         raise UsageError(
             "--resume excludes --recipe, --config and --dry-run: a run keeps its options"
         )
+    if probe and not dry_run:
+        raise UsageError("--probe is for --dry-run: it times a few steps and trains nothing")
     warn_of_unknown_variables(Terminal(quiet=quiet))
     settled = None if resume is not None else resolve_config(options, config=config, recipe=recipe)
     if settled is not None and dry_run:
-        _preview(settled, quiet=quiet, as_json=as_json)
+        _plan(settled, quiet=quiet, as_json=as_json, measure=probe)
         return
     from vaekit.cli.training_view import TrainingView
     from vaekit.training import run
@@ -70,17 +75,12 @@ def command(
     print(json.dumps(_summary(result)) if as_json else result.model)
 
 
-def _preview(config: RunConfig, *, quiet: bool, as_json: bool) -> None:
-    from vaekit.training.run import preview
+def _plan(config: RunConfig, *, quiet: bool, as_json: bool, measure: bool) -> None:
+    from vaekit.cli.plan_view import plan_json, plan_text
+    from vaekit.training.plan import plan_run
 
-    settled, need = preview(config, Terminal(quiet=quiet))
-    if as_json:
-        values = settled.model_dump(mode="json")
-        sizes = {"parameters": need.parameters, "expected_bytes": need.total}
-        print(json.dumps({"config": values, **sizes}))
-        return
-    print(as_yaml(settled, "vaekit train --dry-run"), end="")
-    print(f"\n# {need.parameters:,} parameters; about {need.total / 1e6:,.0f} MB beside the images")
+    plan = plan_run(config, Terminal(quiet=quiet), measure=measure)
+    print(plan_json(plan) if as_json else plan_text(plan))
 
 
 def _summary(result: Any) -> dict[str, Any]:

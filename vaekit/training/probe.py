@@ -1,0 +1,150 @@
+"""Trains a few steps in memory, to measure how long one takes and how much memory it needs."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vaekit import registry
+from vaekit.config import RunConfig
+from vaekit.data.batches import Batches
+from vaekit.evaluation.dataset_elbo import evaluate_elbo
+from vaekit.reporting import Reporter
+from vaekit.threads import using_threads
+from vaekit.training.defaults import network_from_config
+from vaekit.training.initial_weights import start_network
+from vaekit.training.loop import Trainer, evaluation_batch, model_inputs
+from vaekit.training.run import TrainingData, deterministic, mean_image
+
+WARM_STEPS = 3
+"""Steps before timing begins: the first ones compile, and choose kernels."""
+
+FEWEST_STEPS, MOST_STEPS, SECONDS = 3, 200, 4.0
+"""As many steps are timed as fit into `SECONDS`, within these bounds."""
+
+VALIDATION_BATCHES = 3
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+"""Where Linux tells the memory of a process, and has its peak reset."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured."""
+
+    steps: int
+    """Steps that were timed."""
+    step_seconds: float
+    start_seconds: float
+    """Time that the first steps took beyond that: compiling, choosing kernels."""
+    validation_seconds: float | None
+    """One pass over the validation images, from a few batches of them."""
+    memory: int | None
+    """Bytes that the network and one step added to the process; None where nothing tells."""
+
+
+def probe(config: RunConfig, data: TrainingData, device: torch.device, reporter: Reporter) -> Probe:
+    """Build the run's trainer, and train some steps whose result is thrown away."""
+    train = Batches(data.train, device)
+    train.expect_random_order()
+    val = None if data.val is None else Batches(data.val, device)
+    with deterministic(device), using_threads(config.threads):
+        memory = PeakMemory(device)
+        network = network_from_config(config, data.train.image_shape, mean_image(data.train))
+        start_network(network, config, reporter)
+        network = network.to(device).to(memory_format=torch.channels_last)
+        trainer = Trainer(config, network, train, val, reporter)
+        batches = _batches(trainer)
+        warm = _timed(trainer, batches, 1)
+        taken = memory.taken()
+        warm += _timed(trainer, batches, WARM_STEPS - 2)
+        usual = _timed(trainer, batches, 1)
+        steps = min(MOST_STEPS, max(FEWEST_STEPS, int(SECONDS / max(usual, 1e-6))))
+        step = _timed(trainer, batches, steps) / steps
+        start = max(0.0, warm + usual - WARM_STEPS * step)
+        return Probe(steps, step, start, _validation_seconds(trainer), taken)
+
+
+def _batches(trainer: Trainer) -> Iterator[Tensor]:
+    """Batches of one epoch after the other."""
+    while True:
+        yield from trainer.epoch_batches()
+        trainer.progress.epoch += 1
+
+
+def _timed(trainer: Trainer, batches: Iterator[Tensor], count: int) -> float:
+    """The seconds that some steps take, until the device has done them."""
+    device = trainer.train.device
+    _wait_for(device)
+    began = time.perf_counter()
+    for indices in itertools.islice(batches, count):
+        trainer.step(indices)
+    trainer.read_step_metrics()  # raises if a loss is not finite
+    _wait_for(device)
+    return time.perf_counter() - began
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _validation_seconds(trainer: Trainer) -> float | None:
+    if trainer.val is None:
+        return None
+    _evaluate(trainer, 1)  # the first batch is slower
+    began = time.perf_counter()
+    images = _evaluate(trainer, VALIDATION_BATCHES)
+    _wait_for(trainer.train.device)
+    return (time.perf_counter() - began) * len(trainer.val) / images
+
+
+def _evaluate(trainer: Trainer, batches: int) -> int:
+    """Validate on a few batches; returns the number of images."""
+    assert trainer.val is not None
+    config, size = trainer.config, evaluation_batch(trainer.val.image_shape)
+    some = itertools.islice(model_inputs(config, trainer.val, size), batches)
+    objective = registry.resolve("objective", config.objective)
+    return evaluate_elbo(trainer.eval_network, objective, some, seed=config.seed).n
+
+
+class PeakMemory:
+    """The most memory that is taken from now on, beyond what is taken now.
+
+    On CUDA it is what torch allocates there; on the CPU what Linux counts as the process's own.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._before = device, _memory(device, "VmRSS")
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        elif self._before is not None:
+            try:
+                CLEAR.write_text("5")
+            except OSError:  # a sandbox may not offer it
+                self._before = None
+
+    def taken(self) -> int | None:
+        """Bytes so far; None where nothing tells."""
+        peak = _memory(self._device, "VmHWM")
+        return None if peak is None or self._before is None else max(0, peak - self._before)
+
+
+def _memory(device: torch.device, line: str) -> int | None:
+    """Bytes taken now (`VmRSS`) or at most (`VmHWM`)."""
+    if device.type == "cuda":
+        now, peak = torch.cuda.memory_allocated, torch.cuda.max_memory_allocated
+        return (now if line == "VmRSS" else peak)(device)
+    if device.type != "cpu" or sys.platform != "linux":
+        return None
+    facts = dict(text.split(":", 1) for text in STATUS.read_text().splitlines())
+    return int(facts[line].split()[0]) << 10 if line in facts else None
