@@ -14,6 +14,12 @@ import vaekit
 
 ROOT = Path(__file__).parent.parent
 LONGEST_CAPTION = 90
+LAUNCHER_FLAGS = {
+    *("--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id"),
+    *("--max-restarts", "--module"),
+    *("--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--signal"),
+}
+"""Of torchrun, accelerate and Slurm."""
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
@@ -120,7 +126,7 @@ def test_every_flag_of_the_docs_is_one() -> None:
     """docs/benchmarks.md is left out: `python -m tests.benchmarks` has flags of its own."""
     from vaekit.cli.app import COMMANDS, load_command
 
-    flags = {"--help", "--install-completion", "--dist"}  # the last is of pytest
+    flags = {"--help", "--install-completion", "--dist", *LAUNCHER_FLAGS}  # --dist is of pytest
     for name in COMMANDS:
         command = load_command(name)
         for each in (command, *getattr(command, "commands", {}).values()):

@@ -18,7 +18,7 @@ from vaekit.python.run_result import Run
 from vaekit.python.run_watchers import EpochFunction, choose_watcher
 from vaekit.python.trained_model import TrainedModel, load_model, request_of
 from vaekit.python.training_images import training_source
-from vaekit.training.run import TrainingResult, resume_training, run_training
+from vaekit.training.run import TrainingResult, resume_or_start, resume_training, run_training
 from vaekit.training.watcher import Watcher
 
 ModelOrPath = Model | str | os.PathLike[str]
@@ -58,11 +58,13 @@ def train(
     elif images is not None and plain.get("dataset") is not None:
         raise UsageError("images and dataset exclude each other: both say what to train on")
     chosen = choose_watcher(watcher, quiet=quiet)
-    if resume is not None:
+    if resume is not None and resume != "auto":
         source = _source(images, None)
         return _run(resume_training(Path(resume), plain, chosen, source=source))
     settled = resolve_config(plain, environ={}, config=config, recipe=recipe)
     source = _source(images, settled.image_size)
+    if resume is not None:
+        return _run(resume_or_start(settled, plain, chosen, force=force, source=source))
     return _run(run_training(settled, chosen, force=force, source=source))
 
 

@@ -153,6 +153,9 @@ class RunConfig(BaseModel):
     micro_batch: Count | None = _option(
         None, "Run", "images per forward pass, to save memory", shown="the whole batch"
     )
+    sync_bn: bool = _option(
+        False, "Run", "several GPUs: batch norm over the images of all ranks", local=True
+    )
     lr: Positive | None = _option(
         None,
         "Run",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
-from vaekit.errors import UsageError
+from vaekit.errors import UsageError, VaekitError
 
 
 def available_devices() -> list[str]:
@@ -42,3 +44,28 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
+
+
+def device_of_rank(name: str, local: int) -> torch.device:
+    """The device of one of several processes of a host: a GPU of its own, or the CPU.
+
+    >>> device_of_rank("cpu", local=3)
+    device(type='cpu')
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            f"--device {name}: on several ranks write cuda, which gives each rank a GPU of its "
+            "own, or cpu"
+        )
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    choose_device(name)  # an error where there is no GPU
+    count = torch.cuda.device_count()
+    if count == 1 and "CUDA_VISIBLE_DEVICES" in os.environ:  # the launcher chose this rank's GPU
+        return torch.device("cuda:0")
+    if local >= count:
+        raise VaekitError(
+            f"there is no GPU for process {local + 1} of this host, which has {count}: start one "
+            "process per GPU, or use --device cpu"
+        )
+    return torch.device(f"cuda:{local}")

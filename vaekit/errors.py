@@ -8,6 +8,7 @@
     │   ├── ImageError      3    one image: skipped among good ones, fatal alone
     │   └── ModelFileError  3    a model file
     ├── Diverged            4    training met a number that is not finite
+    ├── LostRank            1    another process of the run ended
     ├── Disconnected        129  SIGHUP
     ├── Interrupted         130  Ctrl-C
     └── Terminated          143  SIGTERM
@@ -76,6 +77,17 @@ class Diverged(VaekitError):
     """Training met a loss or a gradient that is not finite."""
 
     exit_code = 4
+
+
+class LostRank(VaekitError):
+    """Another process of a run on several processes ended, or cannot be reached.
+
+    `is_news` says whether this process is the one that reports it.
+    """
+
+    def __init__(self, message: str = "", *, is_news: bool = True) -> None:
+        super().__init__(message)
+        self.is_news = is_news
 
 
 class Disconnected(VaekitError):

@@ -59,6 +59,8 @@ def decide(arguments: Sequence[str], environ: MutableMapping[str, str]) -> Waiti
     own = next((name for name in _VARIABLES if name in environ), None)
     if own is not None:
         decided = Waiting(False, own, is_users=True)
+    elif environ.get("WORLD_SIZE", "1") not in ("", "1"):
+        decided = Waiting(False, "other ranks use the cores")
     elif arguments and arguments[0] == "train":
         decided = _for_training()
     else:

@@ -71,12 +71,14 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     """Print the error in one line and return the exit code."""
+    from vaekit.ranks import as_told_by, place
     from vaekit.wording import one_line
 
     debug = "--debug" in arguments or os.environ.get("VAEKIT_DEBUG", "") not in ("", "0", "false")
     if debug:
         traceback.print_exception(error)
     code, message = _code_and_message(error, arguments)
+    message = as_told_by(place(), error, message)
     if message:
         print(f"vaekit: {one_line(message)}", file=sys.stderr)
     if isinstance(error, OSError) and error.filename is None:

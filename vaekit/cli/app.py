@@ -38,6 +38,9 @@ COMMANDS = {
 """In the order of the help. Each is a module of `vaekit.cli.commands` with a function `command`,
 whose docstring begins with the same words: this copy spares the list of commands the imports."""
 
+RANKED = ("train",)
+"""Commands that several processes can share."""
+
 
 class CommandGroup(TyperGroup):
     """The commands, whose modules are imported one by one as they are called."""
@@ -60,7 +63,19 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         """The context of the real command, which replaces this one."""
+        _refuse_several_ranks(str(self.name))
         return load_command(str(self.name)).make_context(info_name, args, parent=parent, **extra)
+
+
+def _refuse_several_ranks(name: str) -> None:
+    """Refuse N processes that would each do all of the work, and write the same files."""
+    from vaekit.ranks import place
+
+    world = place().world
+    if world > 1 and name not in RANKED:
+        raise UsageError(
+            f"vaekit {name} runs in one process, and {world} were started: call it without torchrun"
+        )
 
 
 def load_command(name: str) -> Any:

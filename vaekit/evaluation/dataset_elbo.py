@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vaekit.chunks import pad_rows
 from vaekit.models.vae import VAE, evaluating
+from vaekit.ranks import ALONE, Ranks
 from vaekit.seeds import normal_rows
 
 ACTIVE_VARIANCE = 0.01
@@ -70,6 +71,20 @@ class Moments:
             self.first[name] = self.first.get(name, 0) + exact.sum(0)
             self.second[name] = self.second.get(name, 0) + exact.square().sum(0)
 
+    def add_up(self, ranks: Ranks, latent_dim: int) -> None:
+        """Add the sums of the other ranks; a rank may have none itself."""
+        if not ranks.several:
+            return
+        if not self.n:
+            self.first, self.second = _nothing(latent_dim), _nothing(latent_dim)
+        sums = [kept[name] for kept in (self.first, self.second) for name in WATCHED_TERMS]
+        count = torch.tensor([self.n], dtype=torch.float64)
+        total = torch.cat([count, *(own.reshape(-1) for own in sums)])
+        ranks.add_up(total)
+        self.n = round(float(total[0]))
+        for own, added in zip(sums, total[1:].split([own.numel() for own in sums]), strict=True):
+            own.copy_(added.reshape(own.shape))
+
     def mean(self, name: str) -> Tensor:
         """The mean over all images."""
         return self.first[name] / self.n
@@ -105,17 +120,34 @@ def standard_error(values: Tensor) -> float:
 
 TERMS = ("neg_elbo", "reconstruction", "kl")
 WATCHED_TERMS = (*TERMS, "kl_per_dim", "mean")
+PER_LATENT = ("kl_per_dim", "mean")
+"""Terms with a value for each latent."""
+
+
+def _nothing(latent_dim: int) -> dict[str, Tensor]:
+    """The sums of no image."""
+    shapes = {name: (latent_dim,) if name in PER_LATENT else () for name in WATCHED_TERMS}
+    return {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
 
 
 @torch.no_grad()
 def evaluate_elbo(
-    network: VAE, objective: Objective, batches: Iterable[tuple[Tensor, Tensor]], *, seed: int
+    network: VAE,
+    objective: Objective,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    seed: int,
+    ranks: Ranks = ALONE,
 ) -> ElboReport:
-    """The plain ELBO over batches of (indices, images), each batch a run of neighbours."""
+    """The plain ELBO over batches of (indices, images), each batch a run of neighbours.
+
+    Several ranks give the batches of a part each, and get the report of all.
+    """
     moments = Moments()
     with evaluating(network):
         for indices, x in batches:
             moments.add(chunk_terms(network, objective, x, int(indices[0]), seed))
+    moments.add_up(ranks, network.latent_dim)
     return moments.report()
 
 

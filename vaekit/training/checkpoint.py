@@ -49,11 +49,18 @@ class RunEnvironment:
     torch_version: str
     threads: int
     device_type: str
+    ranks: int = 1
 
     @classmethod
-    def now(cls, device: torch.device) -> RunEnvironment:
+    def now(cls, device: torch.device, ranks: int = 1) -> RunEnvironment:
         """The environment of this process."""
-        return cls(__version__, str(torch.__version__), torch.get_num_threads(), device.type)
+        version, threads = str(torch.__version__), torch.get_num_threads()
+        return cls(__version__, version, threads, device.type, ranks)
+
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        values = dataclasses.asdict(self)
+        return values if self.ranks > 1 else {k: v for k, v in values.items() if k != "ranks"}
 
     def differences(self, other: RunEnvironment) -> list[str]:
         """The changes from this one to the other, as text."""
@@ -92,10 +99,11 @@ class Checkpoints:
         fingerprint: str,
         device: torch.device,
         step: int = 0,
+        ranks: int = 1,
     ) -> None:
         self._folder, self._config = folder, config
         self._facts = {"fingerprint": fingerprint, "model_beside": folder.model_beside}
-        self._environment = RunEnvironment.now(device)
+        self._environment = RunEnvironment.now(device, ranks)
         self._last_time, self._last_step, self._cost = time.monotonic(), step, 0.0
 
     def due(self, step: int, *, epoch_ended: bool = False) -> bool:
@@ -136,7 +144,7 @@ class Checkpoints:
             "format_version": CHECKPOINT_VERSION,
             "config": self._config.model_dump(mode="json"),
             "progress": progress,
-            "environment": dataclasses.asdict(self._environment),
+            "environment": self._environment.record(),
             **self._facts,
         }
 

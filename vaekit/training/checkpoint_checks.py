@@ -51,12 +51,13 @@ class ProgressRecord(_Checked):
 
 
 class RunEnvironmentRecord(_Checked):
-    """Versions, threads and device of the run."""
+    """Versions, threads, device and ranks of the run."""
 
     vaekit: str
     torch_version: str
     threads: int
     device_type: str
+    ranks: Annotated[int, Field(ge=1)] = 1
 
 
 class CheckpointRecord(_Checked):

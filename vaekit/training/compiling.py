@@ -50,10 +50,15 @@ class Compiled:
     """
 
     def __init__(
-        self, objective: Objective, config: RunConfig, device: torch.device, reporter: Reporter
+        self,
+        objective: Objective,
+        config: RunConfig,
+        device: torch.device,
+        reporter: Reporter,
+        rows: int | None = None,
     ) -> None:
         self._objective, self._option, self._reporter = objective, config.compile, reporter
-        self._size: int | None = config.micro_batch or config.batch_size
+        self._size: int | None = config.micro_batch or rows or config.batch_size
         self._beta = config.beta
         # A CUDA graph reuses its output memory: a second micro-batch would overwrite the first's
         # gradients.

@@ -1,12 +1,13 @@
 """The gradient of one batch: images, noise, objective, backward pass.
 
-The noise is keyed by (seed, step), with one row per image of the batch, so that micro-batches do
-not change it, and a run can be resumed at any step.
+The noise is keyed by (seed, step), with one row per image of the batch, so that neither
+micro-batches nor ranks change it, and a run can be resumed at any step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,66 +17,147 @@ from vaekit.config import RunConfig
 from vaekit.data.batches import Batches, binarize_dynamic, to_device
 from vaekit.evaluation.dataset_elbo import TERMS, Objective
 from vaekit.models.vae import VAE
+from vaekit.ranks import ALONE, Ranks
 from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import alone
 from vaekit.training.augment import augmentation
 from vaekit.training.compiling import Compiled, compiling_pays
 from vaekit.training.micro_batch import MicroBatch
+from vaekit.training.shared_gradients import SharedGradients
+
+
+class BatchShare(NamedTuple):
+    """The images of a batch that this rank computes: all of them where there is one rank."""
+
+    indices: Tensor
+    start: int
+    """The place of the first of them in the batch."""
+    whole: int
+    """Images in the whole batch."""
 
 
 class Gradients:
     """Computes gradients for a network, in micro-batches if memory is short."""
 
     def __init__(
-        self, config: RunConfig, network: VAE, images: Batches, reporter: Reporter = SILENT
+        self,
+        config: RunConfig,
+        network: VAE,
+        images: Batches,
+        reporter: Reporter = SILENT,
+        ranks: Ranks = ALONE,
+        *,
+        counts_latents: bool = True,
     ) -> None:
-        self.objective = objective_of(config, len(images), images.device, reporter)
+        self._rows = -(-config.batch_size // ranks.world)
+        self.objective = objective_of(config, len(images), images.device, reporter, self._rows)
         self.micro_batch = MicroBatch(config.micro_batch, images.device, "training", reporter)
         self.micro_batch.caveat = _caveat(config, network)
-        self._config, self._network, self._images = config, network, images
+        self.micro_batch.whole = ranks.several and config.sync_bn
+        self._config, self._network, self._images, self._ranks = config, network, images, ranks
+        self._counts_latents = counts_latents
+        self._upcoming: tuple[Tensor, BatchShare] | None = None
         self._parameters = list(network.parameters())
         measured = config.grad_clip is not None or config.grad_skip is not None
         self._checked = self._parameters if measured else _non_finite_indicators(self._parameters)
+        numbers = len(TERMS) + 1 + 2 * network.latent_dim * counts_latents
+        device = images.device
+        several = ranks.several
+        self.shared = SharedGradients(network, ranks, device, numbers) if several else None
 
-    def of(self, indices: Tensor, step: int, beta: float) -> tuple[Tensor, Tensor]:
+    def expect(self, indices: Tensor) -> None:
+        """Start prefetching this rank's share of the next batch."""
+        self._upcoming = indices, self._cut(indices)
+        self._images.expect(self._upcoming[1].indices)
+
+    def _cut(self, indices: Tensor) -> BatchShare:
+        """The share of this rank in a batch; the very same tensor that was prefetched, if any."""
+        if self._upcoming is not None and self._upcoming[0] is indices:
+            return self._upcoming[1]
+        if not self._ranks.several:
+            return BatchShare(indices, 0, len(indices))
+        rows = self._ranks.rows(len(indices))
+        return BatchShare(indices[rows], rows.start, len(indices))
+
+    def of(self, indices: Tensor, step: int, beta: float) -> tuple[Tensor, Tensor | None]:
         """Set the weights' gradients to those of the batch's mean loss.
 
         Returns the batch's sums of the terms and the loss, with the gradient's norm
-        (`STEP_METRIC_NAMES`), and the posterior means.
+        (`STEP_METRIC_NAMES`), and the sum and the sum of squares of each latent, (2, D), if they
+        are counted.
         """
+        share = self._cut(indices)
         sums, means = self.micro_batch.run(
-            lambda size: self._in_parts(indices, step, beta, size), len(indices)
+            lambda size: self._in_parts(share, step, beta, size), max(1, len(share.indices))
         )
-        return torch.cat([sums, self._norm().to(sums).reshape(1)]), means
+        moments = _moments(means) if self._counts_latents else None
+        if self.shared is not None:
+            sums, moments = self._added_up(self.shared, sums, moments, share)
+        return torch.cat([sums, self._norm().to(sums).reshape(1)]), moments
+
+    def agree_to_stop(self, requested: bool, step: int) -> bool:
+        """Whether to stop before step `step`: as requested here, or on any rank."""
+        shared = self.shared
+        return requested if shared is None else shared.agree_to_stop(requested, step)
+
+    def _added_up(
+        self, shared: SharedGradients, sums: Tensor, moments: Tensor | None, share: BatchShare
+    ) -> tuple[Tensor, Tensor | None]:
+        """Gradients, sums and moments of all ranks."""
+        numbers = sums if moments is None else torch.cat([sums, moments.flatten()])
+        total = shared.add_up(numbers, len(share.indices) / share.whole)
+        rest = total[len(sums) :]
+        return total[: len(sums)], None if moments is None else rest.reshape(moments.shape)
 
     def _in_parts(
-        self, indices: Tensor, step: int, beta: float, size: int
+        self, share: BatchShare, step: int, beta: float, size: int
     ) -> tuple[Tensor, Tensor]:
-        for parameter in self._parameters:
-            parameter.grad = None
-        parts = self._parts(indices, step, size)
-        with alone(if_light=self._is_light(min(size, len(indices)))):
+        self._clear()
+        if (
+            not len(share.indices) and not self._config.sync_bn
+        ):  # the last batch of an epoch may have fewer images than ranks
+            return self._nothing()
+        parts = self._parts(share, step, size)
+        with alone(if_light=self._is_light(min(size, len(share.indices)))):
             sums, means = zip(
-                *(self._backward(x, noise, beta, len(indices)) for x, noise in parts), strict=True
+                *(self._backward(x, noise, beta, share.whole) for x, noise in parts), strict=True
             )
         return sum(sums[1:], sums[0]), torch.cat(means) if len(means) > 1 else means[0]
+
+    def _clear(self) -> None:
+        if self.shared is not None:
+            self.shared.clear()
+            return
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def _nothing(self) -> tuple[Tensor, Tensor]:
+        """The sums and the means of no image."""
+        device = self._images.device
+        sums = torch.zeros(len(TERMS) + 1, dtype=devices.exact(device), device=device)
+        return sums, torch.zeros(0, self._network.latent_dim, device=device)
 
     def _is_light(self, rows: int) -> bool:
         plain = self._config.precision == "float32" and not isinstance(self.objective, Compiled)
         return plain and self._network.is_light(rows)
 
-    def _parts(self, indices: Tensor, step: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The network's input and the noise of its latents, one micro-batch at a time."""
-        seed, device, count = self._config.seed, self._images.device, len(indices)
+    def _parts(self, share: BatchShare, step: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The network's input and the noise of its latents, one micro-batch at a time.
+
+        Every rank draws the noise of the whole batch: a generator cannot start in the middle.
+        """
+        seed, device, whole = self._config.seed, self._images.device, share.whole
         noise = torch.randn(
-            count, self._network.latent_dim, generator=seeds.generator(seed, "noise", step)
+            whole, self._network.latent_dim, generator=seeds.generator(seed, "noise", step)
         )
-        uniform = self._binarization_noise(count, step)
-        augmented = augmentation(self._config.augment or (), count, seed, step)
-        for start in range(0, count, size):
-            here = slice(start, start + size)
-            x = self._images.gather(indices if size >= count else indices[here])
-            x = augmented.apply(x, start)
+        uniform = self._binarization_noise(whole, step)
+        augmented = augmentation(self._config.augment or (), whole, seed, step)
+        count = len(share.indices)
+        for start in range(0, max(1, count), size):
+            end = min(start + size, count)
+            x = self._images.gather(share.indices if size >= count else share.indices[start:end])
+            here = slice(share.start + start, share.start + end)
+            x = augmented.apply(x, here.start)
             if uniform is not None:
                 x = binarize_dynamic(x, to_device(uniform[here], device))
             yield x, to_device(noise[here], device)
@@ -118,25 +200,39 @@ def _non_finite_indicators(parameters: list[nn.Parameter]) -> list[nn.Parameter]
 
 
 def objective_of(
-    config: RunConfig, images: int, device: torch.device, reporter: Reporter = SILENT
+    config: RunConfig,
+    images: int,
+    device: torch.device,
+    reporter: Reporter = SILENT,
+    rows: int | None = None,
 ) -> Objective:
-    """The objective, compiled where that pays."""
+    """The objective, compiled where that pays, for `rows` images of a batch: this rank's."""
     objective: Objective = registry.resolve("objective", config.objective)
     steps = (config.epochs or 0) * -(-images // config.batch_size)
     if not compiling_pays(config, steps, device):
         return objective
-    return Compiled(objective, config, device, reporter)
+    return Compiled(objective, config, device, reporter, rows)
+
+
+def batch_statistics(config: RunConfig, network: VAE) -> list[str]:
+    """What of a run takes statistics of the images that are computed together, by name."""
+    found = {
+        "batch norm": any(isinstance(module, nn.BatchNorm2d) for module in network.modules()),
+        "--sigma optimal": network.likelihood.uses_batch,
+        "--free-bits": config.free_bits > 0,
+    }
+    return [name for name, is_so in found.items() if is_so]
 
 
 def _caveat(config: RunConfig, network: VAE) -> str:
     """Whether micro-batches change the result: the options that use statistics of a whole batch."""
-    normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    found = {
-        "batch norm": normed,
-        "--sigma optimal": network.likelihood.uses_batch,
-        "--free-bits": config.free_bits > 0,
-    }
-    names = [name for name, is_so in found.items() if is_so]
+    names = batch_statistics(config, network)
     if not names:
         return "; the result is the same up to rounding"
     return f"; the result differs, since {', '.join(names)} took statistics of the whole batch"
+
+
+def _moments(means: Tensor) -> Tensor:
+    """The sum over a batch and the sum of squares of each latent, (2, D)."""
+    exact = means.to(devices.exact(means.device))
+    return torch.stack([exact.sum(0), exact.square().sum(0)])

@@ -22,6 +22,7 @@ from vaekit.errors import Diverged
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
 from vaekit.models.vae import VAE
+from vaekit.ranks import ALONE, Ranks
 from vaekit.reporting import SILENT, Reporter
 from vaekit.seeds import BLOCK
 from vaekit.training.adam import Adam
@@ -68,10 +69,14 @@ class Trainer:
         train: Batches,
         val: Batches | None,
         reporter: Reporter = SILENT,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.config, self.network, self.train, self.val = config, network, train, val
+        self.ranks = ranks
         self._frozen = freeze(network, config.freeze)
-        self.gradients = Gradients(config, network, train, reporter)
+        self.gradients = Gradients(
+            config, network, train, reporter, ranks, counts_latents=val is None
+        )
         self.optimizer = self._new_optimizer()
         self.average = WeightAverage(network, config.ema) if config.ema else None
         self.progress = Progress()
@@ -138,17 +143,21 @@ class Trainer:
         """One update; skipped from the first NaN or infinity on."""
         began = time.perf_counter()
         now = self.progress
-        values, means = self.gradients.of(indices, now.step, self._beta(now.step))
+        values, moments = self.gradients.of(indices, now.step, self._beta(now.step))
         if self._next_batch is not None:
-            self.train.expect(self._next_batch)
+            self.gradients.expect(self._next_batch)
         self.step_metrics.add(values, len(indices))
         if self.step_metrics.full:
             self.read_step_metrics(now.step)
         self._update(values[-1])
-        if self.val is None:  # else validation counts the active latents
-            self.latents += _moments(means)
+        if moments is not None:  # else validation counts the active latents
+            self.latents += moments
         self._count(len(indices), time.perf_counter() - began)
         return self._facts()
+
+    def agrees_to_stop(self, requested: bool) -> bool:
+        """Whether to stop now: where it was requested, at the same step on all ranks."""
+        return self.gradients.agree_to_stop(requested, self.progress.step)
 
     def _update(self, gradient: Tensor) -> None:
         """One step of the optimizer, unless the gradient's norm is above `--grad-skip`."""
@@ -201,8 +210,8 @@ class Trainer:
         now, began = self.progress, time.perf_counter()
         self.read_step_metrics()  # waits for the device
         self._take_time(time.perf_counter() - began)
-        now.epoch += 1
         report = self.validate()
+        now.epoch += 1
         self.check_finite(report if report is not None else self._evaluate_some())
         if report is not None and report.neg_elbo < now.best:
             now.best, now.best_epoch = report.neg_elbo, now.epoch
@@ -222,8 +231,11 @@ class Trainer:
     def _evaluate(self, size: int) -> ElboReport:
         assert self.val is not None
         objective = registry.resolve("objective", self.config.objective)
-        images = model_inputs(self.config, self.val, size)
-        return evaluate_elbo(self.eval_network, objective, images, seed=self.config.seed)
+        rows = self.ranks.rows(len(self.val))
+        images = model_inputs(self.config, self.val, size, torch.arange(rows.start, rows.stop))
+        return evaluate_elbo(
+            self.eval_network, objective, images, seed=self.config.seed, ranks=self.ranks
+        )
 
     def _evaluate_some(self) -> ElboReport:
         """The plain ELBO of some training images, for runs without validation."""
@@ -293,18 +305,12 @@ class Trainer:
         return int((square - mean.square() > ACTIVE_VARIANCE).sum())
 
 
-def _moments(means: Tensor) -> Tensor:
-    """The sum over a batch and the sum of squares of each latent, (2, D)."""
-    exact = means.to(devices.exact(means.device))
-    return torch.stack([exact.sum(0), exact.square().sum(0)])
-
-
 def model_inputs(
-    config: RunConfig, batches: Batches, size: int = EVALUATION_BATCH
+    config: RunConfig, batches: Batches, size: int = EVALUATION_BATCH, visit: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches in order, as the model sees them: binarized where the draw is dynamic."""
     how = "dynamic" if config.binarize == "dynamic" else None
-    for indices, x in batches.in_order(size):
+    for indices, x in batches.in_order(size, visit):
         yield indices, binarize(x, indices, how, config.seed)
 
 

@@ -33,6 +33,8 @@ class MicroBatch:
     ) -> None:
         self._size, self._device, self._what, self._reporter = size, device, what, reporter
         self.caveat = ""
+        self.whole = False
+        """Whether all images must be computed together, whatever memory there is."""
 
     def run(self, work: Callable[[int], _Result], images: int) -> _Result:
         """Call `work` with the micro-batch size; halve it and retry when memory runs out."""
@@ -47,6 +49,11 @@ class MicroBatch:
             self._halve(size, images)
 
     def _halve(self, size: int, images: int) -> None:
+        if self.whole:
+            raise VaekitError(
+                f"{self._what}: {self._device} is out of memory with {size} images, which "
+                "--sync-bn computes together; try a smaller --batch-size or more ranks"
+            )
         if size == 1:
             raise VaekitError(
                 f"{self._what}: {self._device} is out of memory with one image at a time; "

@@ -21,7 +21,8 @@ from vaekit.threads import using_threads
 from vaekit.training.defaults import network_from_config
 from vaekit.training.initial_weights import start_network
 from vaekit.training.loop import Trainer, evaluation_batch, model_inputs
-from vaekit.training.run import TrainingData, deterministic, mean_image
+from vaekit.training.new_trainer import mean_image
+from vaekit.training.run import TrainingData, deterministic
 
 WARM_STEPS = 3
 """Steps before timing begins: the first ones compile, and choose kernels."""

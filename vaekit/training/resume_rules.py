@@ -23,6 +23,9 @@ from vaekit.training.checkpoint import Checkpoint, RunEnvironment
 from vaekit.training.run_folder import RunFolder
 from vaekit.training.schedules import depends_on_end
 
+REPEATED = ("output", "batch_size")
+"""Options that a repeated command may spell otherwise than the run's config."""
+
 
 @dataclass(frozen=True)
 class FoundRun:
@@ -33,6 +36,15 @@ class FoundRun:
     checkpoint: Checkpoint | None
     stamps: list[tuple[Path, int, int]]
     """Each checkpoint with its time and size, which tell whether another process changed them."""
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a folder holds something to resume: a checkpoint, or a run that began."""
+    folder = folders.folder_at(path)
+    if not path.is_dir():
+        return False
+    began = folder.config in (folder.manifest.read() or ()) and folder.config.exists()
+    return began or bool(folder.checkpoint_files())
 
 
 def find_run(path: Path, reporter: Reporter) -> FoundRun:
@@ -76,20 +88,36 @@ def _stamps(folder: RunFolder) -> list[tuple[Path, int, int]]:
     return []
 
 
-def merge_options(found: FoundRun, options: Mapping[str, Any]) -> RunConfig:
-    """The run's config with the options that may differ; any other difference is an error."""
+def merge_options(
+    found: FoundRun, options: Mapping[str, Any], *, repeated: bool = False
+) -> RunConfig:
+    """The run's config with the options that may differ; any other difference is an error.
+
+    A `repeated` command names the run's folder, and perhaps a larger batch than there are images,
+    which `refuse_other_batch` compares once they are counted.
+    """
+    free = REPEATED if repeated else ()
     asked = {name: value for name, value in options.items() if value is not None}
     wanted = resolve_config(asked, environ={})
     changes = {name: getattr(wanted, name) for name in asked}
     for name, value in changes.items():
         before = getattr(found.config, name)
-        if value != before and not _may_change(name):
+        if value != before and not (_may_change(name) or name in free):
             raise UsageError(
                 f"{flag(name)} {asked[name]}: the run in {found.folder.path} has {before}, "
                 "and a resumed run keeps its options"
             )
     _check_epochs(found, changes.get("epochs"))
     return found.config.changed(**changes)
+
+
+def refuse_other_batch(found: FoundRun, config: RunConfig) -> None:
+    """Refuse another batch size than the run's, once it is cut to the number of images."""
+    if config.batch_size != found.config.batch_size:
+        raise UsageError(
+            f"--batch-size {config.batch_size}: the run in {found.folder.path} has "
+            f"{found.config.batch_size}, and a resumed run keeps its options"
+        )
 
 
 def _may_change(name: str) -> bool:
@@ -142,9 +170,13 @@ def refuse_changed_options(
 
 
 def refuse_changed_data(
-    found: FoundRun, fingerprint: str, device: torch.device, reporter: Reporter
+    found: FoundRun,
+    fingerprint: str,
+    device: torch.device,
+    reporter: Reporter,
+    ranks: int = 1,
 ) -> None:
-    """Refuse other images; print a note if versions, threads or device differ."""
+    """Refuse other images; print a note if versions, threads, device or ranks differ."""
     if found.checkpoint is None:
         return
     if fingerprint != found.checkpoint.fingerprint:
@@ -157,6 +189,6 @@ def refuse_changed_data(
             f"were, or train a new run that starts from its weights: vaekit train --init "
             f"{shlex.quote(str(found.folder.path))} --dataset {shlex.quote(found.config.dataset)}"
         )
-    changed = found.checkpoint.environment.differences(RunEnvironment.now(device))
+    changed = found.checkpoint.environment.differences(RunEnvironment.now(device, ranks))
     if changed:
         reporter.note(f"not bit-exact: {'; '.join(changed)}")

@@ -12,31 +12,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vaekit import __version__, devices, files
 from vaekit.config import RunConfig, as_yaml
+from vaekit.config_sources import resolve_config
 from vaekit.data import ImageSet
-from vaekit.data.batches import Batches, statically_binarized
+from vaekit.data.batches import statically_binarized
 from vaekit.data.decoding import thread_pool
 from vaekit.data.imageset import Pixels
 from vaekit.data.load import OpenDataset, open_dataset
 from vaekit.data.source import Request, Source
 from vaekit.dataset_names import IN_MEMORY
-from vaekit.errors import DataError
-from vaekit.reporting import Reporter
+from vaekit.errors import DataError, UsageError
+from vaekit.ranks import Ranks, joined, place
+from vaekit.reporting import SILENT, Reporter
 from vaekit.threads import using_threads
-from vaekit.training import resume_rules, tensorboard
+from vaekit.training import follower, rank_division, resume_rules, tensorboard
 from vaekit.training import run_folder as folders
 from vaekit.training.checkpoint import Checkpoint, Checkpoints
-from vaekit.training.defaults import (
-    fill_defaults,
-    network_from_config,
-    refuse_unfitting_options,
-)
-from vaekit.training.initial_weights import inherited, start_network
-from vaekit.training.loop import Trainer
+from vaekit.training.defaults import fill_defaults, refuse_unfitting_options
+from vaekit.training.initial_weights import inherited
 from vaekit.training.memory_needs import refuse_too_large
+from vaekit.training.new_trainer import new_trainer
 from vaekit.training.run_folder import RunFolder
 from vaekit.training.run_pictures import RunPictures
 from vaekit.training.session import Session
@@ -81,17 +78,21 @@ def run_training(
     if source is not None:
         config = config.changed(dataset=f"{IN_MEMORY}{source.name}")
     watcher = watcher or SilentWatcher()
-    config = inherited(config)
-    device = _device(config)
-    folders.check_output(config.output, force=force)
-    config, data = prepare(config, watcher, source)
-    refuse_too_large(config, data.train.image_shape, device)
-    stem = folders.dataset_stem(config.dataset.removeprefix(IN_MEMORY))
-    folder = folders.choose_folder(config.output, f"{stem}-{config.model}")
-    arithmetic = using_threads(config.threads)
-    with folders.exclusive_use(folder, force=force), deterministic(device), arithmetic:
-        write_config(folder, config)
-        return _run(config, data, folder, device, watcher, None)
+    rank_division.refuse_uneven(config, place().world)
+    with joined() as ranks:
+        if not ranks.is_first:
+            return _follow(ranks, source)
+        config = inherited(config)
+        device = _device(config, ranks)
+        folders.check_output(config.output, force=force)
+        config, data = _prepared_first(config, watcher, source, ranks)
+        refuse_too_large(config, data.train.image_shape, device)
+        stem = folders.dataset_stem(config.dataset.removeprefix(IN_MEMORY))
+        folder = folders.choose_folder(config.output, f"{stem}-{config.model}")
+        arithmetic = using_threads(config.threads)
+        with folders.exclusive_use(folder, force=force), deterministic(device), arithmetic:
+            write_config(folder, config)
+            return _run(config, data, folder, device, watcher, None, ranks)
 
 
 def resume_training(
@@ -100,32 +101,86 @@ def resume_training(
     watcher: Watcher | None = None,
     *,
     source: Source | None = None,
+    repeated: bool = False,
 ) -> TrainingResult:
     """Resume the run in a folder; the model gets the same bytes as without the interruption.
 
-    `options` may change only what leaves the result the same, and the number of epochs.
+    `options` may change only what leaves the result the same, and the number of epochs. They may
+    be those of a `repeated` command that started the run.
     """
     watcher = watcher or SilentWatcher()
-    found = resume_rules.find_run(path, watcher)
-    folders.refuse_blocked_names(found.folder, "--resume")
-    config = resume_rules.merge_options(found, options)
-    device = _device(config)
-    resume_rules.refuse_changed_options(found, config)
-    config, data = prepare(config, watcher, source)
-    folder, arithmetic = found.folder, using_threads(config.threads)
-    with folders.exclusive_use(folder, fresh=False), deterministic(device), arithmetic:
-        found = resume_rules.find_again(found, watcher)
-        resume_rules.refuse_changed_options(found, config, data.train.image_shape)
-        resume_rules.refuse_changed_data(found, data.fingerprint, device, watcher)
-        write_config(folder, config)
-        return _run(config, data, folder, device, watcher, found.checkpoint)
+    with joined() as ranks:
+        if not ranks.is_first:
+            return _follow(ranks, source)
+        found = resume_rules.find_run(path, watcher)
+        folders.refuse_blocked_names(found.folder, "--resume")
+        config = resume_rules.merge_options(found, options, repeated=repeated)
+        device = _device(config, ranks)
+        resume_rules.refuse_changed_options(found, config)
+        config, data = _prepared_first(config, watcher, source, ranks)
+        resume_rules.refuse_other_batch(found, config)
+        rank_division.refuse_uneven(config, ranks.world, len(data.train))
+        folder, arithmetic, world = found.folder, using_threads(config.threads), ranks.world
+        with folders.exclusive_use(folder, fresh=False), deterministic(device), arithmetic:
+            found = resume_rules.find_again(found, watcher)
+            resume_rules.refuse_changed_options(found, config, data.train.image_shape)
+            resume_rules.refuse_changed_data(found, data.fingerprint, device, watcher, world)
+            write_config(folder, config)
+            return _run(config, data, folder, device, watcher, found.checkpoint, ranks)
 
 
-def _device(config: RunConfig) -> torch.device:
+def resume_or_start(
+    config: RunConfig,
+    options: Mapping[str, Any],
+    watcher: Watcher | None = None,
+    *,
+    force: bool = False,
+    source: Source | None = None,
+) -> TrainingResult:
+    """Resume the run in the output folder if there is one, else start it: `--resume auto`.
+
+    `options` are those of `config` that the command itself gave.
+    """
+    if config.output is None:
+        raise UsageError("--resume auto: name the run's folder with --output")
+    folder = folders.choose_folder(config.output, "").path
+    if place().rank == 0 and resume_rules.holds_run(folder):
+        return resume_training(folder, options, watcher, source=source, repeated=True)
+    return run_training(config, watcher, force=force, source=source)
+
+
+def _prepared_first(
+    config: RunConfig, watcher: Watcher, source: Source | None, ranks: Ranks
+) -> tuple[RunConfig, TrainingData]:
+    """On rank 0: tell the others the config, and prepare the images before they do."""
+    ranks.send("config", config.changed(refresh=False).model_dump(mode="json"))
+    with ranks.host_leads():
+        return prepare(config, watcher, source)
+
+
+def _follow(ranks: Ranks, source: Source | None) -> TrainingResult:
+    """A rank other than 0: the config is rank 0's, and so are all files."""
+    config = resolve_config(ranks.receive("config"), environ={})
+    device = _device(config, ranks)
+    with ranks.host_leads():
+        config, data = prepare(config, SILENT, source)
+    with deterministic(device), using_threads(config.threads):
+        trainer = new_trainer(config, data, device, SilentWatcher(), ranks, fresh=False)
+        follower.share_state(trainer, ranks)
+        follower.follow(trainer)
+        model, folder, record, best_epoch = ranks.receive("result")
+    return TrainingResult(Path(model), Path(folder), config, record, best_epoch)
+
+
+def _device(config: RunConfig, ranks: Ranks) -> torch.device:
     """The device; unusable options are refused here, before images are loaded."""
     if config.tensorboard:
         tensorboard.require()
-    return devices.choose_device(config.device)
+    if not ranks.several:
+        return devices.choose_device(config.device)
+    device = devices.device_of_rank(config.device, ranks.local)
+    rank_division.refuse_sync_bn(config, ranks, device)
+    return device
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:
@@ -202,12 +257,6 @@ def binarized(images: ImageSet, config: RunConfig) -> ImageSet:
     return images
 
 
-def mean_image(images: ImageSet) -> Tensor:
-    """The mean of the images, (C, H, W) in [0, 1]."""
-    mean = images.images.mean(axis=0, dtype=np.float64) / 255
-    return torch.from_numpy(mean.astype(np.float32)).permute(2, 0, 1)
-
-
 @contextlib.contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
     """Ask CUDA for deterministic kernels; those of a CPU are deterministic anyway."""
@@ -230,15 +279,9 @@ def _run(
     device: torch.device,
     watcher: Watcher,
     checkpoint: Checkpoint | None,
+    ranks: Ranks,
 ) -> TrainingResult:
-    network = network_from_config(config, data.train.image_shape, mean_image(data.train))
-    if checkpoint is None:
-        start_network(network, config, watcher)
-    network = network.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
-    val = None if data.val is None else Batches(data.val, device)
-    train = Batches(data.train, device)
-    train.expect_random_order()
-    trainer = Trainer(config, network, train, val, watcher)
+    trainer = new_trainer(config, data, device, watcher, ranks, fresh=checkpoint is None)
     if checkpoint is not None:
         checkpoint.restore(trainer)
         if resume_rules.begins_cycle(checkpoint, config):
@@ -247,15 +290,18 @@ def _run(
             watcher.note(
                 f"a new {config.schedule} cycle of {more} epochs starts from the kept weights"
             )
+    follower.share_state(trainer, ranks)
     folder.cut_metrics(trainer.progress.epoch)
+    step, world = trainer.progress.step, ranks.world
     Session(
         trainer=trainer,
         images=data.train,
         originals=data.originals,
         folder=folder,
         pictures=RunPictures(config, folder, data.train, data.val),
-        checkpoints=Checkpoints(folder, config, data.fingerprint, device, trainer.progress.step),
+        checkpoints=Checkpoints(folder, config, data.fingerprint, device, step, world),
         watcher=watcher,
     ).run()
-    record = folder.last_record()
-    return TrainingResult(folder.model, folder.path, config, record, trainer.progress.best_epoch)
+    record, best_epoch = folder.last_record(), trainer.progress.best_epoch
+    ranks.send("result", [str(folder.model), str(folder.path), record, best_epoch])
+    return TrainingResult(folder.model, folder.path, config, record, best_epoch)

@@ -12,7 +12,7 @@ import torch
 from vaekit import devices, files, header, weights
 from vaekit.data import ImageSet
 from vaekit.data.imageset import Pixels
-from vaekit.errors import Diverged, ModelFileError, VaekitError
+from vaekit.errors import Diverged, LostRank, ModelFileError, VaekitError
 from vaekit.models.vae import parameter_count
 from vaekit.trained_images import pack_trained_images
 from vaekit.training.checkpoint import Checkpoints
@@ -74,7 +74,7 @@ class Session:
         config, start = self.trainer.config, self.trainer.progress.step
         collapse = CollapseWatch(config, self.trainer.steps_per_epoch)
         log = EventLog(self.folder, wanted=config.tensorboard, step=start)
-        with log, StopRequest() as stop:
+        with log, StopRequest() as stop, self._saved_if_a_rank_is_lost():
             while not self.trainer.finished:
                 self._steps(stop)
                 record = self.trainer.end_epoch()
@@ -85,11 +85,20 @@ class Session:
                 self._draw()
                 self._save(epoch_ended=True)
 
+    @contextlib.contextmanager
+    def _saved_if_a_rank_is_lost(self) -> Iterator[None]:
+        """Save the steps that are done before the end of another rank ends this one."""
+        try:
+            yield
+        except LostRank as error:
+            self.checkpoints.save(self.trainer)
+            raise LostRank(f"{error}: {self._stopped()}") from error
+
     def _steps(self, stop: StopRequest) -> None:
         """The rest of an epoch, unless a signal stops the run."""
         for indices in self.trainer.epoch_batches():
             self.watcher.stepped(self.trainer.step(indices))
-            if stop.requested:
+            if self.trainer.agrees_to_stop(stop.requested):
                 self.checkpoints.save(self.trainer)
                 raise stop.error(self._stopped())
             self._save()
@@ -145,7 +154,8 @@ class Session:
         )
 
     def _command(self) -> str:
-        return f"vaekit train --resume {shlex.quote(str(self.folder.path))}"
+        as_before = ", started as before" if self.trainer.ranks.several else ""
+        return f"vaekit train --resume {shlex.quote(str(self.folder.path))}{as_before}"
 
     def _facts(self) -> RunFacts:
         trainer = self.trainer

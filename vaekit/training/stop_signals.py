@@ -8,7 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from vaekit.errors import STOP_ERRORS, Interrupted, VaekitError
+from vaekit.errors import STOP_ERRORS, Interrupted, LostRank, VaekitError
 
 
 class StopRequest:
@@ -38,6 +38,8 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, LostRank):  # the launcher stops the others now: let this one report
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -52,5 +54,5 @@ class StopRequest:
         return self._signal is not None
 
     def error(self, message: str) -> VaekitError:
-        """The exception to raise, which carries the exit code."""
-        return STOP_ERRORS[self._signal or signal.SIGINT](message)
+        """The exception to raise, which carries the exit code; another rank may have the signal."""
+        return STOP_ERRORS[self._signal or signal.SIGTERM](message)

@@ -21,6 +21,10 @@ from vaekit.cli.run_options import with_run_options
 from vaekit.config import RunConfig
 from vaekit.config_sources import resolve_config
 from vaekit.errors import UsageError
+from vaekit.ranks import place
+
+AUTO = Path("auto")
+"""`--resume auto`: the run in the output folder; a folder of that name needs its full path."""
 
 
 @with_run_options
@@ -30,7 +34,11 @@ def command(
     config: ConfigFile = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="DIR", help="continue the run in this folder"),
+        typer.Option(
+            "--resume",
+            metavar="DIR|auto",
+            help="continue the run in this folder; auto: the one in --output, if there is one",
+        ),
     ] = None,
     force: Annotated[
         bool, switch_option("--force", help="replace an earlier run in the output folder")
@@ -52,27 +60,43 @@ def command(
     [dim]vaekit train --dataset photos/ --image-size 64[/dim] uses your images.
     [dim]vaekit train --recipe cifar10-conv[/dim] follows a recipe.
     """
-    if resume is not None and (recipe is not None or config is not None or dry_run):
+    again, first = resume == AUTO, place().rank == 0
+    given = recipe is not None or config is not None
+    if resume is not None and (dry_run or (given and not again)):
         raise UsageError(
             "--resume excludes --recipe, --config and --dry-run: a run keeps its options"
         )
     if probe and not dry_run:
         raise UsageError("--probe is for --dry-run: it times a few steps and trains nothing")
-    warn_of_unknown_variables(Terminal(quiet=quiet))
-    settled = None if resume is not None else resolve_config(options, config=config, recipe=recipe)
+    if first:
+        warn_of_unknown_variables(Terminal(quiet=quiet))
+    starts = resume is None or again
+    settled = resolve_config(options, config=config, recipe=recipe) if starts else None
     if settled is not None and dry_run:
-        _plan(settled, quiet=quiet, as_json=as_json, measure=probe)
+        if first:
+            _plan(settled, quiet=quiet, as_json=as_json, measure=probe)
         return
     from vaekit.cli.training_view import TrainingView
-    from vaekit.training import run
 
     view = TrainingView(quiet=quiet)
-    if settled is not None:
-        result = run.run_training(settled, view, force=force)
-    elif resume is not None:
-        result = run.resume_training(resume, options, view)
+    result = _train(settled, resume, options, view, force=force)
+    if not first:  # rank 0 prints what there is to print
+        return
     view.finished(result)
     print(json.dumps(_summary(result)) if as_json else result.model)
+
+
+def _train(
+    settled: RunConfig | None, resume: Path | None, options: Any, view: Any, *, force: bool
+) -> Any:
+    from vaekit.training import run
+
+    if settled is not None and resume is not None:
+        return run.resume_or_start(settled, options, view, force=force)
+    if settled is not None:
+        return run.run_training(settled, view, force=force)
+    assert resume is not None
+    return run.resume_training(resume, options, view)
 
 
 def _plan(config: RunConfig, *, quiet: bool, as_json: bool, measure: bool) -> None:
