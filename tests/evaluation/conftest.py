@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vaekit.evaluation import density_ratio
 from vaekit.gaussian import Normal
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import VAE, build
@@ -15,6 +16,13 @@ from vaekit.models.vae import VAE, build
 SIGMA = 0.4
 
 Linear = Callable[..., VAE]
+
+
+@pytest.fixture(autouse=True)
+def _short_density_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--metrics all` fits a network each time, which need not be a good one in most tests."""
+    for name, value in {"STEPS": 60, "MOST_ROUNDS": 4, "JUDGED_DRAWS": 1000, "HIDDEN": 8}.items():
+        monkeypatch.setattr(density_ratio, name, value)
 
 
 @pytest.fixture

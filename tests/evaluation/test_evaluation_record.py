@@ -205,6 +205,21 @@ def test_missing_weights_leave_every_other_number(
     assert record["total_correlation"] >= 0
 
 
+def test_dependence_of_the_latents_is_reported_with_what_it_rests_on(
+    trained: dict[str, Model], digits: ImageSet, with_factors: ImageSet
+) -> None:
+    name = "nonlinear_total_correlation"
+    wanted = MetricRequest(metrics=frozenset({name}))
+    record = evaluate(trained["gaussian"], with_factors, wanted)
+    assert record[f"{name}_held_out"] == 60
+    assert record[f"{name}_stderr"] > 0
+    assert math.isfinite(record[name])
+    assert record[f"{name}_ceiling"] == pytest.approx(math.log(4 * 60 / 10))
+    with pytest.raises(DataError, match=f"--metrics {name}: 90 images, and at least 100"):
+        evaluate(trained["gaussian"], digits, wanted)
+    assert "at least 100" in evaluate(trained["gaussian"], digits, everything())["absent"][name]
+
+
 def test_all_leaves_out_what_the_data_cannot_give_and_a_name_is_an_error(
     trained: dict[str, Model], digits: ImageSet
 ) -> None:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from vaekit import registry
-from vaekit.evaluation.metrics import METRICS, METRICS_BY_NAME, SAMPLES
+from vaekit.evaluation.metrics import METRICS, METRICS_BY_NAME, NONLINEAR, SAMPLES
 
 LISTED_DIMENSIONS = 8
 
@@ -53,6 +53,8 @@ def _remarks(name: str, record: dict[str, Any]) -> Iterator[str]:
         yield f"of {len(record['kl_per_dim'])}"
     if name == "mutual_information":
         yield f"(at most ln {record['n']} = {math.log(record['n']):.2f})"
+    if name == NONLINEAR:
+        yield f"or more (from {record['nonlinear_total_correlation_held_out']:,} held-out images)"
     if name == "calibration_spread":
         yield "(1 is calibrated)"
     if METRICS_BY_NAME[name].group == SAMPLES:

@@ -16,6 +16,7 @@ from vaekit import __version__
 from vaekit.data import ImageSet
 from vaekit.evaluation.calibration import calibration, calibration_record
 from vaekit.evaluation.dataset_elbo import standard_error
+from vaekit.evaluation.density_ratio import STEPS, total_correlation_bound
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.factor_scores import factor_scores
@@ -25,6 +26,7 @@ from vaekit.evaluation.metrics import (
     CALIBRATION_METRICS,
     IMAGES,
     LATENTS,
+    NONLINEAR,
     SAMPLE_METRICS,
     MetricRequest,
     in_group,
@@ -202,7 +204,7 @@ def _inference_gap(best: Tensor, bound: Tensor, per_image: PerImage) -> Evaluati
     return found
 
 
-OF_ONE_NORMAL = ("mutual_information", "total_correlation")
+OF_ONE_NORMAL = ("mutual_information", "total_correlation", NONLINEAR)
 """Metrics that need each posterior to be one normal."""
 
 
@@ -232,20 +234,38 @@ def _latents_and_images(
             n=bound.n,
         )
     )
-    correlation = {}
-    if latents is not None and "total_correlation" in request.metrics:
-        correlation = {"total_correlation": latents.total_correlation}
     return {
         "rate": bound.kl,
         "distortion": bound.reconstruction,
         "active_units": active_units,
         **distance,
-        **correlation,
+        **_dependence(subject, request, seen, latents, absent),
         **seen.quality,
         "explained_variance": explained,
         "verdict": verdict,
         "diagnosis": sentence,
     }
+
+
+def _dependence(
+    subject: EvaluatedModel,
+    request: MetricRequest,
+    seen: EncodePass,
+    latents: AggregatePosterior | None,
+    absent: dict[str, str],
+) -> EvaluationRecord:
+    """How far the latents are from independent, where that is requested."""
+    found: EvaluationRecord = {}
+    wanted = request.metrics - absent.keys()
+    if latents is not None and "total_correlation" in wanted:
+        found["total_correlation"] = latents.total_correlation
+    if latents is not None and NONLINEAR in wanted:
+        with subject.reporter.task("total correlation", STEPS, "steps") as task:
+            ratio = total_correlation_bound(seen.posterior, seed=subject.seed, advance=task.advance)
+        found[NONLINEAR], found[f"{NONLINEAR}_stderr"] = ratio.bound, ratio.stderr
+        found[f"{NONLINEAR}_ceiling"] = ratio.ceiling
+        found[f"{NONLINEAR}_held_out"] = ratio.held_out
+    return found
 
 
 def _distance_from_prior(

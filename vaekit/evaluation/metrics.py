@@ -41,6 +41,7 @@ class Metric:
 NLL_SAMPLES = "--nll-samples K"
 NLL_REFINED = "--nll-samples K --nll refined"
 A_LIKELIHOOD = "a likelihood, so not bce"
+NONLINEAR = "nonlinear_total_correlation"
 NLL_METHODS = ("importance", "refined")
 
 METRICS = (
@@ -70,6 +71,8 @@ METRICS = (
     Metric("aggregate_kl_floor", "KL(q(z) ‖ p(z)) is at least this", LATENTS, "nats"),
     Metric("total_correlation", "linear dependence between dimensions of q(z)", LATENTS, "nats",
            optional=True),
+    Metric(NONLINEAR, "any dependence between dimensions of q(z), at least this", LATENTS,
+           "nats", optional=True, needs="100 images, and 4 per latent"),
     Metric("mse", "mean squared error of reconstructions", IMAGES, "", LOWER),
     Metric("psnr", "peak signal-to-noise ratio of reconstructions", IMAGES, "dB", HIGHER),
     Metric("ssim", "structural similarity of reconstructions", IMAGES, "", HIGHER),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vaekit.data import ImageSet
 from vaekit.errors import DataError, UsageError
+from vaekit.evaluation.density_ratio import images_needed
 from vaekit.evaluation.factor_scores import why_no_factors
 from vaekit.evaluation.image_features import FEATURES
 from vaekit.evaluation.metrics import (
@@ -13,6 +14,7 @@ from vaekit.evaluation.metrics import (
     NLL_METHODS,
     NLL_REFINED,
     NLL_SAMPLES,
+    NONLINEAR,
     MetricRequest,
 )
 from vaekit.evaluation.refined_posterior import MOST_LATENTS
@@ -39,7 +41,7 @@ def refuse_unfit_evaluation(
     """
     _refuse_request(model.network, request)
     likelihood = model.network.likelihood
-    absent = _too_few(images, request) | _without_likelihood(likelihood, request)
+    absent = _too_few(images, request, model.latent_dim) | _without_likelihood(likelihood, request)
     reason = why_no_factors(points or images, model.latent_dim)
     if reason:
         absent |= {name: reason for name in FACTOR_METRICS if name in request.metrics}
@@ -105,11 +107,13 @@ def _without_likelihood(likelihood: Likelihood, request: MetricRequest) -> dict[
     return {m.name: why for m in METRICS if m.needs == A_LIKELIHOOD and m.name in request.metrics}
 
 
-def _too_few(images: ImageSet, request: MetricRequest) -> dict[str, str]:
+def _too_few(images: ImageSet, request: MetricRequest, latent_dim: int) -> dict[str, str]:
+    needed = {metric.name: metric.fewest_images for metric in METRICS}
+    needed[NONLINEAR] = images_needed(latent_dim)
     return {
-        metric.name: f"{len(images)} images, and at least {metric.fewest_images} are needed"
-        for metric in METRICS
-        if metric.name in request.metrics and len(images) < metric.fewest_images
+        name: f"{len(images)} images, and at least {needed[name]} are needed"
+        for name in needed
+        if name in request.metrics and len(images) < needed[name]
     }
 
 
