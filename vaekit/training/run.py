@@ -118,13 +118,13 @@ def resume_training(
         device = _device(config, ranks)
         resume_rules.refuse_changed_options(found, config)
         config, data = _prepared_first(config, watcher, source, ranks)
-        resume_rules.refuse_other_batch(found, config)
         rank_division.refuse_uneven(config, ranks.world, len(data.train))
         folder, arithmetic, world = found.folder, using_threads(config.threads), ranks.world
         with folders.exclusive_use(folder, fresh=False), deterministic(device), arithmetic:
             found = resume_rules.find_again(found, watcher)
             resume_rules.refuse_changed_options(found, config, data.train.image_shape)
             resume_rules.refuse_changed_data(found, data.fingerprint, device, watcher, world)
+            resume_rules.refuse_other_batch(found, config)
             write_config(folder, config)
             return _run(config, data, folder, device, watcher, found.checkpoint, ranks)
 
