@@ -214,7 +214,7 @@ def test_many_letters_are_drawn_as_themselves_and_need_no_scale():
     drawn = figure.axes[0].collections
     assert (len(figure.axes), figure.legends, len(drawn)) == (1, [], 36)
     for number, letter in enumerate(drawn):
-        assert np.array_equal(letter.get_offsets(), points[number::36])
+        assert sorted(map(tuple, letter.get_offsets())) == sorted(map(tuple, points[number::36]))
         written = TextPath((0, 0), names[number], size=1, prop=FontProperties(weight="bold"))
         found = letter.get_paths()[0]
         assert np.array_equal(found.codes, written.codes)

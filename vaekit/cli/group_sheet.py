@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaekit.errors import UsageError
 from vaekit.latent_groups import LatentGroup, latents_in
 from vaekit.output.formats import PICTURES, Target
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from vaekit.data.streams.mixed_inputs import Chunk
@@ -59,17 +60,27 @@ def write_group_sheet(target: Target, model: Model, chunks: Iterator[Chunk], dra
         refuse_many(count * (len(model.groups) + 1), model.header.image)
     z = torch.cat(latents)
     rows = [
-        torch.from_numpy(to_uint8(
-            model.decode(z[:, : group.stop], temperature=drawn.temperature, seed=drawn.seed)
-        ))
+        to_uint8(model.decode(z[:, : group.stop], temperature=drawn.temperature, seed=drawn.seed))
         for group in model.groups
-    ]  # fmt: skip
+    ]
+    stacks = [torch.cat(originals), *map(torch.from_numpy, rows)]
     labels = ["original", *(_label(group) for group in model.groups)]
-    blocks = zip(*(images.split(ACROSS) for images in [torch.cat(originals), *rows]), strict=True)
-    lines = [images.numpy() for block in blocks for images in block]
-    picture = strip(lines, labels * (len(lines) // len(labels)))
+    picture = strip(*_in_blocks(stacks, labels))
     write_output(target, encode_picture(picture, target.form))
     return count
+
+
+def _in_blocks(
+    stacks: list[Tensor], labels: list[str]
+) -> tuple[list[np.ndarray[Any, Any]], list[str]]:
+    """The rows and labels of blocks of `ACROSS` images; the last is filled up with white."""
+    import torch
+
+    short = -len(stacks[0]) % ACROSS if len(stacks[0]) > ACROSS else 0
+    white = stacks[0].new_full((short, *stacks[0].shape[1:]), 255)
+    parts = (torch.cat([stack, white]).split(ACROSS) for stack in stacks)
+    rows = [images.numpy() for block in zip(*parts, strict=True) for images in block]
+    return rows, labels * (len(rows) // len(labels))
 
 
 def _label(group: LatentGroup) -> str:
