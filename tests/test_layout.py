@@ -14,6 +14,7 @@ ROOT = TESTS.parent
 TESTED_BY = {
     "__main__": "tests/conftest.py",
     "cli.commands.compare": "tests/cli/commands/test_evaluate.py",
+    "cli.compared_models": "tests/cli/commands/test_sweep.py",
     "cli.commands.datasets": "tests/cli/test_commands.py",
     "cli.commands.info": "tests/cli/test_commands.py",
     "cli.commands.models": "tests/cli/test_commands.py",

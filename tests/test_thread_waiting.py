@@ -38,9 +38,10 @@ def token(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @linux
-def test_a_run_that_is_alone_spins() -> None:
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_run_that_is_alone_spins(command: str) -> None:
     environ: dict[str, str] = {}
-    assert decide(["train", "--epochs", "3"], environ).spins
+    assert decide([command, "--epochs", "3"], environ).spins
     assert environ["GOMP_SPINCOUNT"] == thread_waiting.SPIN_COUNT
     assert "OMP_WAIT_POLICY" not in environ
 

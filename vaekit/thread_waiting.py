@@ -61,7 +61,7 @@ def decide(arguments: Sequence[str], environ: MutableMapping[str, str]) -> Waiti
         decided = Waiting(False, own, is_users=True)
     elif environ.get("WORLD_SIZE", "1") not in ("", "1"):
         decided = Waiting(False, "other ranks use the cores")
-    elif arguments and arguments[0] == "train":
+    elif arguments and arguments[0] in ("train", "sweep"):
         decided = _for_training()
     else:
         decided = Waiting(False, "only training spins")

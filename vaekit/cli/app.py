@@ -14,6 +14,7 @@ from vaekit.registry import near_miss
 
 COMMANDS = {
     "train": "Train a model on images and print the path of the model file.",
+    "sweep": "Train a model for each of several betas, and plot rate and distortion.",
     "sample": "Draw new images: a grid, a folder of images, or an array.",
     "reconstruct": "Encode and decode images: originals above reconstructions.",
     "interpolate": "Morph one image into the next: a strip, animation or array.",

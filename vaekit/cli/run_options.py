@@ -1,4 +1,4 @@
-"""The flags of `train`, made from the fields of `RunConfig`."""
+"""The flags of `train` and `sweep`, made from the fields of `RunConfig`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ _REGISTERED = {"model", "likelihood", "objective", "dataset"}
 
 
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every field of `RunConfig`; it gets them in `**options`."""
+    """Give a command a flag for every field of `RunConfig`; it gets them in `**options`.
+
+    A field that the command has itself keeps the command's own flag.
+    """
     own = inspect.signature(command, eval_str=True).parameters.values()
     named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    fields = [_parameter(name, field) for name, field in RunConfig.model_fields.items()]
+    taken = {p.name for p in named}
+    every = RunConfig.model_fields.items()
+    fields = [_parameter(name, field) for name, field in every if name not in taken]
     parameters = [*fields, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in named)]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -117,6 +117,7 @@ def _data_facts(subject: EvaluatedModel, request: MetricRequest) -> EvaluationRe
         "split": subject.images.split,
         "n": len(subject.images),
         "trained_on": _trained_on(subject, request),
+        "beta": subject.model.header.objective.get("beta"),
         "likelihood": subject.model.header.likelihood.name,
         "binarization": subject.binarization,
     }

@@ -10,23 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from vaekit.cli.compared_models import ComparedModels, evaluate_models, plot_path, write_plot
 from vaekit.cli.console import Terminal
-from vaekit.cli.evaluation_options import (
-    MetricOptions,
-    load_evaluation_images,
-    metric_request,
-)
+from vaekit.cli.evaluation_options import MetricOptions, metric_request
 from vaekit.cli.metric_rows import shown_number
-from vaekit.cli.model_commands import note_part, open_model, open_terminal
-from vaekit.cli.options import DatasetOptions, UseOptions, with_option_groups
+from vaekit.cli.model_commands import open_terminal
+from vaekit.cli.options import DatasetOptions, UseOptions, value_option, with_option_groups
 from vaekit.cli.tables import print_table
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.metrics import METRICS
-from vaekit.header import read_model_file
+from vaekit.header import ModelHeader, read_model_file
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vaekit.evaluation.comparison import Difference
 
 Record = dict[str, Any]
@@ -39,6 +34,12 @@ def command(
     ],
     by: DatasetOptions,
     what: MetricOptions,
+    plot: Annotated[
+        str | None,
+        value_option(
+            "--plot", metavar="FILE", help="draw rate against distortion: .png, .jpg or .webp"
+        ),
+    ] = None,
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Evaluate several models on the same images, side by side.
@@ -49,41 +50,35 @@ def command(
     its standard error. Stars mark the best model of a row and those that are
     not significantly worse.
     """
-    asked = metric_request(what, by, use)
-    _refuse(models)
+    asked, picture = metric_request(what, by, use), plot_path(plot)
+    headers = _headers_of_one_shape(models)
+    if picture is not None:
+        from vaekit.evaluation.rate_distortion import refuse_other_kinds
+
+        refuse_other_kinds(headers)
     terminal = open_terminal(use)
-    first = open_model(models[0], use, terminal)
-    images, points = load_evaluation_images(first, by, asked, use, terminal)
-    from vaekit.evaluation.evaluation_record import evaluate_each
-
-    records, values = [], []
-    for path in models:
-        model = open_model(path, use, terminal)
-        record, each = evaluate_each(model, images, asked, points=points, reporter=terminal)
-        records.append({"model": str(path), **record})
-        values.append(each)
-    if by.dataset:
-        note_part(by, len(images), by.dataset, terminal)
-    _conclude(records, values, use, terminal)
+    compared = evaluate_models(models, by, asked, use, terminal)
+    _conclude(compared, use, terminal)
+    if picture is not None:
+        write_plot(picture, compared, terminal)
 
 
-def _refuse(models: Sequence[Path]) -> None:
-    """Refuse a single model, and models of different image shapes."""
+def _headers_of_one_shape(models: Sequence[Path]) -> list[ModelHeader]:
+    """The headers; a single model, and models of different image shapes, are refused."""
     if len(models) < 2:
         raise UsageError("compare takes two model files or more: vaekit evaluate takes one")
-    shapes = {path: read_model_file(path).header.image for path in models}
-    first, *others = shapes
-    for other in others:
-        if shapes[other] != shapes[first]:
-            one, two = ("x".join(map(str, shapes[path])) for path in (first, other))
-            raise DataError(f"{other}: its images are {two}, those of {first} are {one}")
+    headers = [read_model_file(path).header for path in models]
+    for path, header in zip(models, headers, strict=True):
+        if header.image != headers[0].image:
+            own, others = ("x".join(map(str, each.image)) for each in (header, headers[0]))
+            raise DataError(f"{path}: its images are {own}, those of {models[0]} are {others}")
+    return headers
 
 
-def _conclude(
-    records: list[Record], values: list[dict[str, Tensor]], use: UseOptions, terminal: Terminal
-) -> None:
+def _conclude(compared: ComparedModels, use: UseOptions, terminal: Terminal) -> None:
     from vaekit.evaluation.comparison import best, comparable, comparison_record, differences
 
+    records, values = compared.records, compared.values
     if not comparable(records):
         terminal.note("the likelihoods differ in kind, so their nats do not compare")
     if use.as_json:
