@@ -68,11 +68,27 @@ def test_scores_are_those_of_the_command_and_average_to_the_evaluation(
         model.score(digits, nll_samples=3)
     done = cli("score", tiny_model, "--limit", "40", "-q")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert found.keys() == lines[0].keys() - {"path", "label", "trained_on"}
+    assert found.keys() == lines[0].keys() - {"path", "label"}
     for name, column in found.items():
         given = [math.nan if line[name] is None else line[name] for line in lines]
-        assert torch.allclose(column, torch.tensor(given), equal_nan=True)
+        assert torch.allclose(column.double(), torch.tensor(given).double(), equal_nan=True)
     assert float(found["neg_elbo"].mean()) == pytest.approx(model.evaluate(digits)["neg_elbo"])
+
+
+def test_scores_tell_which_images_were_trained_on(
+    model: TrainedModel, digits: package.ImageSet
+) -> None:
+    trained = package.load_dataset("digits", "train", limit=300).images
+    trained = trained[model.trained_images.found(trained)][:5]
+    mixed = np.concatenate([digits.images[:3], trained, 255 - trained])
+    expected = [False] * 3 + [True] * 5 + [False] * 5
+    for images in (mixed, mixed / 255):
+        found = model.score(images)["trained_on"]
+        assert found.dtype == torch.bool
+        assert found.tolist() == expected
+    assert len(trained) == 5
+    untold = TrainedModel(model.network, model.header)
+    assert "trained_on" not in untold.score(mixed)
 
 
 def test_a_saved_model_has_the_bytes_of_its_file(

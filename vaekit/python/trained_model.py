@@ -18,7 +18,7 @@ from vaekit.evaluation.evaluation_record import EvaluationRecord, evaluate
 from vaekit.evaluation.image_scores import scores
 from vaekit.evaluation.metrics import MetricRequest, parse
 from vaekit.evaluation.preconditions import refuse_draws
-from vaekit.image_arguments import image_blocks
+from vaekit.image_arguments import as_floats, image_blocks
 from vaekit.inference import Model, load
 from vaekit.latent_search import (
     NearestSearch,
@@ -29,6 +29,7 @@ from vaekit.latent_search import (
 )
 from vaekit.latent_walks import order_by_kl
 from vaekit.models.vae import parameter_count
+from vaekit.output.pictures import to_uint8
 from vaekit.python import model_pictures
 from vaekit.python.evaluation_images import image_set_for
 from vaekit.tensor_file import is_tensor_file
@@ -133,6 +134,9 @@ class TrainedModel(Model):
     ) -> dict[str, Tensor]:
         """The numbers of each image, as `vaekit score` gives them: tensors (N,) by name.
 
+        `trained_on` tells whether the model was trained on an image, and is missing where its file
+        does not tell.
+
         Example:
             strangest = model.score(photos)["outlier"].argmax()
         """
@@ -142,6 +146,9 @@ class TrainedModel(Model):
         start = 0
         for block in image_blocks(images, self.network.image, self.chunk):
             numbers = scores(self, block, start=start, **how)
+            if self.trained_images is not None:
+                known = self.trained_images.found(to_uint8(as_floats(block)))
+                found.setdefault("trained_on", []).extend(known.tolist())
             for name, column in numbers.items():
                 values = (float("nan") if value is None else value for value in column)
                 found.setdefault(name, []).extend(values)
