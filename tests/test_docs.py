@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ LAUNCHER_FLAGS = {
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "tests" / "faults" / "README.md",
 ]
 
@@ -67,6 +70,19 @@ def test_every_page_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for page in (ROOT / "docs").glob("*.md"):
         assert f"docs/{page.name}" in readme
+
+
+def test_every_page_is_in_a_table_of_contents_of_the_site() -> None:
+    """Or Sphinx warns, and so does not build it."""
+    docs = ROOT / "docs"
+    listed = {docs / "index.md"}
+    for index in (docs / "index.md", docs / "tutorials" / "index.md"):
+        tables = re.findall(
+            r"^```\{toctree\}\n(.+?)^```", index.read_text(encoding="utf-8"), re.M | re.S
+        )
+        lines = "".join(tables).splitlines()
+        listed |= {index.parent / f"{line}.md" for line in lines if line and line[0] != ":"}
+    assert listed == {*docs.rglob("*.md")}
 
 
 def test_the_options_the_map_and_the_metrics_are_what_the_code_says(
@@ -116,7 +132,7 @@ def test_every_command_of_the_docs_is_one() -> None:
     from vaekit.cli.app import COMMANDS
 
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    blocks = "".join(re.findall(r"^```\w*\n(.+?)^```", text, flags=re.MULTILINE | re.DOTALL))
+    blocks = "".join(re.findall(r"^```[^\n]*\n(.+?)^```", text, flags=re.MULTILINE | re.DOTALL))
     named = {*re.findall(r"(?:^|\| |\"\$\()vaekit ([a-z]+)", blocks, flags=re.MULTILINE)}
     named |= {*re.findall(r"`vaekit ([a-z]+)", text)}
     assert named == set(COMMANDS)
@@ -126,7 +142,8 @@ def test_every_flag_of_the_docs_is_one() -> None:
     """docs/benchmarks.md is left out: `python -m tests.benchmarks` has flags of its own."""
     from vaekit.cli.app import COMMANDS, load_command
 
-    flags = {"--help", "--install-completion", "--dist", *LAUNCHER_FLAGS}  # --dist is of pytest
+    flags = {"--help", "--install-completion", *LAUNCHER_FLAGS}
+    flags |= {"--dist", "--fail-on-warning", "--to"}  # of pytest, Sphinx and jupytext
     for name in COMMANDS:
         command = load_command(name)
         for each in (command, *getattr(command, "commands", {}).values()):
@@ -137,3 +154,24 @@ def test_every_flag_of_the_docs_is_one() -> None:
         named = re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", page.read_text(encoding="utf-8"))
         wrong = {flag for flag in named if flag.replace("_", "-") not in flags}
         assert page.name == "benchmarks.md" or wrong == set(), page.name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+@pytest.mark.skipif(shutil.which("jq") is None, reason="one of the pipes uses jq")
+def test_the_commands_of_the_readme_run_in_order_as_they_stand() -> None:
+    """With small runs; .ci/run tries the first steps at full length, in a fresh clone."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.+?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    commands = "".join(block for block in blocks if "pytest" not in block)
+    small = {"VAEKIT_LIMIT": "150", "VAEKIT_EPOCHS": "1", "VAEKIT_PICTURES_EVERY": "off"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands.replace("pip install . && ", "")],
+        env={**os.environ, **small, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+    for made in ("samples.png", "report.html", "morph.gif", "z.csv", "letters.png", "d.png"):
+        assert Path(made).stat().st_size > 100
+    assert len(list(Path("photos").iterdir())) == 300
