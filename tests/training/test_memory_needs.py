@@ -55,3 +55,9 @@ def test_a_micro_batch_keeps_the_outputs_of_fewer_images() -> None:
     whole = memory_needs.footprint(config(hidden=(32,), batch_size=128), SHAPE)
     part = memory_needs.footprint(config(hidden=(32,), batch_size=128, micro_batch=32), SHAPE)
     assert (part.weights, 4 * part.activations) == (whole.weights, whole.activations)
+
+
+def test_a_rank_keeps_the_outputs_of_its_share_of_a_batch() -> None:
+    whole = memory_needs.footprint(config(hidden=(32,), batch_size=128), SHAPE)
+    share = memory_needs.footprint(config(hidden=(32,), batch_size=128), SHAPE, processes=4)
+    assert (share.weights, 4 * share.activations) == (whole.weights, whole.activations)

@@ -69,16 +69,20 @@ def test_a_probe_changes_no_bit_of_a_later_run(tiny_run: Path) -> None:
 @pytest.mark.skipif(not probe.CLEAR.exists(), reason="the system does not tell a peak of memory")
 def test_the_peak_of_memory_is_what_was_taken_and_given_back() -> None:
     memory = probe.PeakMemory(torch.device("cpu"))
+    memory.reset()
     held = np.ones(64 << 20, np.uint8)
     del held
     taken = memory.taken()
     assert taken is not None
     assert 60 << 20 < taken < 80 << 20
+    assert memory.taken(besides=1 << 20) == taken - (1 << 20)
 
 
 def test_memory_that_nothing_tells_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "CLEAR", Path("no/such/file"))
-    assert probe.PeakMemory(torch.device("cpu")).taken() is None
+    memory = probe.PeakMemory(torch.device("cpu"))
+    memory.reset()
+    assert memory.taken() is None
 
 
 # Runs that are like the planned one.

@@ -300,3 +300,13 @@ def test_a_command_for_one_process_refuses_to_run_several_times(starter: Starter
     assert codes(outcomes) == [2, 2]
     said = "vaekit sample runs in one process, and 2 were started: call it without torchrun"
     assert [outcome.stderr for outcome in outcomes] == [f"vaekit: {said}\n", ""]
+
+
+def test_a_probe_times_the_steps_of_both_ranks_and_rank_0_prints_them(starter: Starter) -> None:
+    done = starter.run("train", *flags(MLP), "--dry-run", "--probe", "--json")
+    assert codes(done) == [0, 0]
+    assert done[1].stdout == ""
+    plan = json.loads(done[0].stdout)
+    assert (plan["processes"], plan["timed_by"], plan["steps_per_epoch"]) == (2, "probe", 5)
+    assert plan["train_seconds"] > 0
+    assert not Path("runs").exists()

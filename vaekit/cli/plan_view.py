@@ -24,7 +24,7 @@ def plan_lines(plan: RunPlan) -> list[str]:
     kept = f" + {plan.n_val:,} for validation" if plan.n_val else ""
     return [
         f"{plan.need.parameters:,} parameters; "
-        f"about {_megabytes(plan.need.total)} beside the images",
+        f"about {_megabytes(plan.need.total)} beside the images{_in_each(plan)}",
         *_measured_memory(plan),
         f"images: {plan.n_train:,} to train on{kept}, {image_in_words(*plan.image)}, "
         f"{_megabytes(plan.store_bytes)} decoded",
@@ -39,7 +39,14 @@ def _measured_memory(plan: RunPlan) -> list[str]:
     taken = plan.measured.memory
     if taken is None:
         return [f"memory: {plan.device} does not tell what a step takes"]
-    return [f"memory: {_megabytes(taken)} beside the images, measured on {plan.device} in one step"]
+    return [
+        f"memory: {_megabytes(taken)} beside the images{_in_each(plan)}, "
+        f"measured on {plan.device} in one step"
+    ]
+
+
+def _in_each(plan: RunPlan) -> str:
+    return f" in each of {plan.processes} processes" if plan.processes > 1 else ""
 
 
 def _time(plan: RunPlan) -> str:
@@ -79,6 +86,7 @@ def _record(plan: RunPlan) -> dict[str, Any]:
         "expected_bytes": plan.need.total,
         "measured_bytes": measured and measured.memory,
         "device": plan.device,
+        "processes": plan.processes,
         "image": list(plan.image),
         "n_train": plan.n_train,
         "n_val": plan.n_val,

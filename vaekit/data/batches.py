@@ -61,6 +61,13 @@ class Batches:
         height, width, channels = self._source.shape[1:]
         return height, width, channels
 
+    @property
+    def bytes_on_device(self) -> int:
+        """What the images take of an accelerator's memory, if they are there."""
+        return (
+            self._source.nbytes if self._resident is not None and self.device.type != "cpu" else 0
+        )
+
     def expect_random_order(self) -> None:
         """Prepare to gather in random order, as training does."""
         expect_random_reads(self._source)

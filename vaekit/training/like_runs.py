@@ -41,15 +41,16 @@ class LikeRun:
 
 
 def find_like_run(
-    config: RunConfig, image: tuple[int, int, int], device: torch.device
+    config: RunConfig, image: tuple[int, int, int], device: torch.device, ranks: int = 1
 ) -> LikeRun | None:
-    """The newest run with the same network, options of a step, image shape, device and threads.
+    """The newest run with the same network, options of a step, image, device, threads and ranks.
 
     It is looked for in `runs/` and beside `--output`.
     """
+    wanted = (device.type, config.threads or torch.get_num_threads(), ranks)
     for folder in _newest_first(config):
         with suppress(VaekitError, OSError, ValueError, KeyError, TypeError):
-            if _is_alike(folder, config, image, device):
+            if _is_alike(folder, config, image) and _environment(folder) == wanted:
                 return LikeRun(folder.path, _speed(folder))
     return None
 
@@ -71,23 +72,19 @@ def _run_at(path: Path) -> RunFolder:
     return inside if inside.model.exists() else folder_at(path, model_beside=True)
 
 
-def _is_alike(
-    folder: RunFolder, config: RunConfig, image: tuple[int, int, int], device: torch.device
-) -> bool:
+def _is_alike(folder: RunFolder, config: RunConfig, image: tuple[int, int, int]) -> bool:
     found = resolve_config({}, environ={}, config=folder.config)
     names = RunConfig.model_fields.keys() - OF_NO_WEIGHT
     if any(getattr(found, name) != getattr(config, name) for name in names):
         return False
-    if read_model_file(folder.model).header.image != image:
-        return False
-    return _environment(folder) == (device.type, config.threads or torch.get_num_threads())
+    return read_model_file(folder.model).header.image == image
 
 
-def _environment(folder: RunFolder) -> tuple[str, int]:
-    """The device and the threads of a run, from the header of its last checkpoint."""
+def _environment(folder: RunFolder) -> tuple[str, int, int]:
+    """The device, the threads and the ranks of a run, from the header of its last checkpoint."""
     header = json.loads(read_layout(folder.checkpoint_files()[-1]).metadata[KEY])
     environment = header["environment"]
-    return environment["device_type"], environment["threads"]
+    return environment["device_type"], environment["threads"], environment.get("ranks", 1)
 
 
 def _speed(folder: RunFolder) -> float:

@@ -35,16 +35,18 @@ class Footprint:
         return self.weights + self.activations
 
 
-def footprint(config: RunConfig, image: tuple[int, int, int]) -> Footprint:
-    """Parameters and expected memory, without allocating it.
+def footprint(config: RunConfig, image: tuple[int, int, int], processes: int = 1) -> Footprint:
+    """Parameters and expected memory of each process, without allocating it.
 
     Each weight takes four numbers (value, gradient, Adam's two moments; five with an average), and
-    each layer's output is kept for the backward pass, for every image of a (micro-)batch.
+    each layer's output is kept for the backward pass, for every image of its share of a
+    batch, or of a micro-batch.
     """
     parameters = _parameters(config, image)
     with torch.device("meta"):
         network = network_from_config(config, image)
-    rows = min(config.batch_size, config.micro_batch or config.batch_size)
+    share = -(-config.batch_size // processes)
+    rows = min(share, config.micro_batch or share)
     outputs = _outputs(network, image) * rows
     return Footprint(parameters, _weight_bytes(config, parameters), 4 * outputs)
 

@@ -12,11 +12,11 @@ from vaekit.config import RunConfig
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches
 from vaekit.ranks import Ranks
+from vaekit.reporting import Reporter
 from vaekit.training import follower, rank_division
 from vaekit.training.defaults import network_from_config
 from vaekit.training.initial_weights import start_network
 from vaekit.training.loop import Trainer
-from vaekit.training.watcher import Watcher
 
 if TYPE_CHECKING:
     from vaekit.training.run import TrainingData
@@ -26,7 +26,7 @@ def new_trainer(
     config: RunConfig,
     data: TrainingData,
     device: torch.device,
-    watcher: Watcher,
+    reporter: Reporter,
     ranks: Ranks,
     *,
     fresh: bool,
@@ -41,14 +41,14 @@ def new_trainer(
     mean = mean_image(data.train) if ranks.is_first else None
     network = network_from_config(config, data.train.image_shape, mean)
     if fresh:
-        start_network(network, config, watcher)
+        start_network(network, config, reporter)
     network = network.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     network = rank_division.with_sync_bn(network, config, ranks)
     val = None if data.val is None else Batches(data.val, device)
     train = Batches(data.train, device)
     train.expect_random_order()
-    rank_division.report_division(config, network, ranks, watcher)
-    return Trainer(config, network, train, val, watcher, ranks)
+    rank_division.report_division(config, network, ranks, reporter)
+    return Trainer(config, network, train, val, reporter, ranks)
 
 
 def mean_image(images: ImageSet) -> Tensor:

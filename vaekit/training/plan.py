@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from vaekit import devices
 from vaekit.config import RunConfig
+from vaekit.ranks import ALONE, Ranks, joined, place
 from vaekit.reporting import SILENT, Reporter
 from vaekit.training.initial_weights import inherited
 from vaekit.training.like_runs import LikeRun, find_like_run
 from vaekit.training.loop import steps_in
 from vaekit.training.memory_needs import Footprint, footprint, refuse_too_large
 from vaekit.training.probe import Probe, probe
-from vaekit.training.run import prepare
+from vaekit.training.rank_division import refuse_uneven
+from vaekit.training.run import device_of_run, prepare
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class RunPlan:
     config: RunConfig
     """With every default filled in."""
     need: Footprint
+    """Of each process."""
     device: str
+    processes: int
     image: tuple[int, int, int]
     n_train: int
     n_val: int
@@ -65,24 +70,33 @@ class RunPlan:
 
 
 def plan_run(config: RunConfig, reporter: Reporter = SILENT, *, measure: bool = False) -> RunPlan:
-    """The plan of a run; `measure` trains a few steps in memory. Only the cache is written to."""
-    device = devices.choose_device(config.device)
-    config, data = prepare(inherited(config), reporter)
-    image = data.train.image_shape
-    refuse_too_large(config, image, device)
+    """The plan of a run; only the cache is written to.
+
+    `measure` trains a few steps in memory; then every rank must come here, as each takes part.
+    """
+    with joined() if measure else nullcontext(ALONE) as ranks:
+        world = place().world
+        refuse_uneven(config, world)
+        device = device_of_run(config, Ranks(place()))
+        with ranks.host_leads():
+            config, data = prepare(inherited(config), reporter)
+        image = data.train.image_shape
+        refuse_too_large(config, image, device)
+        measured = probe(config, data, device, reporter, ranks) if measure else None
     plan = RunPlan(
         config=config,
-        need=footprint(config, image),
+        need=footprint(config, image, world),
         device=devices.describe_device(device),
+        processes=world,
         image=image,
         n_train=len(data.train),
         n_val=0 if data.val is None else len(data.val),
-        measured=probe(config, data, device, reporter) if measure else None,
+        measured=measured,
         time=None,
     )
-    like = None if measure else find_like_run(config, image, device)
-    if plan.measured is not None:
-        return replace(plan, time=_by_probe(plan, plan.measured))
+    if measured is not None:
+        return replace(plan, time=_by_probe(plan, measured))
+    like = find_like_run(config, image, device, world)
     return plan if like is None else replace(plan, time=_by_like_run(plan, like))
 
 

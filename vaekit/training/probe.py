@@ -14,14 +14,13 @@ from torch import Tensor
 
 from vaekit import registry
 from vaekit.config import RunConfig
-from vaekit.data.batches import Batches
 from vaekit.evaluation.dataset_elbo import evaluate_elbo
+from vaekit.ranks import ALONE, Ranks
 from vaekit.reporting import Reporter
 from vaekit.threads import using_threads
-from vaekit.training.defaults import network_from_config
-from vaekit.training.initial_weights import start_network
+from vaekit.training.follower import share_state
 from vaekit.training.loop import Trainer, evaluation_batch, model_inputs
-from vaekit.training.new_trainer import mean_image
+from vaekit.training.new_trainer import new_trainer
 from vaekit.training.run import TrainingData, deterministic
 
 WARM_STEPS = 3
@@ -51,26 +50,38 @@ class Probe:
     """Bytes that the network and one step added to the process; None where nothing tells."""
 
 
-def probe(config: RunConfig, data: TrainingData, device: torch.device, reporter: Reporter) -> Probe:
-    """Build the run's trainer, and train some steps whose result is thrown away."""
-    train = Batches(data.train, device)
-    train.expect_random_order()
-    val = None if data.val is None else Batches(data.val, device)
+def probe(
+    config: RunConfig,
+    data: TrainingData,
+    device: torch.device,
+    reporter: Reporter,
+    ranks: Ranks = ALONE,
+) -> Probe:
+    """Build the run's trainer, and train some steps whose result is thrown away, on every rank."""
     with deterministic(device), using_threads(config.threads):
         memory = PeakMemory(device)
-        network = network_from_config(config, data.train.image_shape, mean_image(data.train))
-        start_network(network, config, reporter)
-        network = network.to(device).to(memory_format=torch.channels_last)
-        trainer = Trainer(config, network, train, val, reporter)
+        trainer = new_trainer(config, data, device, reporter, ranks, fresh=True)
+        share_state(trainer, ranks)
+        memory.reset()
         batches = _batches(trainer)
         warm = _timed(trainer, batches, 1)
-        taken = memory.taken()
+        taken = memory.taken(besides=trainer.train.bytes_on_device)
         warm += _timed(trainer, batches, WARM_STEPS - 2)
         usual = _timed(trainer, batches, 1)
-        steps = min(MOST_STEPS, max(FEWEST_STEPS, int(SECONDS / max(usual, 1e-6))))
+        steps = _agreed(ranks, int(SECONDS / max(usual, 1e-6)))
         step = _timed(trainer, batches, steps) / steps
         start = max(0.0, warm + usual - WARM_STEPS * step)
-        return Probe(steps, step, start, _validation_seconds(trainer), taken)
+        return Probe(steps, step, start, _validation_seconds(trainer, ranks), taken)
+
+
+def _agreed(ranks: Ranks, wanted: int) -> int:
+    """The number of steps to time, which rank 0 chooses for all."""
+    steps = min(MOST_STEPS, max(FEWEST_STEPS, wanted))
+    if not ranks.several:
+        return steps
+    if ranks.is_first:
+        ranks.send("timed steps", steps)
+    return int(ranks.receive("timed steps"))
 
 
 def _batches(trainer: Trainer) -> Iterator[Tensor]:
@@ -99,14 +110,15 @@ def _wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _validation_seconds(trainer: Trainer) -> float | None:
+def _validation_seconds(trainer: Trainer, ranks: Ranks) -> float | None:
+    """The time of one pass, of which each rank takes its share."""
     if trainer.val is None:
         return None
     _evaluate(trainer, 1)  # the first batch is slower
     began = time.perf_counter()
     images = _evaluate(trainer, VALIDATION_BATCHES)
     _wait_for(trainer.train.device)
-    return (time.perf_counter() - began) * len(trainer.val) / images
+    return (time.perf_counter() - began) * len(trainer.val) / images / ranks.world
 
 
 def _evaluate(trainer: Trainer, batches: int) -> int:
@@ -119,25 +131,30 @@ def _evaluate(trainer: Trainer, batches: int) -> int:
 
 
 class PeakMemory:
-    """The most memory that is taken from now on, beyond what is taken now.
+    """The most memory that is taken, beyond what is taken now.
 
     On CUDA it is what torch allocates there; on the CPU what Linux counts as the process's own.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._before = device, _memory(device, "VmRSS")
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+
+    def reset(self) -> None:
+        """Forget the peaks until now."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
         elif self._before is not None:
             try:
                 CLEAR.write_text("5")
             except OSError:  # a sandbox may not offer it
                 self._before = None
 
-    def taken(self) -> int | None:
-        """Bytes so far; None where nothing tells."""
+    def taken(self, besides: int = 0) -> int | None:
+        """The peak since the reset, `besides` left out; None where nothing tells."""
         peak = _memory(self._device, "VmHWM")
-        return None if peak is None or self._before is None else max(0, peak - self._before)
+        if peak is None or self._before is None:
+            return None
+        return max(0, peak - self._before - besides)
 
 
 def _memory(device: torch.device, line: str) -> int | None:

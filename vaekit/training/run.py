@@ -83,7 +83,7 @@ def run_training(
         if not ranks.is_first:
             return _follow(ranks, source)
         config = inherited(config)
-        device = _device(config, ranks)
+        device = device_of_run(config, ranks)
         folders.check_output(config.output, force=force)
         config, data = _prepared_first(config, watcher, source, ranks)
         refuse_too_large(config, data.train.image_shape, device)
@@ -115,7 +115,7 @@ def resume_training(
         found = resume_rules.find_run(path, watcher)
         folders.refuse_blocked_names(found.folder, "--resume")
         config = resume_rules.merge_options(found, options, repeated=repeated)
-        device = _device(config, ranks)
+        device = device_of_run(config, ranks)
         resume_rules.refuse_changed_options(found, config)
         config, data = _prepared_first(config, watcher, source, ranks)
         rank_division.refuse_uneven(config, ranks.world, len(data.train))
@@ -161,7 +161,7 @@ def _prepared_first(
 def _follow(ranks: Ranks, source: Source | None) -> TrainingResult:
     """A rank other than 0: the config is rank 0's, and so are all files."""
     config = resolve_config(ranks.receive("config"), environ={})
-    device = _device(config, ranks)
+    device = device_of_run(config, ranks)
     with ranks.host_leads():
         config, data = prepare(config, SILENT, source)
     with deterministic(device), using_threads(config.threads):
@@ -172,7 +172,7 @@ def _follow(ranks: Ranks, source: Source | None) -> TrainingResult:
     return TrainingResult(Path(model), Path(folder), config, record, best_epoch)
 
 
-def _device(config: RunConfig, ranks: Ranks) -> torch.device:
+def device_of_run(config: RunConfig, ranks: Ranks) -> torch.device:
     """The device; unusable options are refused here, before images are loaded."""
     if config.tensorboard:
         tensorboard.require()

@@ -73,8 +73,8 @@ def command(
     starts = resume is None or again
     settled = resolve_config(options, config=config, recipe=recipe) if starts else None
     if settled is not None and dry_run:
-        if first:
-            _plan(settled, quiet=quiet, as_json=as_json, measure=probe)
+        if first or probe:  # every rank takes part in a probe
+            _plan(settled, quiet=quiet or not first, as_json=as_json, measure=probe)
         return
     from vaekit.cli.training_view import TrainingView
 
@@ -104,7 +104,8 @@ def _plan(config: RunConfig, *, quiet: bool, as_json: bool, measure: bool) -> No
     from vaekit.training.plan import plan_run
 
     plan = plan_run(config, Terminal(quiet=quiet), measure=measure)
-    print(plan_json(plan) if as_json else plan_text(plan))
+    if place().rank == 0:
+        print(plan_json(plan) if as_json else plan_text(plan))
 
 
 def _summary(result: Any) -> dict[str, Any]:
