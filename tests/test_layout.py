@@ -52,6 +52,7 @@ TESTED_BY = {
     "devices": "tests/cli/commands/test_train.py",
     "evaluation.encode_pass": "tests/evaluation/test_evaluation_record.py",
     "evaluation.factor_scores": "tests/evaluation/test_evaluation_record.py",
+    "evaluation.shared_passes": "tests/training/test_ranks.py",
     "evaluation.preconditions": "tests/cli/commands/test_evaluate.py",
     "latents.binary": "tests/test_latents.py",
     "latents.reading": "tests/test_latents.py",

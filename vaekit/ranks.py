@@ -23,16 +23,19 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vaekit.errors import STOP_ERRORS, Diverged, LostRank, UsageError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 POLL_SECONDS = 0.05
 LONGEST_WAIT = timedelta(hours=2)
@@ -96,18 +99,19 @@ class Ranks:
         first, last = (-(-count * rank // self.world) for rank in (self.rank, self.rank + 1))
         return slice(first, last)
 
-    def begin(self, device: torch.device) -> None:
-        """Start to exchange tensors, once every rank has come here."""
+    def begin(self, device: torch.device | None = None) -> None:
+        """Start to exchange tensors, of this device or of CPUs, once every rank has come here."""
         if not self.several:
             return
         import torch.distributed as dist
 
         self._meet("ready")
-        if device.type == "cuda":
+        backend = "gloo"
+        if device is not None and device.type == "cuda":
             import torch
 
             torch.cuda.set_device(device)
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+            backend = "cpu:gloo,cuda:nccl"
         with self._noticing_loss():
             dist.init_process_group(
                 backend,
@@ -136,6 +140,36 @@ class Ranks:
         with self._noticing_loss():
             dist.broadcast(values, 0)
         return values
+
+    def in_turns(
+        self, items: Iterable[_Item], work: Callable[[_Item], _Result]
+    ) -> Iterator[tuple[_Item, _Result]]:
+        """On rank 0, each item with the result of its work, in order; the others get nothing.
+
+        Every rank is given the same items, and works on each Nth of them.
+        """
+        for number, item in enumerate(items):
+            worker = number % self.world
+            if worker == self.rank and self.is_first:
+                yield item, work(item)
+            elif worker == self.rank:
+                self._hand_over(work(item))
+            elif self.is_first:
+                yield item, self._taken_over(worker)
+
+    def _hand_over(self, result: object) -> None:
+        import torch.distributed as dist
+
+        with self._noticing_loss():
+            dist.send_object_list([result], 0)
+
+    def _taken_over(self, worker: int) -> Any:
+        import torch.distributed as dist
+
+        box: list[Any] = [None]
+        with self._noticing_loss():
+            dist.recv_object_list(box, worker)
+        return box[0]
 
     def send(self, name: str, value: object) -> None:
         """Tell every rank a value that JSON can hold; each name is used once in a run."""

@@ -24,6 +24,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import vaekit as package
+from tests.conftest import Runner
 from tests.training.forked_ranks import RankOutcome, Starter
 from vaekit.header import sha256
 from vaekit.training.checkpoint import read_checkpoint
@@ -290,6 +291,55 @@ def test_a_source_is_decoded_by_one_rank_of_a_host(starter: Starter) -> None:
     fault = {"rank": 1, "how": "decodes"}
     outcomes = starter.run("train", *flags(options), "-o", "run", faults=[fault])
     assert codes(outcomes) == [0, 0], outcomes
+
+
+# Other commands.
+
+
+@pytest.fixture(scope="module")
+def likely_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a likelihood, which importance weights need."""
+    folder = tmp_path_factory.mktemp("likely") / "run"
+    options = {**MLP, "likelihood": "logistic", "epochs": 1}
+    return package.train(**options, output=folder, quiet=True).path
+
+
+def test_evaluate_on_two_ranks_gives_the_numbers_of_one(
+    starter: Starter, likely_model: Path, cli: Runner
+) -> None:
+    command = ["evaluate", likely_model, "--dataset", "digits", "--limit", "150", "--nll-samples",
+               "5", "--json", "--threads", "1"]  # fmt: skip
+    first, second = starter.run(*command)
+    assert (first.code, second.code, second.stdout, second.stderr) == (0, 0, "", ""), first
+    one, two = json.loads(cli(*command).stdout), json.loads(first.stdout)
+    assert two.keys() == one.keys()
+    for name, value in one.items():
+        same = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+        assert two[name] == same, name
+
+
+@pytest.mark.parametrize(
+    "command", [["embed", "--stats"], ["embed", "--sample"], ["score", "--nll-samples", "3"]]
+)
+def test_rows_of_two_ranks_are_those_of_one_in_input_order(
+    command: list[str], starter: Starter, likely_model: Path, cli: Runner
+) -> None:
+    name, *options = command
+    full = [name, likely_model, "--dataset", "digits", "--limit", "150", *options, "--threads", "1"]
+    first, second = starter.run(*full, "-o", "two.csv")
+    assert (first.code, first.stdout) == (0, "two.csv\n"), first
+    assert (second.code, second.stdout, second.stderr) == (0, "", "")
+    assert cli(*full, "-o", "one.csv").code == 0
+    assert Path("two.csv").read_bytes() == Path("one.csv").read_bytes()
+
+
+def test_images_from_stdin_are_refused_on_several_ranks(
+    starter: Starter, likely_model: Path
+) -> None:
+    outcomes = starter.run("embed", likely_model, "-")
+    assert outcomes[0].code == 2
+    said = "images from stdin reach one process: run this without torchrun"
+    assert outcomes[0].stderr == f"vaekit: {said}\n"
 
 
 # What several processes must not do.

@@ -39,7 +39,7 @@ COMMANDS = {
 """In the order of the help. Each is a module of `vaekit.cli.commands` with a function `command`,
 whose docstring begins with the same words: this copy spares the list of commands the imports."""
 
-RANKED = ("train",)
+RANKED = ("train", "embed", "evaluate", "score")
 """Commands that several processes can share."""
 
 

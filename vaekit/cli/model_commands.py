@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -18,6 +18,7 @@ from vaekit.cli.options import DatasetOptions, ImageOptions, OutputOptions, UseO
 from vaekit.errors import ImageError, UsageError
 from vaekit.header import model_path, read_model_file
 from vaekit.output.formats import PICTURES, Target, choose_format
+from vaekit.ranks import place
 from vaekit.tensor_file import is_tensor_file
 from vaekit.wording import one_line
 
@@ -69,7 +70,7 @@ def open_terminal(use: UseOptions, target: Target | None = None) -> Terminal:
 
     A pipe counts as the same screen: `| jq` prints there, and `| vaekit decode` has its own bar.
     """
-    terminal = Terminal(quiet=use.quiet)
+    terminal = Terminal(quiet=use.quiet or place().rank > 0)
     warn_of_unknown_variables(terminal)
     if target is not None and target.path is None and not _is_file(sys.stdout):
         terminal.live = False
@@ -94,10 +95,20 @@ def open_model(path: Path, use: UseOptions, terminal: Terminal) -> Model:
         import torch
 
         torch.set_num_threads(use.threads)
-    model = inference.load(path, use.device, allow_nonfinite=use.allow_nonfinite)
+    model = inference.load(path, _device(use), allow_nonfinite=use.allow_nonfinite)
     if use.device == "auto" and model.device.type != "cpu":
         terminal.note(f"on {model.device}")
     return model
+
+
+def _device(use: UseOptions) -> str:
+    """The device by name; several ranks of a host have one each."""
+    here = place()
+    if here.world == 1:
+        return use.device
+    from vaekit.devices import device_of_rank
+
+    return str(device_of_rank(use.device, here.local))
 
 
 def open_input_images(
@@ -110,6 +121,8 @@ def open_input_images(
         raise UsageError("-0 needs --files-from: it says how the paths there are separated")
     if source.has_images and source.dataset:
         raise UsageError("--dataset and images exclude each other")
+    if place().world > 1 and "-" in (*(source.images or ()), source.files_from):
+        raise UsageError("images from stdin reach one process: run this without torchrun")
     if source.has_images:
         refuse_dataset_flags(source)
         stream = mixed_inputs.stream_images(
@@ -213,6 +226,14 @@ def chunks_with_progress(
                     return
 
         yield chunks()
+
+
+def numbered(chunks: Iterable[Chunk]) -> Iterator[tuple[int, Chunk]]:
+    """Each chunk with the number of its first image, which keys its draws."""
+    start = 0
+    for chunk in chunks:
+        yield start, chunk
+        start += len(chunk)
 
 
 def known_count(stream: ImageStream, most: int | None) -> int | None:

@@ -7,6 +7,7 @@ reconstruction; only then it is encoded twice as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,8 @@ from vaekit.evaluation.evaluated_model import EvaluatedModel
 from vaekit.evaluation.image_quality import image_quality
 from vaekit.gaussian import Normal, Posterior, concatenate_normals
 from vaekit.models.vae import VAE, evaluating
+
+EncodedChunk = tuple[dict[str, Tensor], Normal, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -46,28 +49,40 @@ def encode_once(subject: EvaluatedModel) -> EncodePass:
     """
     moments, posteriors = Moments(), list[Normal]()
     measured: list[dict[str, Tensor]] = []
-    with (
-        evaluating(subject.model.network),
-        subject.reporter.task("images", len(subject.images)) as task,
-    ):
-        for indices, shown in subject.batches.in_order(subject.images_at_once):
-            x = binarize(shown, indices, subject.binarization, subject.seed)
-            for first in range(0, len(x), subject.model.chunk):
-                rows = slice(first, first + subject.model.chunk)
-                terms, q, quality = _encode_chunk(
-                    subject, x[rows], shown[rows], int(indices[first])
-                )
-                moments.add(terms)
-                posteriors.append(q)
-                measured.append({**{name: terms[name].cpu() for name in TERMS}, **quality})
-            task.advance(len(x))
+    for terms, q, quality in encoded_chunks(subject):
+        moments.add(terms)
+        posteriors.append(q)
+        measured.append({**{name: terms[name].cpu() for name in TERMS}, **quality})
     per_image = {name: torch.cat([one[name] for one in measured]) for name in measured[0]}
     return EncodePass(moments.report(), concatenate_normals(posteriors), per_image)
 
 
-def _encode_chunk(
-    subject: EvaluatedModel, x: Tensor, shown: Tensor, start: int
-) -> tuple[dict[str, Tensor], Normal, dict[str, Tensor]]:
+@torch.no_grad()
+def encoded_chunks(subject: EvaluatedModel) -> Iterator[EncodedChunk]:
+    """Terms, posteriors and qualities chunk by chunk; several ranks share the chunks."""
+    with (
+        evaluating(subject.model.network),
+        subject.reporter.task("images", len(subject.images)) as task,
+    ):
+        turns = subject.ranks.in_turns(
+            _chunks(subject), lambda given: _encode_chunk(subject, *given)
+        )
+        for (x, _, _), found in turns:
+            yield found
+            task.advance(len(x))
+
+
+def _chunks(subject: EvaluatedModel) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """The images as the model sees them, in grey, and the number of the first."""
+    size = subject.model.chunk
+    for indices, shown in subject.batches.in_order(subject.images_at_once):
+        x = binarize(shown, indices, subject.binarization, subject.seed)
+        for first in range(0, len(x), size):
+            rows = slice(first, first + size)
+            yield x[rows], shown[rows], int(indices[first])
+
+
+def _encode_chunk(subject: EvaluatedModel, x: Tensor, shown: Tensor, start: int) -> EncodedChunk:
     """Terms, posteriors and qualities of one chunk: `x` as the model sees it, `shown` in grey."""
     network, count = subject.model.network, len(x)
     padded = pad_rows(x, network.chunk)
@@ -78,7 +93,7 @@ def _encode_chunk(
     if subject.binarization is not None:
         grey = network.encode(pad_rows(shown, network.chunk)).at_mean()
     reconstructions = network.mean(pad_rows(grey.mean[:count], network.chunk))[:count].cpu()
-    terms = {name: values[:count] for name, values in terms.items()}
+    terms = {name: values[:count].cpu() for name, values in terms.items()}
     subject.model.check_finite("ELBO terms", *terms.values())
     subject.model.check_finite("reconstructions", reconstructions)
     return (

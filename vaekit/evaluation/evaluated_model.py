@@ -19,6 +19,7 @@ from vaekit.evaluation.binarize import binarize
 from vaekit.gaussian import Normal
 from vaekit.inference import Model
 from vaekit.output.pictures import to_uint8
+from vaekit.ranks import ALONE, Ranks
 from vaekit.reporting import SILENT, Reporter
 
 
@@ -34,6 +35,8 @@ class EvaluatedModel:
     seed: int = 0
     batch_size: int | None = None
     reporter: Reporter = SILENT
+    ranks: Ranks = ALONE
+    """The processes that share the work of encoding and of importance weights."""
     notes: list[str] = field(default_factory=list)
     """Warnings about the numbers, which the record keeps."""
 

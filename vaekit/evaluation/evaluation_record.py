@@ -32,11 +32,13 @@ from vaekit.evaluation.metrics import (
     in_group,
 )
 from vaekit.evaluation.mutual_information import mutual_information
-from vaekit.evaluation.nll import importance_estimate, unreliable_share, why_unreliable
+from vaekit.evaluation.nll import unreliable_share, why_unreliable
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
 from vaekit.evaluation.sample_scores import sample_scores
+from vaekit.evaluation.shared_passes import importance_estimates
 from vaekit.header import sha256
 from vaekit.inference import Model
+from vaekit.ranks import ALONE, Ranks
 from vaekit.reporting import SILENT, Reporter
 from vaekit.trained_images import trained_note
 
@@ -78,10 +80,11 @@ def evaluate_each(
     *,
     points: ImageSet | None = None,
     reporter: Reporter = SILENT,
+    ranks: Ranks = ALONE,
 ) -> tuple[EvaluationRecord, PerImage]:
     """`evaluate`, and beside it the values of each image where a metric is a mean over images."""
     request = request or MetricRequest()
-    subject = EvaluatedModel(model, images, request.seed, request.batch_size, reporter)
+    subject = EvaluatedModel(model, images, request.seed, request.batch_size, reporter, ranks)
     absent = refuse_unfit_evaluation(model, images, request, points)
     extract = _extractor(subject, request, absent)
     record = _data_facts(subject, request)
@@ -159,16 +162,7 @@ def _log_likelihood(
     samples = request.nll_samples
     if samples is None:
         return {}
-    found = []
-    total = samples * len(subject.images)
-    with subject.reporter.task("log-likelihood", total, "draws") as task:
-        for start, x in subject.observed():
-            network, seed, refined = subject.model.network, subject.seed, request.nll == "refined"
-            found.append(
-                importance_estimate(
-                    network, x, samples, seed=seed, start=start, refined=refined, task=task
-                )
-            )
+    found = [*importance_estimates(subject, samples, refined=request.nll == "refined")]
     bound, effective, k, variance = (
         torch.cat([getattr(one, name) for one in found])
         for name in ("bound", "effective", "pareto_k", "variance")

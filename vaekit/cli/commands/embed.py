@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from vaekit.cli.model_commands import (
     choose_target,
     chunks_with_progress,
+    numbered,
     open_input_images,
     open_model,
     open_terminal,
@@ -30,6 +31,7 @@ from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
 from vaekit.latent_groups import latents_in
 from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target
+from vaekit.ranks import Ranks, joined
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
@@ -70,15 +72,22 @@ def command(
     target = choose_target(model, where, use, takes=TAKES, on_stdout="npy", default="latents.npz")
     _check(target, project, thumbnails=thumbnails, stats=stats)
     terminal = open_terminal(use, target)
-    opened = open_model(model, use, terminal)
-    width = latents_in(opened.groups, groups)
-    stream, seen = open_input_images(source, opened, use, terminal), TrainedCount(opened)
     projector_only = projector is not None and not (where.output or where.form or project)
-    with (
-        chunks_with_progress(stream, terminal, "embedding", seen=seen) as chunks,
-        ExitStack() as stack,
-    ):
-        rows = _embedded(opened, chunks, use, width, sample=sample)
+    with joined() as ranks, ExitStack() as stack:
+        with ranks.host_leads():
+            opened = open_model(model, use, terminal)
+            width = latents_in(opened.groups, groups)
+            stream = open_input_images(source, opened, use, terminal)
+        seen = TrainedCount(opened)
+        ranks.begin()
+        watched = chunks_with_progress(
+            stream, terminal, "embedding", seen=seen if ranks.is_first else None
+        )
+        chunks = stack.enter_context(watched)
+        rows = _embedded(opened, chunks, use, width, ranks, sample=sample)
+        if not ranks.is_first:
+            any(rows)  # rank 0 alone gets them
+            return
         if projector is not None:
             rows = _written_to_projector(rows, stream, projector, stack)
         if projector_only:
@@ -108,20 +117,28 @@ def _check(target: Target, project: str | None, *, thumbnails: bool, stats: bool
 
 
 def _embedded(
-    model: Model, chunks: Iterator[Chunk], use: UseOptions, width: int, *, sample: bool
+    model: Model,
+    chunks: Iterator[Chunk],
+    use: UseOptions,
+    width: int,
+    ranks: Ranks,
+    *,
+    sample: bool,
 ) -> Iterator[tuple[Chunk, Normal]]:
     """Each chunk with its posteriors, of the first latents; with `sample` a draw is the mean."""
     from vaekit.gaussian import Normal
 
-    done = 0
-    for chunk in chunks:
+    def posterior(given: tuple[int, Chunk]) -> Normal:
+        start, chunk = given
         if sample:
-            z, drawn, _ = model.draw(chunk.images, seed=use.seed, start=done)
+            z, drawn, _ = model.draw(chunk.images, seed=use.seed, start=start)
             q = Normal(z, drawn.logvar)
         else:
             q = model.posterior(chunk.images)
-        done += len(chunk)
-        yield chunk, Normal(q.mean[:, :width], q.logvar[:, :width])
+        return Normal(q.mean[:, :width], q.logvar[:, :width])
+
+    for (_, chunk), q in ranks.in_turns(numbered(chunks), posterior):
+        yield chunk, q
 
 
 def _write_records(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING, Any
 
+from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import (
     MetricOptions,
     load_evaluation_images,
@@ -14,6 +16,12 @@ from vaekit.cli.metric_rows import table
 from vaekit.cli.model_commands import open_model, open_terminal
 from vaekit.cli.options import DatasetOptions, ModelArgument, UseOptions, with_option_groups
 from vaekit.cli.tables import print_pairs
+from vaekit.ranks import Ranks, joined
+
+if TYPE_CHECKING:
+    from vaekit.data import ImageSet
+    from vaekit.evaluation.metrics import MetricRequest
+    from vaekit.inference import Model
 
 
 @with_option_groups
@@ -30,11 +38,14 @@ def command(
     """
     asked = metric_request(what, by, use)
     terminal = open_terminal(use)
-    opened = open_model(model, use, terminal)
-    images, points = load_evaluation_images(opened, by, asked, use, terminal)
-    from vaekit.evaluation.evaluation_record import evaluate
-
-    record = evaluate(opened, images, asked, points=points, reporter=terminal)
+    with joined() as ranks:
+        with ranks.host_leads():
+            opened = open_model(model, use, terminal)
+            images, points = load_evaluation_images(opened, by, asked, use, terminal)
+        ranks.begin()
+        record = _record(opened, images, points, asked, terminal, ranks)
+    if record is None:
+        return
     if not use.as_json:
         print_pairs(table(record))
         return
@@ -42,3 +53,22 @@ def command(
         for name, value in table(record):
             terminal.say(f"{name:<22} {value}")
     print(json.dumps(record))
+
+
+def _record(
+    model: Model,
+    images: ImageSet,
+    points: ImageSet | None,
+    asked: MetricRequest,
+    terminal: Terminal,
+    ranks: Ranks,
+) -> dict[str, Any] | None:
+    """The numbers on rank 0; None on the others, which do their share of the work."""
+    from vaekit.evaluation.evaluated_model import EvaluatedModel
+    from vaekit.evaluation.evaluation_record import evaluate_each
+    from vaekit.evaluation.shared_passes import take_part
+
+    if ranks.is_first:
+        return evaluate_each(model, images, asked, points=points, reporter=terminal, ranks=ranks)[0]
+    take_part(EvaluatedModel(model, images, asked.seed, asked.batch_size, ranks=ranks), asked)
+    return None

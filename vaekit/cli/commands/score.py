@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from vaekit.cli.console import Terminal
@@ -30,6 +30,7 @@ from vaekit.cli.options import (
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import ModelFileError
 from vaekit.output.formats import PICTURES, Target
+from vaekit.ranks import joined
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 TAKES = ("jsonl", "csv", *PICTURES)
 Chunks = Iterator["tuple[Chunk, list[str | int | None]]"]
+Numbered = tuple[int, "Chunk", "list[str | int | None]"]
 
 
 @with_option_groups
@@ -68,19 +70,22 @@ def command(
         default="scores.jsonl",
     )
     terminal = open_terminal(use, target)
-    opened = open_model(model, use, terminal)
-    _refuse_draws(opened, nll)
-    from vaekit.evaluation.image_scores import columns
-
-    strangest = _strangest(opened, target, terminal)
-    names = columns(opened, nll.nll_samples)
-    count, trust, seen = 0, [], TrainedCount(opened)
-    with (
-        _chunks(opened, source, use, terminal) as chunks,
-        _writer(target, ["path", "label", "trained_on", *names], strangest) as write,
-    ):
-        for chunk, labels in chunks:
-            numbers = _numbers(opened, chunk, count, nll, use.seed)
+    count, trust = 0, []
+    with joined() as ranks, ExitStack() as stack:
+        with ranks.host_leads():
+            opened = open_model(model, use, terminal)
+            _refuse_draws(opened, nll)
+            strangest, seen = _strangest(opened, target, terminal), TrainedCount(opened)
+            chunks = stack.enter_context(_chunks(opened, source, use, terminal))
+        ranks.begin()
+        scored = ranks.in_turns(
+            _numbered(chunks), functools.partial(_numbers, opened, nll, use.seed)
+        )
+        if not ranks.is_first:
+            any(scored)  # rank 0 alone gets them
+            return
+        write = stack.enter_context(_writer(target, _columns(opened, nll), strangest))
+        for (_, chunk, labels), numbers in scored:
             if strangest is not None:
                 strangest.add(chunk.images, chunk.names, numbers)
             heads = zip(chunk.names, labels, seen.add(chunk.images), strict=True)
@@ -161,10 +166,25 @@ def _chunks(
         yield parts()
 
 
+def _columns(model: Model, nll: NllOptions) -> list[str]:
+    from vaekit.evaluation.image_scores import columns
+
+    return ["path", "label", "trained_on", *columns(model, nll.nll_samples)]
+
+
+def _numbered(chunks: Chunks) -> Iterator[Numbered]:
+    """Each chunk with its labels and the number of its first image, which keys its draws."""
+    start = 0
+    for chunk, labels in chunks:
+        yield start, chunk, labels
+        start += len(chunk)
+
+
 def _numbers(
-    model: Model, chunk: Chunk, start: int, nll: NllOptions, seed: int
+    model: Model, nll: NllOptions, seed: int, given: Numbered
 ) -> dict[str, list[float | None]]:
-    """The numbers of a chunk whose first image is number `start`."""
+    """The numbers of the images of a chunk."""
+    start, chunk, _ = given
     from vaekit.evaluation.image_scores import scores
 
     samples, refined = nll.nll_samples, nll.nll == "refined"
