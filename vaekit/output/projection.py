@@ -16,7 +16,7 @@ Points = NDArray[np.float64]
 FEWEST_FOR_THREADS = 2000
 """Below this many points, t-SNE runs on one thread."""
 
-NEIGHBOURS = 10
+COMPARED_NEIGHBOURS = 10
 FEWEST_FOR_AUTO, MOST_FOR_AUTO = 50, 5000
 """With fewer points neighbourhoods mean little; with more t-SNE takes a minute and longer."""
 FAITHFUL = 0.9
@@ -52,7 +52,7 @@ def trustworthiness(z: Points, points: Points) -> float:
     """
     from sklearn.manifold import trustworthiness as of_neighbours
 
-    return float(of_neighbours(z, points, n_neighbors=NEIGHBOURS))
+    return float(of_neighbours(z, points, n_neighbors=COMPARED_NEIGHBOURS))
 
 
 def _by_tsne_if_better(
