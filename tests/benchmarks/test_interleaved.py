@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from tests.benchmarks import report
 from tests.benchmarks.interleaved import Claim, Ratio, Subject, interleave, ratio, values
 from tests.benchmarks.rivals import networks, steady
+from tests.benchmarks.together import slower_of_two
 from tests.benchmarks.works import WORKS, made
 
 
@@ -74,3 +76,14 @@ def test_flags_ask_for_the_network_that_the_rivals_have(work) -> None:
     defaults = resolve_settings("conv", WORKS["conv"].image, {})
     assert defaults["channels"] == WORKS["conv"].settings["channels"]
     assert defaults["norm"] == "batch"
+
+
+def test_of_two_runs_at_once_the_slower_one_counts() -> None:
+    both = threading.Barrier(2, timeout=10)
+    speeds = iter([30.0, 20.0])
+
+    def run() -> dict[str, float]:
+        both.wait()  # breaks unless both run at the same time
+        return {"value": next(speeds)}
+
+    assert slower_of_two(run) == {"value": 20.0, "faster": 30.0}
