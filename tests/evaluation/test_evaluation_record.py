@@ -206,7 +206,10 @@ def test_missing_weights_leave_every_other_number(
 
 
 def test_dependence_of_the_latents_is_reported_with_what_it_rests_on(
-    trained: dict[str, Model], digits: ImageSet, with_factors: ImageSet
+    trained: dict[str, Model],
+    digits: ImageSet,
+    with_factors: ImageSet,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = "nonlinear_total_correlation"
     wanted = MetricRequest(metrics=frozenset({name}))
@@ -218,6 +221,9 @@ def test_dependence_of_the_latents_is_reported_with_what_it_rests_on(
     with pytest.raises(DataError, match=f"--metrics {name}: 90 images, and at least 100"):
         evaluate(trained["gaussian"], digits, wanted)
     assert "at least 100" in evaluate(trained["gaussian"], digits, everything())["absent"][name]
+    hierarchy = copy.deepcopy(trained["gaussian"])
+    monkeypatch.setattr(hierarchy.network, "factorised", False)
+    assert "hierarchy" in evaluate(hierarchy, digits, wanted)["absent"][name]
 
 
 def test_all_leaves_out_what_the_data_cannot_give_and_a_name_is_an_error(

@@ -41,7 +41,7 @@ def refuse_unfit_evaluation(
     """
     _refuse_request(model.network, request)
     likelihood = model.network.likelihood
-    absent = _too_few(images, request, model.latent_dim) | _without_likelihood(likelihood, request)
+    absent = _too_few(images, request, model.network) | _without_likelihood(likelihood, request)
     reason = why_no_factors(points or images, model.latent_dim)
     if reason:
         absent |= {name: reason for name in FACTOR_METRICS if name in request.metrics}
@@ -107,9 +107,10 @@ def _without_likelihood(likelihood: Likelihood, request: MetricRequest) -> dict[
     return {m.name: why for m in METRICS if m.needs == A_LIKELIHOOD and m.name in request.metrics}
 
 
-def _too_few(images: ImageSet, request: MetricRequest, latent_dim: int) -> dict[str, str]:
+def _too_few(images: ImageSet, request: MetricRequest, network: VAE) -> dict[str, str]:
     needed = {metric.name: metric.fewest_images for metric in METRICS}
-    needed[NONLINEAR] = images_needed(latent_dim)
+    if network.factorised:  # a hierarchy has none, whatever the number
+        needed[NONLINEAR] = images_needed(network.latent_dim)
     return {
         name: f"{len(images)} images, and at least {needed[name]} are needed"
         for name in needed
