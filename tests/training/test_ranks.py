@@ -75,7 +75,7 @@ def codes(outcomes: list[RankOutcome]) -> list[int]:
     return [outcome.code for outcome in outcomes]
 
 
-def assert_follows(ranks: str, one: str, tolerance: float = 1e-4) -> None:
+def assert_follows(ranks: str, one: str, tolerance: float = 1e-5) -> None:
     """The run of ranks has the numbers and the weights of the run of one process."""
     for mine, theirs in zip(records(ranks), records(one), strict=True):
         for name in mine.keys() - {"seconds", "images_per_second"}:

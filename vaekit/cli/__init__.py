@@ -20,6 +20,8 @@ def main() -> None:
     from vaekit import thread_waiting
 
     thread_waiting.decide(sys.argv[1:], os.environ)
+    if os.environ.get("WORLD_SIZE"):  # torch prints a C++ trace where another rank is gone
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     SIGNALS.install()
     install_lasting_stderr()
     # Without a home, matplotlib warns of the temporary folder that it makes and removes.
