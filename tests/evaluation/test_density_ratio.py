@@ -93,6 +93,23 @@ def test_dependence_that_no_correlation_shows_is_found(
     assert near(found, exact, 0.08), (found, exact)
 
 
+def test_two_dependent_latents_are_found_among_many_others() -> None:
+    """A network that sees z alone needs over a thousand steps before it notices a circle."""
+    two, exact = ring(0.15)
+    others = np.random.default_rng(6).normal(size=(IMAGES, 8))
+    both = posteriors(others, 0.5)
+    q = Normal(torch.cat([both.mean, two.mean], 1), torch.cat([both.logvar, two.logvar], 1))
+    found = total_correlation_bound(q)
+    assert exact / 2 < found.bound < exact + 4 * found.stderr, (found, exact)
+
+
+def test_where_no_network_finds_anything_the_bound_is_zero() -> None:
+    """Chance correlations of 50 posteriors in 40 dimensions would give a bound far below that."""
+    means = np.random.default_rng(7).normal(size=(200, 40))
+    found = total_correlation_bound(posteriors(means, 0.05))
+    assert (found.bound, found.stderr) == (0, 0)
+
+
 def test_independent_latents_have_none_whatever_their_shape() -> None:
     random = np.random.default_rng(3)
     sides = random.choice([-1.0, 1.0], (IMAGES, 3)) + 0.1 * random.normal(size=(IMAGES, 3))
