@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vaekit.errors import UsageError
-from vaekit.evaluation.rate_distortion import rate_points, refuse_other_kinds
+from vaekit.evaluation.rate_distortion import nats_of, rate_points, refuse_other_kinds
 from vaekit.header import LatentStatistics, LikelihoodSpec, ModelHeader, ModelSpec
 
 
@@ -65,3 +65,13 @@ def test_nats_of_other_kinds_do_not_share_a_plot() -> None:
     refuse_other_kinds([header(1), header(2, likelihood="dmol")])
     with pytest.raises(UsageError, match="--plot: the likelihoods differ in kind"):
         refuse_other_kinds([header(1), header(1, likelihood="gaussian")])
+
+
+def test_nats_of_no_likelihood_are_marked_on_the_axes() -> None:
+    assert nats_of([header(1), header(2)]) == "nats per image"
+    assert nats_of([header(1, likelihood="bce")]) == "nats per image (bce: not a likelihood)"
+
+
+def test_an_option_that_a_curve_does_not_have_is_not_in_its_name() -> None:
+    points = rate_points([record("m", 1, 2)] * 2, [header(1, mixtures=None), header(1, mixtures=5)])
+    assert [p.curve for p in points] == ["m", "mixtures 5"]

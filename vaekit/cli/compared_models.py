@@ -67,11 +67,12 @@ def plot_path(output: str | None) -> Path | None:
 
 def write_plot(path: Path, compared: ComparedModels, terminal: Terminal) -> None:
     """Draw rate against distortion, and print where."""
-    from vaekit.evaluation.rate_distortion import rate_points
+    from vaekit.evaluation.rate_distortion import nats_of, rate_points
     from vaekit.output.pictures import save_picture
     from vaekit.output.plot_style import figure_pixels
     from vaekit.output.rate_distortion_plot import rate_distortion_figure
 
     points = rate_points(compared.records, compared.headers)
-    save_picture(path, figure_pixels(rate_distortion_figure(points)))
+    figure = rate_distortion_figure(points, unit=nats_of(compared.headers))
+    save_picture(path, figure_pixels(figure))
     terminal.note(f"rate and distortion: {path}")

@@ -11,6 +11,7 @@ from vaekit.errors import UsageError
 from vaekit.evaluation.comparison import comparable
 from vaekit.header import ModelHeader
 from vaekit.output.rate_distortion_plot import RatePoint
+from vaekit.registry import resolve
 
 LONGEST_CURVE_NAME = 60
 
@@ -23,6 +24,17 @@ def refuse_other_kinds(headers: Sequence[ModelHeader]) -> None:
             "--plot: the likelihoods differ in kind, so their nats do not compare; plot models of "
             "one kind"
         )
+
+
+def nats_of(headers: Sequence[ModelHeader]) -> str:
+    """The unit of the axes, with a warning where the nats are of no likelihood.
+
+    >>> nats_of([])
+    'nats per image'
+    """
+    names = {header.likelihood.name for header in headers}
+    marked = [name for name in sorted(names) if not resolve("likelihood", name).normalised]
+    return f"nats per image{f' ({marked[0]}: not a likelihood)' if marked else ''}"
 
 
 def rate_points(
@@ -71,6 +83,7 @@ def _curve_names(
     telling = [name for name in options if len({str(c.get(name)) for c in configs}) > 1]
     found: dict[str, str] = {}
     for key, config, model in zip(keys, configs, models, strict=True):
-        text = ", ".join(f"{name} {config.get(name)}" for name in telling)
+        known = [(name, config.get(name)) for name in telling]
+        text = ", ".join(f"{name} {value}" for name, value in known if value is not None)
         found.setdefault(key, text if 0 < len(text) <= LONGEST_CURVE_NAME else model)
     return found
