@@ -35,6 +35,7 @@ TESTED_BY = {
     "data.datasets.factor_grid": "tests/data/datasets/test_shapes.py",
     "data.datasets.glyph_outlines": "tests/data/datasets/test_glyphs.py",
     "data.datasets.shape_outlines": "tests/data/datasets/test_shapes.py",
+    "data.remembered_folders": "tests/data/datasets/test_mnist.py",
     "data.decoding.conversions": "tests/data/test_load.py",
     "data.decoding.decode_all": "tests/data/test_load.py",
     "data.decoding.deep_grey": "tests/data/decoding/test_tiff_guards.py",

@@ -14,9 +14,11 @@ import numpy as np
 from vaekit import registry
 from vaekit.data import store
 from vaekit.data.cache_entry import StoredImages
+from vaekit.data.datasets.catalogue import CATALOGUE
 from vaekit.data.decoding.skipped import skipped_warning
 from vaekit.data.imageset import ImageSet, Integers
 from vaekit.data.part_keys import PartKeys
+from vaekit.data.remembered_folders import remember_folder, remembered_folder
 from vaekit.data.selection import Selection, check_split, select
 from vaekit.data.source import (
     USUAL_SHARE,
@@ -173,6 +175,18 @@ def _target_size(value: str | int | tuple[int, int] | None) -> Size | None:
         raise UsageError(f"--image-size {value}: {error}") from None
 
 
+def _named_source(name: str, request: Request) -> Source:
+    """A named data set: in the folder given, else where it was found before, else in its place."""
+    given, has_files = request.data_dir, not CATALOGUE[name].is_embedded
+    if given is None and has_files and (found := remembered_folder(name)) is not None:
+        request.reporter.note(f"{name}: from {one_line(str(found))}, as last time (--data-dir)")
+        request = replace(request, data_dir=found)
+    opened: Source = registry.resolve("dataset", name)(request)
+    if given is not None and has_files:
+        remember_folder(name, given)
+    return opened
+
+
 def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
     """The source of a name, a path or a pattern; a known name is that data set, `./NAME` a path."""
     text = os.fspath(dataset)
@@ -181,8 +195,7 @@ def open_source(dataset: str | os.PathLike[str], request: Request) -> Source:
     if known:
         if path.is_dir():
             request.reporter.note(f"{text} is the data set; write ./{text} for the folder here")
-        opened: Source = registry.resolve("dataset", text)(request)
-        return opened
+        return _named_source(text, request)
     if is_hub(text):
         from vaekit.data.datasets.hugging_face import open_hugging_face
 

@@ -8,6 +8,7 @@ import pytest
 import torchvision
 
 from tests.data.datasets.made_files import NOWHERE, md5
+from vaekit import files
 from vaekit.data import load_dataset
 from vaekit.errors import DataError, DownloadError
 
@@ -69,6 +70,32 @@ def test_idx_files_in_torchvisions_folders_are_read_offline(
     sizes = [len(load_dataset(name, part, data_dir=tmp_path)) for part in ("train", "val")]
     assert min(sizes) > 0
     assert sum(sizes) == 10
+
+
+def test_a_folder_is_named_once_and_found_again(tmp_path, digits, publish, monkeypatch):
+    raw = tmp_path / "sets" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file, array in digits.items():
+        (raw / file).write_bytes(idx_bytes(array))
+    publish("MNIST", dict.fromkeys(FILES, ""))
+    monkeypatch.chdir(tmp_path)
+    first = load_dataset("mnist", "test", data_dir="sets")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert np.array_equal(load_dataset("mnist", "test").images, first.images)
+    with pytest.raises(DownloadError, match="fashion"):
+        load_dataset("fashion-mnist", "test")
+    (tmp_path / "sets").rename(tmp_path / "gone")
+    with pytest.raises(DownloadError, match="MNIST"):
+        load_dataset("mnist", "test")
+    (files.cache_dir() / "data-folders.json").write_text("[1")
+    with pytest.raises(DownloadError, match="MNIST"):
+        load_dataset("mnist", "test")
+
+
+def test_what_is_drawn_or_built_in_has_no_folder(tmp_path):
+    load_dataset("digits", "test", limit=3, data_dir=tmp_path)
+    assert not (files.cache_dir() / "data-folders.json").exists()
 
 
 def test_fault_19_a_named_set_that_is_not_there_says_where_to_put_it(tmp_path, publish):
