@@ -29,7 +29,7 @@ from tests.training.forked_ranks import RankOutcome, Starter
 from vaekit.header import sha256
 from vaekit.training.checkpoint import read_checkpoint
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="ranks are forked")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ranks are forked")
 
 MLP = {"dataset": "digits", "limit": 131, "hidden": "16", "latent_dim": 3, "likelihood": "bce",
        "epochs": 2, "batch_size": 32, "pictures_every": "off", "threads": 1,
@@ -207,7 +207,6 @@ def test_ranks_that_are_terminated_stop_after_the_same_step_and_save(
     assert_continues(starter, undisturbed)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
 def test_torchrun_restarts_a_killed_worker_and_passes_sigterm_on() -> None:
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     options = [*flags(MLP), "--epochs=5000", "--checkpoint-every=1"]
