@@ -43,6 +43,13 @@ def test_evaluating_gives_the_record_of_the_command(
     assert package.evaluate(tiny_model, "digits", limit=40, **asked) == expected
 
 
+def test_an_empty_list_of_metrics_asks_for_none_beyond_the_usual_ones(
+    model: TrainedModel, digits: ImageSet
+) -> None:
+    """So that a program can ask for scores only where there are factors."""
+    assert model.evaluate(digits, metrics=[]) == model.evaluate(digits)
+
+
 def test_evaluating_takes_a_set_a_name_and_pixels(
     model: TrainedModel, digits: package.ImageSet
 ) -> None:

@@ -62,7 +62,7 @@ def request_of(
     seed: int = 0,
 ) -> MetricRequest:
     """The request that these keywords make, as the flags of `vaekit evaluate` do."""
-    text = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics)
+    text = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics) or None
     names, everything = parse(text)
     return MetricRequest(
         metrics=names,
