@@ -44,7 +44,7 @@ def test_evaluating_gives_the_record_of_the_command(
 
 
 def test_an_empty_list_of_metrics_asks_for_none_beyond_the_usual_ones(
-    model: TrainedModel, digits: ImageSet
+    model: TrainedModel, digits: package.ImageSet
 ) -> None:
     """So that a program can ask for scores only where there are factors."""
     assert model.evaluate(digits, metrics=[]) == model.evaluate(digits)
