@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 import time
@@ -137,6 +138,7 @@ class PeakMemory:
     """
 
     def __init__(self, device: torch.device) -> None:
+        gc.collect()  # garbage that was freed later would hide what is taken
         self._device, self._before = device, _memory(device, "VmRSS")
 
     def reset(self) -> None:

@@ -34,11 +34,15 @@ from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target
 from vaekit.ranks import Ranks, joined
 
 if TYPE_CHECKING:
+    from vaekit.cli.console import Terminal
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
     from vaekit.gaussian import Normal
     from vaekit.inference import Model
 
 TAKES = (*RECORDS, *PICTURES)
+
+MANY_FOR_TSNE = 2000
+"""Images from which t-SNE takes so long that a user should know why nothing happens."""
 
 
 @with_option_groups
@@ -94,7 +98,7 @@ def command(
             count = sum(len(chunk) for chunk, _ in rows)
         elif project or target.form in PICTURES:
             count = _write_projection(
-                rows, stream, target, project or "auto", use, thumbnails=thumbnails
+                rows, stream, target, project or "auto", use, terminal, thumbnails=thumbnails
             )
         else:
             count = _write_records(rows, stream, target, width, stats=stats)
@@ -180,6 +184,7 @@ def _write_projection(
     target: Target,
     method: str,
     use: UseOptions,
+    terminal: Terminal,
     *,
     thumbnails: bool,
 ) -> int:
@@ -189,5 +194,8 @@ def _write_projection(
     latents = ProjectedLatents(method, use.seed, keep_images=thumbnails)
     for chunk, q in rows:
         latents.add(chunk, q.mean)
+    count = len(latents.names)
+    if method != "pca" and count >= MANY_FOR_TSNE:
+        terminal.note(f"placing {count:,} images on a map: t-SNE may take half a minute")
     latents.write(target, stream.classes)
-    return len(latents.names)
+    return count
