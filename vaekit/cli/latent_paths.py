@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from vaekit.cli.options import value_option
+from vaekit.cli.options import AsBytes, value_option
 from vaekit.output.formats import ANIMATIONS, PICTURES, Target
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ HOLD = 0.6
 
 
 @dataclass(frozen=True)
-class AnimationOptions:
-    """How an animation is shown."""
+class PathOptions:
+    """How paths are written: the speed and size of an animation, the type of an array."""
 
     fps: Annotated[
         float | None,
@@ -34,6 +34,7 @@ class AnimationOptions:
             "--scale", metavar="N", min=1, max=64, help="animation: enlarge N times [to 256 pixels]"
         ),
     ] = None
+    as_bytes: AsBytes = False
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,9 @@ def write_paths(
     paths: Sequence[Tensor],
     labels: Sequence[str] | None,
     shape: tuple[int, int, int],
-    *,
-    as_bytes: bool,
+    how: PathOptions,
     reporter: Reporter,
-    animation: AnimationOptions = AnimationOptions(),
+    *,
     still: Still = Still(),
     closed: bool = False,
 ) -> None:
@@ -83,8 +83,8 @@ def write_paths(
         from vaekit.output.animation import FPS, encode_animation, frames
         from vaekit.output.byte_streams import write_output
 
-        shown = frames(paths, labels, scale=animation.scale)
-        fps = animation.fps or FPS
+        shown = frames(paths, labels, scale=how.scale)
+        fps = how.fps or FPS
         content = encode_animation(
             shown[:-1] if closed else shown,
             target.form,
@@ -101,7 +101,7 @@ def write_paths(
         write_output(target, encode_picture(picture, target.form))
     else:
         with open_image_writer(
-            target, shape, count=count, as_bytes=as_bytes, reporter=reporter
+            target, shape, count=count, as_bytes=how.as_bytes, reporter=reporter
         ) as out:
             for path in paths:
                 out.write(path)

@@ -186,7 +186,7 @@ def refuse_dataset_flags(source: ImageOptions) -> None:
         "--refresh": source.refresh,
     }
     for flag, given in flags.items():
-        if given:
+        if given and not source.dataset:
             raise UsageError(f"{flag} needs --dataset")
 
 

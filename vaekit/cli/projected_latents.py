@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from vaekit.errors import DataError
+from vaekit.cli.options import switch_option, value_option
+from vaekit.errors import DataError, UsageError
 from vaekit.output.formats import PICTURES, Target
 
 if TYPE_CHECKING:
@@ -13,6 +15,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vaekit.data.streams.mixed_inputs import Chunk
+
+
+@dataclass(frozen=True)
+class ProjectionOptions:
+    """Whether latents are projected to 2-D, and how a scatter of them is drawn."""
+
+    project: Annotated[
+        str | None,
+        value_option("--project", metavar="auto|pca|tsne", help="project the latents to 2-D"),
+    ] = None
+    thumbnails: Annotated[
+        bool, switch_option("--thumbnails", help="draw images, not dots, in a scatter")
+    ] = False
+
+    def check(self, target: Target) -> None:
+        """Refuse an unknown projection, and thumbnails where no picture is written."""
+        if self.project not in (None, "auto", "pca", "tsne"):
+            raise UsageError(f"--project {self.project}: must be auto, pca or tsne")
+        if self.thumbnails and target.form not in PICTURES:
+            raise UsageError("--thumbnails needs a picture, such as -o latents.png")
 
 
 class ProjectedLatents:

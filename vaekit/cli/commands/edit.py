@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.latent_paths import AnimationOptions, Still, write_paths
+from vaekit.cli.latent_paths import PathOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
     open_model,
@@ -16,7 +16,6 @@ from vaekit.cli.model_commands import (
     require_finite,
 )
 from vaekit.cli.options import (
-    AsBytes,
     ImageOptions,
     ModelArgument,
     OutputOptions,
@@ -57,8 +56,7 @@ def command(
     steps: Annotated[
         int, value_option("--steps", metavar="N", min=2, help="images on the way")
     ] = 9,
-    animation: AnimationOptions = AnimationOptions(),  # noqa: B008 (frozen)
-    as_bytes: AsBytes = False,
+    how: PathOptions = PathOptions(),  # noqa: B008 (frozen)
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Change an image along an attribute, such as from one class to another.
@@ -88,17 +86,9 @@ def command(
     labels = [str(name).rsplit("/", 1)[-1][-24:] for name in images.names]
     assert images.images is not None
     originals = [as_floats(image[None]) for image in images.images]
-    shares = [f"{strength * step / (steps - 1):.2g}" for step in range(steps)]
-    write_paths(
-        target,
-        paths,
-        labels,
-        opened.header.image,
-        as_bytes=as_bytes,
-        reporter=terminal,
-        animation=animation,
-        still=Still(before=originals, headings=["original", *shares]),
-    )
+    headings = ["original", *(f"{strength * step / (steps - 1):.2g}" for step in range(steps))]
+    still = Still(before=originals, headings=headings)
+    write_paths(target, paths, labels, opened.header.image, how, terminal, still=still)
     print_output_path(target, sum(map(len, paths)), use)
 
 

@@ -27,6 +27,7 @@ from vaekit.cli.options import (
     value_option,
     with_option_groups,
 )
+from vaekit.cli.projected_latents import ProjectedLatents, ProjectionOptions
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
 from vaekit.latent_groups import latents_in
@@ -53,13 +54,7 @@ def command(
     stats: Annotated[bool, switch_option("--stats", help="write the log-variance as well")] = False,
     sample: DrawSample = False,
     groups: FirstGroups = None,
-    project: Annotated[
-        str | None,
-        value_option("--project", metavar="auto|pca|tsne", help="project the latents to 2-D"),
-    ] = None,
-    thumbnails: Annotated[
-        bool, switch_option("--thumbnails", help="draw images, not dots, in a scatter")
-    ] = False,
+    plane: ProjectionOptions = ProjectionOptions(),  # noqa: B008 (frozen)
     projector: Annotated[
         Path | None,
         value_option(
@@ -74,9 +69,11 @@ def command(
     [dim]vaekit embed model.safetensors --dataset digits -o scatter.png[/dim]
     """
     target = choose_target(model, where, use, takes=TAKES, on_stdout="npy", default="latents.npz")
-    _check(target, project, thumbnails=thumbnails, stats=stats)
+    plane.check(target)
+    if stats and (plane.project or target.form in PICTURES):
+        raise UsageError("--stats does not go with a 2-D projection")
     terminal = open_terminal(use, target)
-    projector_only = projector is not None and not (where.output or where.form or project)
+    projector_only = projector is not None and not (where.output or where.form or plane.project)
     with joined() as ranks, ExitStack() as stack:
         with ranks.host_leads():
             opened = open_model(model, use, terminal)
@@ -96,10 +93,8 @@ def command(
             rows = _written_to_projector(rows, stream, projector, stack)
         if projector_only:
             count = sum(len(chunk) for chunk, _ in rows)
-        elif project or target.form in PICTURES:
-            count = _write_projection(
-                rows, stream, target, project or "auto", use, terminal, thumbnails=thumbnails
-            )
+        elif plane.project or target.form in PICTURES:
+            count = _write_projection(rows, stream, target, plane, use, terminal)
         else:
             count = _write_records(rows, stream, target, width, stats=stats)
     seen.report(source, terminal)
@@ -109,15 +104,6 @@ def command(
         print_output_path(Target(projector, FOLDER), count, use)
     else:
         print_output_path(target, count, use, projector=projector)
-
-
-def _check(target: Target, project: str | None, *, thumbnails: bool, stats: bool) -> None:
-    if project not in (None, "auto", "pca", "tsne"):
-        raise UsageError(f"--project {project}: must be auto, pca or tsne")
-    if thumbnails and target.form not in PICTURES:
-        raise UsageError("--thumbnails needs a picture, such as -o latents.png")
-    if stats and (project or target.form in PICTURES):
-        raise UsageError("--stats does not go with a 2-D projection")
 
 
 def _embedded(
@@ -182,16 +168,13 @@ def _write_projection(
     rows: Iterator[tuple[Chunk, Normal]],
     stream: ImageStream,
     target: Target,
-    method: str,
+    plane: ProjectionOptions,
     use: UseOptions,
     terminal: Terminal,
-    *,
-    thumbnails: bool,
 ) -> int:
     """Project all latents to 2-D: a scatter, or records of two numbers."""
-    from vaekit.cli.projected_latents import ProjectedLatents
-
-    latents = ProjectedLatents(method, use.seed, keep_images=thumbnails)
+    method = plane.project or "auto"
+    latents = ProjectedLatents(method, use.seed, keep_images=plane.thumbnails)
     for chunk, q in rows:
         latents.add(chunk, q.mean)
     count = len(latents.names)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.latent_paths import AnimationOptions, Still, write_paths
+from vaekit.cli.latent_paths import PathOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
     every_image_required,
@@ -17,7 +17,6 @@ from vaekit.cli.model_commands import (
     refuse_dataset_flags,
 )
 from vaekit.cli.options import (
-    AsBytes,
     FirstGroups,
     ImageOptions,
     ModelArgument,
@@ -63,8 +62,7 @@ def command(
         bool, switch_option("--walk", help="one path through all, and back to the first")
     ] = False,
     groups: FirstGroups = None,
-    animation: AnimationOptions = AnimationOptions(),  # noqa: B008 (frozen)
-    as_bytes: AsBytes = False,
+    how: PathOptions = PathOptions(),  # noqa: B008 (frozen)
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Morph one image into the next: a strip, animation or array.
@@ -82,8 +80,7 @@ def command(
     terminal = open_terminal(use, target)
     if n is not None and source.has_images:
         raise UsageError("-n and images exclude each other: one path goes through all images")
-    if source.dataset is None:
-        refuse_dataset_flags(source)
+    refuse_dataset_flags(source)
     opened = open_model(model, use, terminal)
     from vaekit.latent_walks import check_path
 
@@ -99,17 +96,9 @@ def command(
     count = sum(map(len, paths))
     if target.form in STILLS:  # a path through many images: one row per leg
         paths = [leg for path in paths for leg in _legs(path, steps)]
-    write_paths(
-        target,
-        paths,
-        None,
-        opened.header.image,
-        as_bytes=as_bytes,
-        reporter=terminal,
-        animation=animation,
-        still=_between_originals(in_rows(images) if images else [], steps),
-        closed=walk,
-    )
+    still = _between_originals(in_rows(images) if images else [], steps)
+    shape = opened.header.image
+    write_paths(target, paths, None, shape, how, terminal, still=still, closed=walk)
     print_output_path(target, count, use)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.latent_paths import AnimationOptions, Still, write_paths
+from vaekit.cli.latent_paths import PathOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
     every_image_required,
@@ -17,7 +17,6 @@ from vaekit.cli.model_commands import (
     require_finite,
 )
 from vaekit.cli.options import (
-    AsBytes,
     FirstGroups,
     ImageOptions,
     ModelArgument,
@@ -55,8 +54,7 @@ def command(
         float, value_option("--range", metavar="X", min=0, help="vary each from -X to X")
     ] = 3.0,
     groups: FirstGroups = None,
-    animation: AnimationOptions = AnimationOptions(),  # noqa: B008 (frozen)
-    as_bytes: AsBytes = False,
+    how: PathOptions = PathOptions(),  # noqa: B008 (frozen)
     use: UseOptions = UseOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Vary one latent dimension per row, the most informative first.
@@ -69,8 +67,7 @@ def command(
     dimensions of a ladder's first groups are shown.
     """
     require_finite("--range", reach)
-    if source.dataset is None:
-        refuse_dataset_flags(source)
+    refuse_dataset_flags(source)
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="traversal.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
@@ -84,16 +81,8 @@ def command(
     base, start = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
     labels = [f"z{dim}  {_place(opened, dim)}{kl[dim]:.2f} nats" for dim in order]
-    write_paths(
-        target,
-        paths,
-        labels,
-        opened.header.image,
-        as_bytes=as_bytes,
-        reporter=terminal,
-        animation=animation,
-        still=Still(before=[start] * len(paths), headings=["start", *marks(steps, reach)]),
-    )
+    still = Still(before=[start] * len(paths), headings=["start", *marks(steps, reach)])
+    write_paths(target, paths, labels, opened.header.image, how, terminal, still=still)
     print_output_path(target, sum(map(len, paths)), use)
 
 
