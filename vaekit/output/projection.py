@@ -13,8 +13,8 @@ from vaekit.seeds import key
 
 Points = NDArray[np.float64]
 
-FEWEST_FOR_THREADS = 2000
-"""Below this many points, t-SNE runs on one thread."""
+MOST_FOR_ALL_PAIRS = 2500
+"""With more points t-SNE by Barnes-Hut is faster than t-SNE from all pairs."""
 
 COMPARED_NEIGHBOURS = 10
 FEWEST_FOR_AUTO, MOST_FOR_AUTO = 50, 5000
@@ -50,9 +50,17 @@ def trustworthiness(z: Points, points: Points) -> float:
     >>> trustworthiness(line, line)
     1.0
     """
-    from sklearn.manifold import trustworthiness as of_neighbours
+    import torch
 
-    return float(of_neighbours(z, points, n_neighbors=COMPARED_NEIGHBOURS))
+    from vaekit.output.exact_tsne import squared_distances
+
+    count, k = len(z), COMPARED_NEIGHBOURS
+    found, plane = (squared_distances(torch.from_numpy(own - own.mean(0))) for own in (z, points))
+    places = plane.fill_diagonal_(torch.inf).topk(k, 1, largest=False).indices
+    found.fill_diagonal_(torch.inf)
+    nearer = [(found < limit[:, None]).sum(1) for limit in found.gather(1, places).unbind(1)]
+    too_far = sum(int((ranks + 1 - k).clamp_min_(0).sum()) for ranks in nearer)
+    return 1 - 2 * too_far / (count * k * (2 * count - 3 * k - 1))
 
 
 def _by_tsne_if_better(
@@ -107,18 +115,25 @@ def tsne(z: ArrayLike, seed: int = 0) -> Points:
     points, shares = pca(rows)
     if len(rows) < 5 or not shares.any():
         return points
+    start = points / points[:, 0].std() * 1e-4
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    if len(rows) > MOST_FOR_ALL_PAIRS:
+        return _by_barnes_hut(rows, start, perplexity, seed)
+    from vaekit.output.exact_tsne import exact_tsne
+
+    return exact_tsne(rows, start, perplexity)
+
+
+def _by_barnes_hut(rows: Points, start: Points, perplexity: float, seed: int) -> Points:
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn needs it
 
     method = TSNE(
-        perplexity=min(30.0, (len(rows) - 1) / 3),
-        init=(points / points[:, 0].std() * 1e-4).astype(np.float32),
+        perplexity=perplexity,
+        init=start.astype(np.float32),
         learning_rate="auto",
         random_state=key(seed, "tsne") % 2**32,
     )
-    # On few points threads wait for each other longer than they work, above all on busy cores.
-    with threadpool_limits(1 if len(rows) < FEWEST_FOR_THREADS else None):
-        return np.asarray(method.fit_transform(rows.astype(np.float32)), np.float64)
+    return np.asarray(method.fit_transform(rows.astype(np.float32)), np.float64)
 
 
 def _rows(z: ArrayLike) -> Points:

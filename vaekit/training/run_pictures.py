@@ -28,7 +28,7 @@ PATHS = 8
 STEPS = 12
 MOST_POINTS = {"auto": 1000, "pca": 5000, "tsne": 2000}
 FEWEST_FOR_AUTO = 1000
-"""With fewer points training is often done in seconds, and t-SNE would take as long."""
+"""With fewer points training often takes a few seconds, and t-SNE would add a good part to them."""
 FEW_POINTS = 500
 CURVES_EVERY = 20.0
 """Seconds between two plots of the loss: drawing takes longer than some epochs."""
