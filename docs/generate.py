@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.cli.run_options import ALIASES, described, shown_default
-from vaekit.config import RunConfig, facts, flag, recipe_names, recipe_path
+from vaekit.configuration.config import RunConfig, facts, flag, recipe_names, recipe_path
 from vaekit.evaluation.metrics import METRICS, Metric
 
 DOCS = Path(__file__).parent
@@ -77,7 +77,8 @@ def tree(folder: Path, indent: str = "") -> list[str]:
     lines = [f"{indent}{folder.name}/  {caption(folder / '__init__.py')}"]
     lines += [f"{indent}  {path.name:<{width}}  {caption(path)}" for path in modules]
     for inner in sorted(path.parent for path in folder.glob("*/__init__.py")):
-        lines += ["", *tree(inner, indent + "  ")]
+        gap = [] if indent else [""]
+        lines += [*gap, *tree(inner, indent + "  ")]
     return lines
 
 

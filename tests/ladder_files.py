@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from vaekit.header import LatentStatistics, LikelihoodSpec, ModelHeader, ModelSpec
 from vaekit.likelihoods import build_likelihood
+from vaekit.model_file.header import LatentStatistics, LikelihoodSpec, ModelHeader, ModelSpec
+from vaekit.model_file.weights import save, specification
 from vaekit.models.vae import VAE, build
-from vaekit.weights import save, specification
 
 SIZES = (2, 8, 128)
 SHAPES = [(2, 1, 1), (2, 2, 2), (2, 8, 8)]

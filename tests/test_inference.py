@@ -16,7 +16,7 @@ import vaekit as package
 from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.image_arguments import as_floats
 from vaekit.inference import Model
-from vaekit.latent_walks import latent_path
+from vaekit.latents.walks import latent_path
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import build
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from vaekit.config import RunConfig, recipe_names
-from vaekit.config_sources import resolve_config
+from vaekit.configuration.config import RunConfig, recipe_names
+from vaekit.configuration.config_sources import resolve_config
 from vaekit.models.vae import parameter_count
 from vaekit.training.defaults import fill_defaults, network_from_config
 
@@ -102,7 +102,7 @@ def test_the_two_of_mnist_differ_in_the_network_alone_and_not_in_its_size() -> N
 
 
 def test_the_config_to_copy_explains_what_people_change() -> None:
-    from vaekit.config import recipe_path
+    from vaekit.configuration.config import recipe_path
 
     lines = recipe_path("mlp-config").read_text(encoding="utf-8").splitlines()
     keys = {line.split(":")[0] for line in lines if line and not line.startswith("#")}

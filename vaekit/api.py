@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vaekit.config_sources import resolve_config
+from vaekit.configuration.config_sources import resolve_config
 from vaekit.data.source import Source
 from vaekit.errors import UsageError
 from vaekit.evaluation.comparison import comparison_record

@@ -16,23 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit import devices, weights
 from vaekit.chunks import pad_rows
 from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.gaussian import Draw, Normal, concatenate_normals
-from vaekit.header import ModelHeader
 from vaekit.image_arguments import as_floats, as_tensor, image_blocks, one_image
-from vaekit.latent_groups import (
+from vaekit.latents.groups import (
     LatentGroup,
     Temperature,
     groups_of,
     latents_in,
     temperatures,
 )
-from vaekit.latent_walks import latent_path, order_by_kl, traversal
+from vaekit.latents.walks import latent_path, order_by_kl, traversal
+from vaekit.machine import devices
+from vaekit.model_file import weights
+from vaekit.model_file.header import ModelHeader
+from vaekit.model_file.trained_images import TrainedImages, read_trained_images
 from vaekit.models.vae import VAE, evaluating
 from vaekit.seeds import normal_rows
-from vaekit.trained_images import TrainedImages, read_trained_images
 
 IMAGES_AT_ONCE = 1024
 """Images in memory at a time, unless `--batch-size` says otherwise."""

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaekit import __version__, files, thread_waiting
+from vaekit import __version__, files
+from vaekit.machine import thread_waiting
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib",
@@ -123,7 +124,7 @@ def _threads() -> str:
 
 
 def _devices() -> list[str]:
-    return list(importlib.import_module("vaekit.devices").available_devices())
+    return list(importlib.import_module("vaekit.machine.devices").available_devices())
 
 
 def _description(name: str) -> str:

@@ -8,7 +8,7 @@ from tests.benchmarks.interleaved import Claim, Subject
 from tests.benchmarks.process import contender
 from tests.benchmarks.startup import small_model
 from tests.benchmarks.works import WORKS, Options, data_for
-from vaekit.evaluation.nll import CHUNKS
+from vaekit.evaluation.log_likelihood.nll import CHUNKS
 
 IMAGES = {"mlp": 500, "conv": 60}
 SAMPLES = 512

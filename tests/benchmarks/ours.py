@@ -37,7 +37,7 @@ def train(train: str, flags: Sequence[str], epochs: int, count: int, **_: Any) -
 
 def _wait_as_the_command() -> None:
     """Decide how threads wait, as `vaekit train` does before it imports torch."""
-    from vaekit import thread_waiting
+    from vaekit.machine import thread_waiting
 
     thread_waiting.decide(["train"], os.environ)
 
@@ -96,7 +96,7 @@ def nll(
     import numpy as np
 
     from vaekit import load
-    from vaekit.evaluation.nll import importance_estimate
+    from vaekit.evaluation.log_likelihood.nll import importance_estimate
     from vaekit.image_arguments import as_floats
 
     limit_threads(threads)

@@ -16,11 +16,11 @@ import yaml
 from safetensors.torch import load_file
 
 from vaekit.cli.app import COMMANDS, load_command
-from vaekit.config import flag, recipe_names
-from vaekit.config_sources import resolve_config
-from vaekit.header import read_model_file, sha256
+from vaekit.configuration.config import flag, recipe_names
+from vaekit.configuration.config_sources import resolve_config
+from vaekit.model_file.header import read_model_file, sha256
+from vaekit.model_file.weights import write_tensors
 from vaekit.registry import DATASETS, MODELS, resolve
-from vaekit.weights import write_tensors
 
 # info
 

@@ -1,7 +1,8 @@
 """Bad input to the commands that use a model: what a person sees, and that nothing is left behind.
 
-tests/data/streams/test_mixed_inputs.py, tests/test_header.py and tests/test_weights.py prove each
-fault in every way it can come; here each comes once to a command. Row 60 is in test_interpolate.py.
+tests/data/streams/test_mixed_inputs.py, and test_header.py and test_weights.py in tests/model_file,
+prove each fault in every way it can come; here each comes once to a command. Row 60 is in
+test_interpolate.py.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vaekit.cli.training_view import TrainingView
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.training.watcher import RunFacts
 
 LOSSES = ("neg_elbo", "reconstruction", "kl")

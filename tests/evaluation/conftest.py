@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.evaluation import density_ratio
+from vaekit.evaluation.aggregate_posterior import density_ratio
 from vaekit.gaussian import Normal
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import VAE, build

@@ -17,9 +17,9 @@ from vaekit.evaluation.calibration import Calibration, calibration
 from vaekit.evaluation.evaluated_model import EvaluatedModel
 from vaekit.evaluation.evaluation_record import evaluate_each
 from vaekit.evaluation.metrics import EXTRA, MetricRequest
-from vaekit.header import LatentStatistics, LikelihoodSpec, ModelHeader, ModelSpec
 from vaekit.inference import Model
 from vaekit.likelihoods import build_likelihood
+from vaekit.model_file.header import LatentStatistics, LikelihoodSpec, ModelHeader, ModelSpec
 from vaekit.models.vae import build
 
 IMAGE = (8, 8, 1)

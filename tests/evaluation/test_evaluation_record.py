@@ -20,8 +20,8 @@ from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.evaluation_record import evaluate, without_nonfinite
 from vaekit.evaluation.image_scores import scores
 from vaekit.evaluation.metrics import EXTRA, FACTOR_METRICS, SAMPLE_METRICS, MetricRequest, parse
-from vaekit.header import sha256
 from vaekit.inference import Model
+from vaekit.model_file.header import sha256
 from vaekit.reporting import Silent
 
 SETTINGS = {"limit": 300, "epochs": 2, "hidden": [32], "latent_dim": 4, "threads": 1}

@@ -29,8 +29,8 @@ from vaekit.evaluation.outliers import (
     png_bytes,
     summarise,
 )
-from vaekit.header import KnownImages, LatentStatistics, read_model_file
 from vaekit.inference import Model
+from vaekit.model_file.header import KnownImages, LatentStatistics, read_model_file
 
 FOUND = {"black", "constant", "blurred", "noise", "inverted", "text page", "silhouettes"}
 

@@ -8,7 +8,7 @@ import pytest
 
 from vaekit.errors import UsageError
 from vaekit.evaluation.rate_distortion import nats_of, rate_points, refuse_other_kinds
-from vaekit.header import LatentStatistics, LikelihoodSpec, ModelHeader, ModelSpec
+from vaekit.model_file.header import LatentStatistics, LikelihoodSpec, ModelHeader, ModelSpec
 
 
 def header(beta: float, likelihood: str = "logistic", **config: Any) -> ModelHeader:

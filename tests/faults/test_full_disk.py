@@ -16,10 +16,10 @@ import pytest
 import vaekit as package
 from vaekit import files
 from vaekit.errors import Diverged, VaekitError
-from vaekit.header import read_model_file, sha256
+from vaekit.model_file.header import read_model_file, sha256
 from vaekit.reporting import SILENT
-from vaekit.training import checkpoint as checkpoints
 from vaekit.training import run as runs
+from vaekit.training.run_files import checkpoint as checkpoints
 from vaekit.training.watcher import SilentWatcher, StepFacts
 
 OPTIONS = {"dataset": "digits", "limit": 60, "batch_size": 16, "epochs": 3, "hidden": [64],

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.faults.conftest import encoded, photo, refused
-from vaekit.header import read_model_file
+from vaekit.model_file.header import read_model_file
 
 # Rows 1 to 3 and 10: one bad image among good ones.
 

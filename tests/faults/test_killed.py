@@ -23,10 +23,10 @@ import pytest
 
 import vaekit as package
 from vaekit.errors import VaekitError
-from vaekit.header import sha256
-from vaekit.training import checkpoint as checkpoints
+from vaekit.model_file.header import sha256
+from vaekit.model_file.weights import read_tensors
 from vaekit.training import run as runs
-from vaekit.weights import read_tensors
+from vaekit.training.run_files import checkpoint as checkpoints
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import TINY
-from vaekit.header import read_model_file, sha256
-from vaekit.weights import write_tensors
+from vaekit.model_file.header import read_model_file, sha256
+from vaekit.model_file.weights import write_tensors
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 
 from tests.faults.conftest import refused
 from vaekit import files
-from vaekit.header import read_model_file, sha256
+from vaekit.model_file.header import read_model_file, sha256
 from vaekit.objectives import elbo as objectives
 
 # Row 39: a number that is not finite.
@@ -70,7 +70,8 @@ def test_output_folder_that_may_not_be_written_is_said_before_images_are_read(
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     code = (
-        "import os\nfrom vaekit.training import run_folder\nfrom vaekit.errors import VaekitError\n"
+        "import os\nfrom vaekit.errors import VaekitError\n"
+        "from vaekit.training.run_files import run_folder\n"
         "if os.getuid() == 0:\n"
         "    os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
         "for name in ('.', './run', './name.safetensors'):\n"

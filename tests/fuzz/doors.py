@@ -32,7 +32,7 @@ def model(path: Path) -> None:
 
 
 def _remove_digest(path: Path) -> None:
-    from vaekit.tensor_file import read_layout
+    from vaekit.model_file.tensor_file import read_layout
 
     content = path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
@@ -51,7 +51,7 @@ def _joined(header: dict[str, object], content: bytes, end: int) -> bytes:
 def _sample(path: Path) -> None:
     """The header, the weights, and a picture drawn with them."""
     import vaekit
-    from vaekit.header import read_model_file
+    from vaekit.model_file.header import read_model_file
 
     read_model_file(path)
     loaded = vaekit.load(path, device="cpu")
@@ -87,8 +87,8 @@ def resume(path: Path) -> None:
 
 def give_right_checksum(path: Path) -> None:
     """Else the checksum alone would be tested, and not what a stranger's checkpoint says."""
-    from vaekit.tensor_file import file_digest, read_layout
-    from vaekit.training.checkpoint import DIGEST_KEY, checkpoint_digest
+    from vaekit.model_file.tensor_file import file_digest, read_layout
+    from vaekit.training.run_files.checkpoint import DIGEST_KEY, checkpoint_digest
 
     layout = read_layout(path)
     metadata = dict(layout.metadata)
@@ -105,8 +105,8 @@ def give_right_checksum(path: Path) -> None:
 
 def config(path: Path) -> None:
     """`vaekit train --config`: the file, and the config written out again."""
-    from vaekit.config import as_yaml
-    from vaekit.config_sources import resolve_config
+    from vaekit.configuration.config import as_yaml
+    from vaekit.configuration.config_sources import resolve_config
 
     as_yaml(resolve_config({}, environ={}, config=path), "again")
 
@@ -140,7 +140,7 @@ def pipe(path: Path) -> None:
 
 def latents(path: Path) -> None:
     """`vaekit decode m PATH`: the latents, one chunk after another."""
-    from vaekit.latents import read_latents
+    from vaekit.latents.reading import read_latents
 
     with read_latents(path, widths=[WIDTH]) as stream:
         for _ in stream:

@@ -50,7 +50,7 @@ def metrics(path: Path) -> None:
 
 def manifest(path: Path) -> None:
     """`train --resume` and `train --force` on a folder whose list of files is this one."""
-    from vaekit.training.run_folder import check_output, exclusive_use, folder_at
+    from vaekit.training.run_files.run_folder import check_output, exclusive_use, folder_at
 
     run = _copy_of_run(path.parent)
     theirs = [run.parent / "precious.txt", run / "my photos.txt"]

@@ -98,7 +98,7 @@ class Samples:
 
     def configs(self) -> list[bytes]:
         """A config that names every option."""
-        from vaekit.config import RunConfig, as_yaml
+        from vaekit.configuration.config import RunConfig, as_yaml
 
         config = RunConfig(
             data_dir="data", image_size=(8, 8), limit=100, model="mlp", latent_dim=4,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.errors import UsageError
-from vaekit.evaluation.nll import importance_estimate
+from vaekit.evaluation.log_likelihood.nll import importance_estimate
 from vaekit.gaussian import Draw, Normal, StandardNormal
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.ladder import Ladder

@@ -11,9 +11,9 @@ from scipy.optimize import brentq
 from scipy.special import entr
 from sklearn.manifold import TSNE
 
+from vaekit.machine.threads import using_threads
 from vaekit.output.exact_tsne import affinities, exact_tsne, kl_gradient
 from vaekit.output.projection import pca
-from vaekit.threads import using_threads
 
 
 def clusters(count: int = 120, width: int = 6) -> np.ndarray:

@@ -211,7 +211,7 @@ def test_without_pyarrow_the_error_says_how_to_install_it(tmp_path, monkeypatch)
 
 def test_pyarrow_is_imported_for_parquet_alone():
     code = (
-        "import sys, numpy as np; import vaekit.latents;"
+        "import sys, numpy as np; import vaekit.latents.reading;"
         "from vaekit.output import latent_records, formats;"
         "t = formats.Target(None, 'csv'); z = np.zeros((1, 2));"
         "exec('with latent_records.open_record_writer(t, width=2) as o: o.write([str()], z)');"

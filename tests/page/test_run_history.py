@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from vaekit.header import read_model_file
+from vaekit.model_file.header import read_model_file
 from vaekit.page.run_history import training_history
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import vaekit
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.errors import UsageError
 from vaekit.python.run_watchers import ScreenWatcher, choose_watcher
 from vaekit.python.screens import NotebookScreen, TerminalScreen, find_screen

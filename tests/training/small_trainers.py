@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.data.batches import Batches
 from vaekit.objectives.elbo import elbo
 from vaekit.training.defaults import fill_defaults, network_from_config

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import vaekit as package
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.training.collapse import SETTLED_STEPS, CollapseWatch, collapse_warning
 
 LONG = {"dataset": "digits", "limit": 200, "epochs": 21, "batch_size": 8, "hidden": [32],

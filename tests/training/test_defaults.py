@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.errors import UsageError
 from vaekit.training.defaults import fill_defaults
 

@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file
 
 import vaekit as package
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
+from vaekit.configuration.yaml_files import read_yaml
 from vaekit.errors import DataError, ModelFileError, UsageError
 from vaekit.likelihoods import build_likelihood
 from vaekit.models.vae import VAE, build
 from vaekit.training.initial_weights import freeze, inherited, start_from
 from vaekit.training.loop import Trainer
-from vaekit.training.schedules import learning_rate
+from vaekit.training.step.schedules import learning_rate
 from vaekit.training.watcher import SilentWatcher, StepFacts
-from vaekit.yaml_files import read_yaml
 
 QUICK = {"dataset": "digits", "limit": 80, "batch_size": 16, "epochs": 2, "threads": 1,
          "pictures_every": "off", "checkpoint_every": "1h"}  # fmt: skip

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from tests.training.small_trainers import SHAPE, epoch, images, poisoned, trainer, weights
 from vaekit import seeds
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.data.batches import Batches, epoch_order
 from vaekit.errors import Diverged
 from vaekit.objectives.elbo import elbo
 from vaekit.training.defaults import fill_defaults, network_from_config
 from vaekit.training.loop import Trainer, model_inputs
-from vaekit.training.step_metrics import StepMetrics
+from vaekit.training.step.step_metrics import StepMetrics
 
 
 def close(ours: list[Tensor], theirs: list[Tensor], tolerance: float = 1e-6) -> bool:

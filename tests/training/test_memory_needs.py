@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.errors import UsageError
 from vaekit.models.vae import parameter_count
 from vaekit.training import memory_needs

@@ -26,8 +26,8 @@ from safetensors.torch import load_file
 import vaekit as package
 from tests.conftest import Runner
 from tests.training.forked_ranks import RankOutcome, Starter
-from vaekit.header import sha256
-from vaekit.training.checkpoint import read_checkpoint
+from vaekit.model_file.header import sha256
+from vaekit.training.run_files.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ranks are forked")
 

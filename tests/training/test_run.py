@@ -16,15 +16,15 @@ from PIL import Image
 
 import vaekit as package
 from vaekit import registry
-from vaekit.config import RunConfig
-from vaekit.config_sources import resolve_config
+from vaekit.configuration.config import RunConfig
+from vaekit.configuration.config_sources import resolve_config
 from vaekit.data import load_dataset
 from vaekit.data.batches import Batches
 from vaekit.errors import DataError, Diverged, UsageError
 from vaekit.evaluation.dataset_elbo import evaluate_elbo
-from vaekit.header import read_model_file, sha256
-from vaekit.training import run_pictures
+from vaekit.model_file.header import read_model_file, sha256
 from vaekit.training.run import prepare
+from vaekit.training.run_files import run_pictures
 
 TINY = {"dataset": "digits", "limit": 300, "epochs": 3, "hidden": [32], "latent_dim": 4,
         "likelihood": "bce", "threads": 1}  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import vaekit
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.errors import Interrupted, UsageError
-from vaekit.header import read_model_file
+from vaekit.model_file.header import read_model_file
 from vaekit.training.sweep_runs import train_betas
 from vaekit.training.watcher import RunFacts, SilentWatcher
 

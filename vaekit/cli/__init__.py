@@ -17,7 +17,7 @@ from vaekit.errors import Interrupted, VaekitError
 
 def main() -> None:
     """The entry point: run a command and exit with its code."""
-    from vaekit import thread_waiting
+    from vaekit.machine import thread_waiting
 
     thread_waiting.decide(sys.argv[1:], os.environ)
     if os.environ.get("WORLD_SIZE"):  # torch prints a C++ trace where another rank is gone
@@ -73,7 +73,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _fail(error: BaseException, arguments: Sequence[str]) -> int:
     """Print the error in one line and return the exit code."""
-    from vaekit.ranks import as_told_by, place
+    from vaekit.machine.ranks import as_told_by, place
     from vaekit.wording import one_line
 
     debug = "--debug" in arguments or os.environ.get("VAEKIT_DEBUG", "") not in ("", "0", "false")

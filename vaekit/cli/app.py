@@ -70,7 +70,7 @@ class LazyCommand(TyperCommand):
 
 def _refuse_several_ranks(name: str) -> None:
     """Refuse N processes that would each do all of the work, and write the same files."""
-    from vaekit.ranks import place
+    from vaekit.machine.ranks import place
 
     world = place().world
     if world > 1 and name not in RANKED:

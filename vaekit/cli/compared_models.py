@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vaekit.evaluation.metrics import MetricRequest
-    from vaekit.header import ModelHeader
+    from vaekit.model_file.header import ModelHeader
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def stderr_console() -> Console:
 
 def warn_of_unknown_variables(terminal: Terminal) -> None:
     """Warn of `VAEKIT_*` variables that have no effect, such as misspelt ones."""
-    from vaekit.config_sources import unknown_variables
+    from vaekit.configuration.config_sources import unknown_variables
 
     for message in unknown_variables(os.environ):
         terminal.warn(message)

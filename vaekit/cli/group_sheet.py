@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vaekit.errors import UsageError
-from vaekit.latent_groups import LatentGroup, latents_in
+from vaekit.latents.groups import LatentGroup, latents_in
 from vaekit.output.formats import PICTURES, Target
 
 if TYPE_CHECKING:

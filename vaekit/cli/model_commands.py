@@ -16,10 +16,10 @@ from vaekit import registry
 from vaekit.cli.console import Terminal, warn_of_unknown_variables
 from vaekit.cli.options import DatasetOptions, ImageOptions, OutputOptions, UseOptions
 from vaekit.errors import ImageError, UsageError
-from vaekit.header import model_path, read_model_file
+from vaekit.machine.ranks import place
+from vaekit.model_file.header import model_path, read_model_file
+from vaekit.model_file.tensor_file import is_tensor_file
 from vaekit.output.formats import PICTURES, Target, choose_format
-from vaekit.ranks import place
-from vaekit.tensor_file import is_tensor_file
 from vaekit.wording import one_line
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _device(use: UseOptions) -> str:
     here = place()
     if here.world == 1:
         return use.device
-    from vaekit.devices import device_of_rank
+    from vaekit.machine.devices import device_of_rank
 
     return str(device_of_rank(use.device, here.local))
 

@@ -34,7 +34,8 @@ def switch_option(*names: str, **facts: Any) -> Any:
 
 def _recipes() -> list[str]:
     """Completion of --recipe."""
-    from vaekit.config import recipe_names  # imports pydantic, which no other option needs
+    # imports pydantic, which no other option needs
+    from vaekit.configuration.config import recipe_names
 
     return list(recipe_names())
 

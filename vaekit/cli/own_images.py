@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaekit.dataset_names import is_hub, is_pattern
+from vaekit.configuration.dataset_names import is_hub, is_pattern
 from vaekit.errors import UsageError, VaekitError
 from vaekit.wording import one_line
 
 if TYPE_CHECKING:
-    from vaekit.config import RunConfig
+    from vaekit.configuration.config import RunConfig
     from vaekit.inference import Model
 
 WHAT_TO_GIVE = "give paths, - for stdin, or --dataset"
@@ -36,7 +36,7 @@ def _may_be_there(dataset: str) -> bool:
 
 def _config_beside(model: Model) -> RunConfig | None:
     """The config of the run that wrote the model; None where it is gone or another's."""
-    from vaekit.config_sources import resolve_config
+    from vaekit.configuration.config_sources import resolve_config
 
     if model.path is None:
         return None
@@ -56,8 +56,8 @@ def _is_unchanged(model: Model, config: RunConfig) -> bool:
     """Whether the path still gives the images that the model was trained on, and no others."""
     import numpy as np
 
+    from vaekit.model_file.trained_images import pack_trained_images
     from vaekit.reporting import SILENT
-    from vaekit.trained_images import pack_trained_images
     from vaekit.training.run import load_training_data
 
     trained = model.trained_images

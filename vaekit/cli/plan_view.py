@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vaekit.cli.console import duration
-from vaekit.config import as_yaml
+from vaekit.configuration.config import as_yaml
 from vaekit.wording import image_in_words
 
 if TYPE_CHECKING:
-    from vaekit.training.plan import RunPlan
+    from vaekit.training.planning.plan import RunPlan
 
 
 def plan_text(plan: RunPlan) -> str:

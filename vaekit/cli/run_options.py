@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from vaekit import registry
-from vaekit.config import RunConfig, facts, flag
+from vaekit.configuration.config import RunConfig, facts, flag
 
 ALIASES = {"output": ("--output", "-o", "--save-path")}
 """Fields whose flag has more than one spelling."""

@@ -65,8 +65,8 @@ def _of_images(
 def _in_file(model: Model, path: str, use: UseOptions) -> SearchedPart:
     import torch
 
-    from vaekit.latents import read_latents
     from vaekit.latents.names import latent_names
+    from vaekit.latents.reading import read_latents
 
     with read_latents(
         Path(path), widths=(model.latent_dim,), allow_nonfinite=use.allow_nonfinite

@@ -30,7 +30,7 @@ class TrainedCount:
 
     def report(self, source: DatasetOptions, terminal: Terminal) -> None:
         """A note, unless training images were asked for."""
-        from vaekit.trained_images import trained_note
+        from vaekit.model_file.trained_images import trained_note
 
         files = isinstance(source, ImageOptions) and source.has_images
         meant = source.allow_trained or (source.split == "train" and not files)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vaekit import registry
+from vaekit.configuration.dataset_names import is_hub, is_pattern
 from vaekit.data import store
 from vaekit.data.cache_entry import StoredImages
 from vaekit.data.datasets.catalogue import CATALOGUE
@@ -31,7 +32,6 @@ from vaekit.data.source import (
     Source,
     same_shape,
 )
-from vaekit.dataset_names import is_hub, is_pattern
 from vaekit.errors import DataError, UsageError, VaekitError
 from vaekit.reporting import SILENT, Reporter, ToldOnce
 from vaekit.wording import one_line
@@ -167,7 +167,8 @@ def _refuse_other_shape(source: Source, dataset: str, shape: Shape) -> None:
 
 
 def _target_size(value: str | int | tuple[int, int] | None) -> Size | None:
-    from vaekit.option_types import parse_size  # pydantic, which decoding processes do not need
+    # pydantic, which decoding processes do not need
+    from vaekit.configuration.option_types import parse_size
 
     try:
         return None if value is None else parse_size(value)

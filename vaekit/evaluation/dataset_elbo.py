@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from vaekit.chunks import pad_rows
+from vaekit.machine.ranks import ALONE, Ranks
 from vaekit.models.vae import VAE, evaluating
-from vaekit.ranks import ALONE, Ranks
 from vaekit.seeds import normal_rows
 
 ACTIVE_VARIANCE = 0.01

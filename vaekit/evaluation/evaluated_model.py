@@ -18,8 +18,8 @@ from vaekit.errors import DataError
 from vaekit.evaluation.binarize import binarize
 from vaekit.gaussian import Normal
 from vaekit.inference import Model
+from vaekit.machine.ranks import ALONE, Ranks
 from vaekit.output.pictures import to_uint8
-from vaekit.ranks import ALONE, Ranks
 from vaekit.reporting import SILENT, Reporter
 
 

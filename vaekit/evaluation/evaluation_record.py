@@ -14,14 +14,20 @@ from torch import Tensor
 
 from vaekit import __version__
 from vaekit.data import ImageSet
+from vaekit.evaluation.aggregate_posterior.density_ratio import STEPS, total_correlation_bound
+from vaekit.evaluation.aggregate_posterior.latent_health import (
+    AggregatePosterior,
+    Health,
+    aggregate,
+    diagnosis,
+)
+from vaekit.evaluation.aggregate_posterior.mutual_information import mutual_information
 from vaekit.evaluation.calibration import calibration, calibration_record
 from vaekit.evaluation.dataset_elbo import standard_error
-from vaekit.evaluation.density_ratio import STEPS, total_correlation_bound
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.factor_scores import factor_scores
-from vaekit.evaluation.image_features import Extractor, FeaturesMissing, extractor
-from vaekit.evaluation.latent_health import AggregatePosterior, Health, aggregate, diagnosis
+from vaekit.evaluation.log_likelihood.nll import unreliable_share, why_unreliable
 from vaekit.evaluation.metrics import (
     CALIBRATION_METRICS,
     IMAGES,
@@ -31,16 +37,15 @@ from vaekit.evaluation.metrics import (
     MetricRequest,
     in_group,
 )
-from vaekit.evaluation.mutual_information import mutual_information
-from vaekit.evaluation.nll import unreliable_share, why_unreliable
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
-from vaekit.evaluation.sample_scores import sample_scores
+from vaekit.evaluation.samples.image_features import Extractor, FeaturesMissing, extractor
+from vaekit.evaluation.samples.sample_scores import sample_scores
 from vaekit.evaluation.shared_passes import importance_estimates
-from vaekit.header import sha256
 from vaekit.inference import Model
-from vaekit.ranks import ALONE, Ranks
+from vaekit.machine.ranks import ALONE, Ranks
+from vaekit.model_file.header import sha256
+from vaekit.model_file.trained_images import trained_note
 from vaekit.reporting import SILENT, Reporter
-from vaekit.trained_images import trained_note
 
 EvaluationRecord = dict[str, Any]
 PerImage = dict[str, Tensor]

@@ -9,7 +9,7 @@ import torch
 from vaekit.data.imageset import Pixels
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import TERMS
-from vaekit.evaluation.nll import importance_estimate
+from vaekit.evaluation.log_likelihood.nll import importance_estimate
 from vaekit.evaluation.outliers import OUTLIER_COLUMNS, image_statistics, outlier_scores
 from vaekit.image_arguments import as_floats
 from vaekit.inference import Model

@@ -24,7 +24,7 @@ from vaekit import inference, registry
 from vaekit.array_types import AnyArray, Float64s
 from vaekit.errors import ModelFileError
 from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE, TERMS, image_terms
-from vaekit.header import KnownImages, LatentStatistics
+from vaekit.model_file.header import KnownImages, LatentStatistics
 from vaekit.models.vae import VAE, evaluating
 from vaekit.output.pictures import to_uint8
 

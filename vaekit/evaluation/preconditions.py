@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from vaekit.data import ImageSet
 from vaekit.errors import DataError, UsageError
-from vaekit.evaluation.density_ratio import images_needed
+from vaekit.evaluation.aggregate_posterior.density_ratio import images_needed
 from vaekit.evaluation.factor_scores import why_no_factors
-from vaekit.evaluation.image_features import FEATURES
+from vaekit.evaluation.log_likelihood.refined_posterior import MOST_LATENTS
 from vaekit.evaluation.metrics import (
     A_LIKELIHOOD,
     FACTOR_METRICS,
@@ -17,7 +17,7 @@ from vaekit.evaluation.metrics import (
     NONLINEAR,
     MetricRequest,
 )
-from vaekit.evaluation.refined_posterior import MOST_LATENTS
+from vaekit.evaluation.samples.image_features import FEATURES
 from vaekit.inference import Model
 from vaekit.likelihoods import Likelihood
 from vaekit.models.vae import VAE

@@ -9,7 +9,7 @@ from typing import Any
 
 from vaekit.errors import UsageError
 from vaekit.evaluation.comparison import comparable
-from vaekit.header import ModelHeader
+from vaekit.model_file.header import ModelHeader
 from vaekit.output.rate_distortion_plot import RatePoint
 from vaekit.registry import resolve
 

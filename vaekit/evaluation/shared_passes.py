@@ -8,8 +8,8 @@ from torch import Tensor
 
 from vaekit.evaluation.encode_pass import encoded_chunks
 from vaekit.evaluation.evaluated_model import EvaluatedModel
+from vaekit.evaluation.log_likelihood.nll import ImportanceEstimate, importance_estimate
 from vaekit.evaluation.metrics import MetricRequest
-from vaekit.evaluation.nll import ImportanceEstimate, importance_estimate
 
 
 def take_part(subject: EvaluatedModel, request: MetricRequest) -> None:

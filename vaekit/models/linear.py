@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vaekit.threads import together
+from vaekit.machine.threads import together
 from vaekit.torch_internals import has_onednn_linear, onednn_linear
 
 LARGE_PRODUCT = 1 << 22

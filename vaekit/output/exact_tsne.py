@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekit.array_types import Float64s
-from vaekit.threads import using_threads
+from vaekit.machine.threads import using_threads
 
 STEPS, EARLY_STEPS = 500, 100
 EXAGGERATION = 4.0

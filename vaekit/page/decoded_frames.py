@@ -11,7 +11,7 @@ from torch import Tensor
 from vaekit.data import ImageSet
 from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE
 from vaekit.inference import Model
-from vaekit.latent_walks import latent_path, order_by_kl, traversal
+from vaekit.latents.walks import latent_path, order_by_kl, traversal
 from vaekit.page.latent_map import image_caption, rounded
 from vaekit.seeds import numpy_generator
 

@@ -19,7 +19,7 @@ from vaekit.errors import DataError
 from vaekit.evaluation.image_scores import scores
 from vaekit.image_arguments import one_image
 from vaekit.inference import Model
-from vaekit.latent_walks import latent_path
+from vaekit.latents.walks import latent_path
 from vaekit.models.vae import evaluating
 from vaekit.output.pictures import encode_picture, to_uint8
 from vaekit.page.latent_map import LatentPlane, map_plane

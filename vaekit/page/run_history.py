@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vaekit.header import ModelHeader
-from vaekit.training.run_folder import RunFolder, folder_at
+from vaekit.model_file.header import ModelHeader
+from vaekit.training.run_files.run_folder import RunFolder, folder_at
 
 Records = list[dict[str, float]]
 

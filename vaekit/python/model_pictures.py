@@ -15,8 +15,8 @@ from torch import Tensor
 from vaekit.data import ImageSet
 from vaekit.image_arguments import as_floats, image_blocks, one_image
 from vaekit.inference import Model
-from vaekit.latent_search import Neighbours
-from vaekit.latent_walks import informative, marks, order_by_kl
+from vaekit.latents.search import Neighbours
+from vaekit.latents.walks import informative, marks, order_by_kl
 from vaekit.output.pictures import Bytes, grid, rows, strip, to_uint8
 
 

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaekit.config import RunConfig
-from vaekit.dataset_names import short_name
+from vaekit.configuration.config import RunConfig
+from vaekit.configuration.dataset_names import short_name
 from vaekit.python.trained_model import TrainedModel, load_model
-from vaekit.training.run_folder import folder_at
+from vaekit.training.run_files.run_folder import folder_at
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit import weights
 from vaekit.errors import UsageError, methods_with_keyword_names
 from vaekit.evaluation.evaluation_record import EvaluationRecord, evaluate
 from vaekit.evaluation.image_scores import scores
@@ -20,19 +19,20 @@ from vaekit.evaluation.metrics import MetricRequest, parse
 from vaekit.evaluation.preconditions import refuse_draws
 from vaekit.image_arguments import as_floats, image_blocks
 from vaekit.inference import Model, load
-from vaekit.latent_search import (
+from vaekit.latents.search import (
     NearestSearch,
     Neighbours,
     along_vector,
     attribute_vector,
     latent_plane,
 )
-from vaekit.latent_walks import order_by_kl
+from vaekit.latents.walks import order_by_kl
+from vaekit.model_file import weights
+from vaekit.model_file.tensor_file import is_tensor_file
 from vaekit.models.vae import parameter_count
 from vaekit.output.pictures import to_uint8
 from vaekit.python import model_pictures
 from vaekit.python.evaluation_images import image_set_for
-from vaekit.tensor_file import is_tensor_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image

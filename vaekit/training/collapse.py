@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.reporting import Reporter
 
 DEAD_KL = 0.1

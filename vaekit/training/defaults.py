@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from vaekit import registry
-from vaekit.config import RunConfig, flag
+from vaekit.configuration.config import RunConfig, flag
 from vaekit.errors import UsageError
 from vaekit.likelihoods import Likelihood, build_likelihood
 from vaekit.models.vae import VAE, build

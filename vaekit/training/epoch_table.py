@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vaekit import thread_waiting
-from vaekit.dataset_names import short_name
+from vaekit.configuration.dataset_names import short_name
+from vaekit.machine import thread_waiting
 from vaekit.training.watcher import RunFacts
 from vaekit.wording import image_in_words
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from vaekit.errors import DataError
-from vaekit.ranks import Ranks
-from vaekit.training.checkpoint import restore, tensors_of
+from vaekit.machine.ranks import Ranks
 from vaekit.training.loop import Progress, Trainer
+from vaekit.training.run_files.checkpoint import restore, tensors_of
 from vaekit.training.stop_signals import StopRequest
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.errors import UsageError
-from vaekit.header import ModelHeader, read_model_file, verify_digest
+from vaekit.model_file.header import ModelHeader, read_model_file, verify_digest
+from vaekit.model_file.weights import read_tensors, refuse_nonfinite
 from vaekit.models.vae import VAE
 from vaekit.reporting import Reporter
 from vaekit.training.defaults import NETWORK_OPTIONS
-from vaekit.weights import read_tensors, refuse_nonfinite
 from vaekit.wording import image_in_words
 
 MOST_NAMED = 4

@@ -15,23 +15,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaekit import devices, registry, torch_internals
-from vaekit.config import RunConfig
+from vaekit import registry, torch_internals
+from vaekit.configuration.config import RunConfig
 from vaekit.data.batches import Batches, epoch_order
 from vaekit.errors import Diverged
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import ACTIVE_VARIANCE, TERMS, ElboReport, evaluate_elbo
+from vaekit.machine import devices
+from vaekit.machine.ranks import ALONE, Ranks
 from vaekit.models.vae import VAE
-from vaekit.ranks import ALONE, Ranks
 from vaekit.reporting import SILENT, Reporter
 from vaekit.seeds import BLOCK
-from vaekit.training.adam import Adam
-from vaekit.training.ema import WeightAverage
-from vaekit.training.gradients import Gradients
 from vaekit.training.initial_weights import freeze
-from vaekit.training.micro_batch import MicroBatch
-from vaekit.training.schedules import kl_weight, learning_rate
-from vaekit.training.step_metrics import StepMetrics, first_nonfinite
+from vaekit.training.step.adam import Adam
+from vaekit.training.step.ema import WeightAverage
+from vaekit.training.step.gradients import Gradients
+from vaekit.training.step.micro_batch import MicroBatch
+from vaekit.training.step.schedules import kl_weight, learning_rate
+from vaekit.training.step.step_metrics import StepMetrics, first_nonfinite
 from vaekit.training.watcher import StepFacts
 
 EVALUATION_BATCH = 512

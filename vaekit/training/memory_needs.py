@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vaekit.config import RunConfig, flag
+from vaekit.configuration.config import RunConfig, flag
 from vaekit.errors import UsageError
 from vaekit.models.vae import VAE, parameter_count_of
 from vaekit.training.defaults import likelihood_for_config, network_from_config, settings_of

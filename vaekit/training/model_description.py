@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from vaekit import __version__, registry
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import ElboReport, evaluate_elbo
 from vaekit.evaluation.outliers import FEWEST_KNOWN, describe_known
-from vaekit.header import (
+from vaekit.model_file.header import (
     FORMAT_VERSION,
     KnownImages,
     LatentStatistics,
     LikelihoodSpec,
     ModelHeader,
 )
+from vaekit.model_file.weights import specification
 from vaekit.models.vae import parameter_count
 from vaekit.training.loop import Trainer, evaluation_batch, model_inputs
-from vaekit.weights import specification
 
 STATISTICS_IMAGES = 10_240
 """Training images from which the latent statistics are taken: the first ones."""

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.data import ImageSet
 from vaekit.data.batches import Batches
-from vaekit.ranks import Ranks
+from vaekit.machine.ranks import Ranks
 from vaekit.reporting import Reporter
 from vaekit.training import follower, rank_division
 from vaekit.training.defaults import network_from_config

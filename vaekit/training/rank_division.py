@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.errors import UsageError
+from vaekit.machine.ranks import Ranks
 from vaekit.models.vae import VAE
-from vaekit.ranks import Ranks
 from vaekit.reporting import Reporter
-from vaekit.training.gradients import batch_statistics
+from vaekit.training.step.gradients import batch_statistics
 
 
 def refuse_uneven(config: RunConfig, world: int, images: int | None = None) -> None:
@@ -73,7 +73,7 @@ def report_division(config: RunConfig, network: VAE, ranks: Ranks, reporter: Rep
 def division(config: RunConfig, ranks: Ranks) -> str:
     """The ranks, micro-batches and their product, in one line.
 
-    >>> from vaekit.ranks import Place
+    >>> from vaekit.machine.ranks import Place
     >>> division(RunConfig(batch_size=128, micro_batch=16), Ranks(Place(0, 4)))
     '4 ranks x 16 images x 2 micro-batches = 128 images a step'
     >>> division(RunConfig(batch_size=9), Ranks(Place(0, 4)))

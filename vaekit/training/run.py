@@ -13,29 +13,31 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaekit import __version__, devices, files
-from vaekit.config import RunConfig, as_yaml
-from vaekit.config_sources import resolve_config
+from vaekit import __version__, files
+from vaekit.configuration.config import RunConfig, as_yaml
+from vaekit.configuration.config_sources import resolve_config
+from vaekit.configuration.dataset_names import IN_MEMORY
 from vaekit.data import ImageSet
 from vaekit.data.batches import statically_binarized
 from vaekit.data.decoding import thread_pool
 from vaekit.data.imageset import Pixels
 from vaekit.data.load import OpenDataset, open_dataset
 from vaekit.data.source import Request, Source
-from vaekit.dataset_names import IN_MEMORY
 from vaekit.errors import DataError, UsageError
-from vaekit.ranks import Ranks, joined, place
+from vaekit.machine import devices
+from vaekit.machine.ranks import Ranks, joined, place
+from vaekit.machine.threads import using_threads
 from vaekit.reporting import SILENT, Reporter
-from vaekit.threads import using_threads
-from vaekit.training import follower, rank_division, resume_rules, tensorboard
-from vaekit.training import run_folder as folders
-from vaekit.training.checkpoint import Checkpoint, Checkpoints
+from vaekit.training import follower, rank_division
 from vaekit.training.defaults import fill_defaults, refuse_unfitting_options
 from vaekit.training.initial_weights import inherited
 from vaekit.training.memory_needs import refuse_too_large
 from vaekit.training.new_trainer import new_trainer
-from vaekit.training.run_folder import RunFolder
-from vaekit.training.run_pictures import RunPictures
+from vaekit.training.run_files import resume_rules, tensorboard
+from vaekit.training.run_files import run_folder as folders
+from vaekit.training.run_files.checkpoint import Checkpoint, Checkpoints
+from vaekit.training.run_files.run_folder import RunFolder
+from vaekit.training.run_files.run_pictures import RunPictures
 from vaekit.training.session import Session
 from vaekit.training.watcher import SilentWatcher, Watcher
 

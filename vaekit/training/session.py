@@ -9,20 +9,22 @@ from dataclasses import dataclass
 
 import torch
 
-from vaekit import devices, files, header, weights
+from vaekit import files
 from vaekit.data import ImageSet
 from vaekit.data.imageset import Pixels
 from vaekit.errors import Diverged, LostRank, ModelFileError, VaekitError
+from vaekit.machine import devices
+from vaekit.model_file import header, weights
+from vaekit.model_file.trained_images import pack_trained_images
 from vaekit.models.vae import parameter_count
-from vaekit.trained_images import pack_trained_images
-from vaekit.training.checkpoint import Checkpoints
 from vaekit.training.collapse import CollapseWatch
 from vaekit.training.loop import Trainer
 from vaekit.training.model_description import describe_model
-from vaekit.training.run_folder import RunFolder
-from vaekit.training.run_pictures import RunPictures
+from vaekit.training.run_files.checkpoint import Checkpoints
+from vaekit.training.run_files.run_folder import RunFolder
+from vaekit.training.run_files.run_pictures import RunPictures
+from vaekit.training.run_files.tensorboard import EventLog
 from vaekit.training.stop_signals import StopRequest
-from vaekit.training.tensorboard import EventLog
 from vaekit.training.watcher import RunFacts, Watcher
 
 

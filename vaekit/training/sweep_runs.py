@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vaekit.config import RunConfig, facts, flag
+from vaekit.configuration.config import RunConfig, facts, flag
 from vaekit.errors import UsageError
-from vaekit.training import resume_rules
 from vaekit.training.initial_weights import inherited
 from vaekit.training.run import TrainingResult, prepare, resume_training, run_training
-from vaekit.training.run_folder import RUNS, dataset_stem
+from vaekit.training.run_files import resume_rules
+from vaekit.training.run_files.run_folder import RUNS, dataset_stem
 from vaekit.training.watcher import Watcher
 
 

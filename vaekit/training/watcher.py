@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from vaekit.config import RunConfig
+from vaekit.configuration.config import RunConfig
 from vaekit.reporting import Reporter, Silent
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import vaekit as package
 from vaekit.inference import Model
-from vaekit.latent_walks import latent_path
+from vaekit.latents.walks import latent_path
 from vaekit.output.pictures import encode_picture, strip, to_uint8
 
 

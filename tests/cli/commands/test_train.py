@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from vaekit.config import RunConfig, facts, flag
-from vaekit.header import read_model_file, sha256
+from vaekit.configuration.config import RunConfig, facts, flag
+from vaekit.model_file.header import read_model_file, sha256
 
 SMALL = ["--dataset", "digits", "--limit", "40", "--epochs", "1", "--hidden", "4",
          "--latent-dim", "2", "--threads", "1", "--likelihood", "bce"]  # fmt: skip

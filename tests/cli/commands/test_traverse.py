@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 import vaekit as package
-from vaekit.header import read_model_file
 from vaekit.inference import Model
-from vaekit.latent_walks import traversal
+from vaekit.latents.walks import traversal
+from vaekit.model_file.header import read_model_file
 from vaekit.output.pictures import encode_picture, strip
 
 

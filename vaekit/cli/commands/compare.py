@@ -19,7 +19,7 @@ from vaekit.cli.options import DatasetOptions, UseOptions, value_option, with_op
 from vaekit.cli.tables import print_table
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.metrics import METRICS
-from vaekit.header import ModelHeader, read_model_file
+from vaekit.model_file.header import ModelHeader, read_model_file
 
 if TYPE_CHECKING:
     from vaekit.evaluation.comparison import Difference

@@ -19,7 +19,7 @@ from vaekit.cli.options import (
     with_option_groups,
 )
 from vaekit.errors import DataError, UsageError
-from vaekit.latent_groups import parse_temperatures, temperatures
+from vaekit.latents.groups import parse_temperatures, temperatures
 from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vaekit.cli.console import Terminal
     from vaekit.inference import Model
-    from vaekit.latents import LatentStream
+    from vaekit.latents.reading import LatentStream
 
 TAKES = (*PICTURES, FOLDER, *ARRAYS)
 Latents = Annotated[
@@ -57,7 +57,7 @@ def command(
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="decoded.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
-    from vaekit.latents import read_latents
+    from vaekit.latents.reading import read_latents
     from vaekit.output.image_writer import open_image_writer
 
     source = _stdin() if latents == "-" else Path(latents)

@@ -75,7 +75,7 @@ def command(
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
     from vaekit.image_arguments import as_floats
-    from vaekit.latent_search import along_vector
+    from vaekit.latents.search import along_vector
 
     images = named_images(opened, source, use, terminal, "edit")
     if towards is not None:
@@ -98,7 +98,7 @@ def _towards(
     """The mean latent of a class minus that of all other images of the data set."""
     import torch
 
-    from vaekit.latent_search import attribute_vector
+    from vaekit.latents.search import attribute_vector
 
     latents, labels = [], list[str]()
     for part in searched_parts(model, [], source, use, terminal):

@@ -30,9 +30,9 @@ from vaekit.cli.options import (
 from vaekit.cli.projected_latents import ProjectedLatents, ProjectionOptions
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
-from vaekit.latent_groups import latents_in
+from vaekit.latents.groups import latents_in
+from vaekit.machine.ranks import Ranks, joined
 from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target
-from vaekit.ranks import Ranks, joined
 
 if TYPE_CHECKING:
     from vaekit.cli.console import Terminal

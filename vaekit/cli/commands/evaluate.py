@@ -16,7 +16,7 @@ from vaekit.cli.metric_rows import table
 from vaekit.cli.model_commands import open_model, open_terminal
 from vaekit.cli.options import DatasetOptions, ModelArgument, UseOptions, with_option_groups
 from vaekit.cli.tables import print_pairs
-from vaekit.ranks import Ranks, joined
+from vaekit.machine.ranks import Ranks, joined
 
 if TYPE_CHECKING:
     from vaekit.data import ImageSet

@@ -12,8 +12,8 @@ import typer
 from vaekit.cli.options import Debug, Json, switch_option
 from vaekit.cli.tables import print_pairs
 from vaekit.errors import ModelFileError
-from vaekit.header import ModelFile, read_model_file, sha256, verify_digest
-from vaekit.latent_groups import LatentGroup, groups_of
+from vaekit.latents.groups import LatentGroup, groups_of
+from vaekit.model_file.header import ModelFile, read_model_file, sha256, verify_digest
 from vaekit.wording import image_in_words, one_line
 
 

@@ -28,7 +28,7 @@ from vaekit.cli.options import (
 )
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import DataError, UsageError
-from vaekit.latent_groups import latents_in
+from vaekit.latents.groups import latents_in
 from vaekit.output.formats import ANIMATIONS, ARRAYS, FOLDER
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def command(
         raise UsageError("-n and images exclude each other: one path goes through all images")
     refuse_dataset_flags(source)
     opened = open_model(model, use, terminal)
-    from vaekit.latent_walks import check_path
+    from vaekit.latents.walks import check_path
 
     check_path(steps, method)
     width = latents_in(opened.groups, groups)
@@ -115,7 +115,7 @@ def _along(stops: list[Tensor], steps: int, method: str) -> Tensor:
     """The latents along a path; the point where two legs meet comes once."""
     import torch
 
-    from vaekit.latent_walks import latent_path
+    from vaekit.latents.walks import latent_path
 
     legs = [latent_path(a, b, steps, method) for a, b in pairwise(stops)]
     return torch.cat([legs[0], *(leg[1:] for leg in legs[1:])])

@@ -55,7 +55,7 @@ def command(
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="manifold.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
-    from vaekit.latent_search import latent_plane
+    from vaekit.latents.search import latent_plane
     from vaekit.output.image_writer import open_image_writer
 
     across, up = _dims(opened, dims)
@@ -86,7 +86,7 @@ def _dims(model: Model, given: str | None) -> tuple[int, int]:
     if model.latent_dim < 2:
         raise UsageError("manifold needs two latent dimensions; this model has one: use traverse")
     if given is None:
-        from vaekit.latent_walks import order_by_kl
+        from vaekit.latents.walks import order_by_kl
 
         first, second = sorted(order_by_kl(model.header.latents.kl)[:2])
         return first, second

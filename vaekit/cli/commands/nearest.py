@@ -99,7 +99,7 @@ class _Found:
 
 def _searched(queries: SearchedPart, k: int, parts: Iterable[SearchedPart]) -> _Found:
     """Search while latents arrive; only the nearest so far are kept in memory."""
-    from vaekit.latent_search import NearestSearch
+    from vaekit.latents.search import NearestSearch
 
     search, known, start = NearestSearch(queries.z, k + 1), dict[int, _Known](), 0
     for part in parts:

@@ -9,8 +9,8 @@ import typer
 
 from vaekit.cli.options import Debug, Json
 from vaekit.cli.tables import print_table
-from vaekit.config import recipe_names, recipe_path
-from vaekit.yaml_files import read_yaml
+from vaekit.configuration.config import recipe_names, recipe_path
+from vaekit.configuration.yaml_files import read_yaml
 
 
 def command(

@@ -30,7 +30,7 @@ from vaekit.cli.options import (
 )
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
-from vaekit.latent_groups import latents_in, parse_temperatures, temperatures
+from vaekit.latents.groups import latents_in, parse_temperatures, temperatures
 from vaekit.output.formats import ARRAYS, FOLDER, PICTURES, Target
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from vaekit.cli.options import (
     value_option,
     with_option_groups,
 )
-from vaekit.latent_groups import parse_temperatures, temperatures
+from vaekit.latents.groups import parse_temperatures, temperatures
 from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 
 TAKES = (*PICTURES, FOLDER, *ARRAYS)

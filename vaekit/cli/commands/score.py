@@ -29,8 +29,8 @@ from vaekit.cli.options import (
 )
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import ModelFileError
+from vaekit.machine.ranks import joined
 from vaekit.output.formats import PICTURES, Target
-from vaekit.ranks import joined
 
 if TYPE_CHECKING:
     from vaekit.data.streams.mixed_inputs import Chunk
@@ -121,7 +121,7 @@ def _warn_of_unreliable(
     """Warn if many images have a Pareto k that is too large, from (nll_ess, nll_pareto_k)."""
     from torch import tensor
 
-    from vaekit.evaluation.nll import unreliable_share, why_unreliable
+    from vaekit.evaluation.log_likelihood.nll import unreliable_share, why_unreliable
 
     known = tensor([row for row in trust if None not in row]).reshape(-1, 2)
     if not len(known):

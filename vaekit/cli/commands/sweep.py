@@ -25,8 +25,8 @@ from vaekit.cli.options import (
 )
 from vaekit.cli.run_options import with_run_options
 from vaekit.cli.tables import print_table
-from vaekit.config import RunConfig
-from vaekit.config_sources import resolve_config
+from vaekit.configuration.config import RunConfig
+from vaekit.configuration.config_sources import resolve_config
 from vaekit.errors import UsageError
 
 USUAL_BETAS = "0.1,0.3,1,3,10"

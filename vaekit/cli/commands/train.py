@@ -18,10 +18,10 @@ from vaekit.cli.options import (
     switch_option,
 )
 from vaekit.cli.run_options import with_run_options
-from vaekit.config import RunConfig
-from vaekit.config_sources import resolve_config
+from vaekit.configuration.config import RunConfig
+from vaekit.configuration.config_sources import resolve_config
 from vaekit.errors import UsageError
-from vaekit.ranks import place
+from vaekit.machine.ranks import place
 
 AUTO = Path("auto")
 """`--resume auto`: the run in the output folder; a folder of that name needs its full path."""
@@ -101,7 +101,7 @@ def _train(
 
 def _plan(config: RunConfig, *, quiet: bool, as_json: bool, measure: bool) -> None:
     from vaekit.cli.plan_view import plan_json, plan_text
-    from vaekit.training.plan import plan_run
+    from vaekit.training.planning.plan import plan_run
 
     plan = plan_run(config, Terminal(quiet=quiet), measure=measure)
     if place().rank == 0:

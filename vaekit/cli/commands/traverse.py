@@ -27,7 +27,7 @@ from vaekit.cli.options import (
 )
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import UsageError
-from vaekit.latent_groups import latents_in
+from vaekit.latents.groups import latents_in
 from vaekit.output.formats import ARRAYS, FOLDER
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def command(
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="traversal.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
-    from vaekit.latent_walks import informative, marks, order_by_kl, traversal
+    from vaekit.latents.walks import informative, marks, order_by_kl, traversal
 
     width = latents_in(opened.groups, groups)
     kl = _kl(opened, source, use, terminal)

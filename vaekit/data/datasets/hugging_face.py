@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.configuration.dataset_names import HUB, hub_folder, short_name
 from vaekit.data.imageset import Integers
 from vaekit.data.source import (
     MAX_BYTES,
@@ -30,7 +31,6 @@ from vaekit.data.source import (
     file_identity,
 )
 from vaekit.data.sources.folder import read_file
-from vaekit.dataset_names import HUB, hub_folder, short_name
 from vaekit.errors import DataError, ImageError, UsageError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line

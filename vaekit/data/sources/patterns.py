@@ -8,8 +8,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
+from vaekit.configuration.dataset_names import WILDCARD
 from vaekit.data.sources.folder_layout import natural
-from vaekit.dataset_names import WILDCARD
 from vaekit.errors import DataError
 
 MOST_ALTERNATIVES = 100_000

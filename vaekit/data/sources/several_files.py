@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from vaekit.configuration.dataset_names import fixed_folder, short_name
 from vaekit.data.source import Listing, Request, Source, file_identity
 from vaekit.data.sources import detect
 from vaekit.data.sources.folder import in_folder, listed_folder
@@ -20,7 +21,6 @@ from vaekit.data.sources.listed_files import Container, listed_source
 from vaekit.data.sources.patterns import expand
 from vaekit.data.sources.tar_files import list_tar
 from vaekit.data.sources.zip_files import list_zip
-from vaekit.dataset_names import fixed_folder, short_name
 from vaekit.errors import DataError
 from vaekit.reporting import Reporter
 from vaekit.wording import one_line

@@ -1,0 +1,1 @@
+"""The posteriors of all images together: what latents carry, and how they depend."""

@@ -1,0 +1,1 @@
+"""The log-likelihood of images by importance sampling, and whether to trust it."""

@@ -1,0 +1,1 @@
+"""How good samples are: features of drawn and real images, and their distances."""

@@ -1,0 +1,1 @@
+"""What a run would take, before it trains: `train --dry-run` and `--probe`."""
