@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,22 @@ def test_every_module_has_its_place_in_the_rule(container: str, layers: list[str
     """A new module without a place could import anything."""
     rooms = {room_of(name, container) for name, _ in modules() if name != container}
     assert rooms - {"", "__main__"} == set(levels(layers))
+
+
+PACKAGES_WITH_ROOMS = sorted(
+    {".".join(path.relative_to(ROOT).parts[:-2]) for path in ROOT.glob("*/**/__init__.py")}
+)
+
+
+@pytest.mark.parametrize("package", PACKAGES_WITH_ROOMS, ids=lambda package: package or "vaekit")
+def test_no_imports_between_rooms_and_modules_side_by_side_go_in_a_circle(package: str) -> None:
+    """A room that imports what imports it cannot be read, tested or moved alone."""
+    inside = [(room_of(name, package), path) for name, path in modules() if room_of(name, package)]
+    graph: dict[str, set[str]] = {room: set() for room, _ in inside}
+    for here, path in inside:
+        used = {room_of(name, package) for name in uses(path) if name.startswith("vaekit.")}
+        graph[here] |= used & graph.keys() - {here}
+    TopologicalSorter(graph).prepare()  # its error names the circle
 
 
 @pytest.mark.parametrize(("name", "path"), [(n, p) for n, p in modules() if room_of(n) != "cli"])
