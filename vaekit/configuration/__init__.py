@@ -1,1 +1,1 @@
-"""The options of a run: what each may be, where its value comes from, and how it is parsed."""
+"""The options of a run: their types, their values, and where these come from."""

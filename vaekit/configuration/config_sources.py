@@ -1,4 +1,4 @@
-"""Merges the options of a run from flags, environment, YAML file and recipe into one config.
+"""Merges flags, environment, YAML file, recipe and defaults into one config.
 
 >>> resolve_config({"beta": 4.0}, environ={"VAEKIT_BETA": "2", "VAEKIT_HIDDEN": "64,64"}).hidden
 (64, 64)

@@ -1,4 +1,4 @@
-"""64-bit keys of images by their content: equal images have equal keys, whatever their names.
+"""64-bit keys of images by content: equal images have equal keys, whatever their names.
 
 An encoded file and the pixels that it decodes to have different keys: the first decides which part
 of a data set an image belongs to, before anything is decoded; the second identifies an image that

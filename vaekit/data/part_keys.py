@@ -1,4 +1,4 @@
-"""The content keys of the images of a source: each part is read once, and its keys are kept.
+"""The content keys of a source's images: each part is read once, and its keys are kept.
 
 Reading every file costs a small part of decoding them. The keys lie beside the decoded images in
 the cache, in files that are used only if this user owns them and their checksum matches.

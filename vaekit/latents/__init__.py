@@ -1,1 +1,1 @@
-"""Latents outside a network: read from files, searched, walked through, and in groups."""
+"""Latents outside a network: files of them, search, walks and groups."""

@@ -1,1 +1,1 @@
-"""The machine that vaekit runs on: its devices, its threads, and the processes of one run."""
+"""The machine: its devices, its threads, and the processes of a run."""

@@ -1,1 +1,1 @@
-"""The model file: its header, its tensors, and the images that the model was trained on."""
+"""The model file: its header, its tensors, and hashes of its training images."""

@@ -1,4 +1,4 @@
-"""The images that a model was trained on, as hashes in its file: to count them among others.
+"""Hashes of the training images in a model file, to count these among other images.
 
 The file holds 48 bits of a hash of each training image's pixels, sorted, 6 bytes an image. An image
 that was trained on is always found if it has the same pixels in the model's shape. One that was not

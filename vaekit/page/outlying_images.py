@@ -1,4 +1,4 @@
-"""Outlier scores of all images of the page, where the model file knows some to compare with."""
+"""Outlier scores of the page's images, where the model file has statistics for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains a run for each of several betas in one folder; runs that are there already are kept."""
+"""Trains a run for each of several betas in one folder, and keeps runs already there."""
 
 from __future__ import annotations
 

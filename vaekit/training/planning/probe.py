@@ -1,4 +1,4 @@
-"""Trains a few steps in memory, to measure how long one takes and how much memory it needs."""
+"""Trains a few steps and writes nothing, to measure the time and memory of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's folder: its name, its files, who may write to it, and the metrics appended to it."""
+"""A run's folder: its name, its files, its lock, and the metrics appended to it."""
 
 from __future__ import annotations
 
