@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -77,25 +78,42 @@ def test_a_slider_decodes_as_it_moves(tab: Tab) -> None:
     assert tab.until(f"document.querySelector('#live img').src !== {json.dumps(before)}")
 
 
+def drop(tab: Tab, pixels: np.ndarray, name: str) -> None:
+    """Drop the picture of a grey image on the page."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0]).save(buffer, "png")
+    text = base64.b64encode(buffer.getvalue()).decode()
+    tab.evaluate(
+        "(() => { const given = new DataTransfer();"
+        f"const bytes = Uint8Array.from(atob('{text}'), c => c.charCodeAt(0));"
+        f"given.items.add(new File([bytes], '{name}', {{type: 'image/png'}}));"
+        "window.dispatchEvent(new DragEvent('drop', {dataTransfer: given})); })()"
+    )
+    assert tab.until(f"mapMarks.some(m => m.name === '{name}')")
+
+
 def test_two_dropped_images_land_on_the_map_and_make_a_walk(tab: Tab, server: LiveServer) -> None:
     digits = vaekit.load_dataset("digits", "test", limit=60).images
     for index in (7, 20):
-        buffer = io.BytesIO()
-        Image.fromarray(digits[index, ..., 0]).save(buffer, "png")
-        text = base64.b64encode(buffer.getvalue()).decode()
-        tab.evaluate(
-            "(() => { const given = new DataTransfer();"
-            f"const bytes = Uint8Array.from(atob('{text}'), c => c.charCodeAt(0));"
-            f"given.items.add(new File([bytes], '<b>{index}</b>.png', {{type: 'image/png'}}));"
-            "window.dispatchEvent(new DragEvent('drop', {dataTransfer: given})); })()"
-        )
-        assert tab.until(f"mapMarks.some(m => m.name === '<b>{index}</b>.png')")
+        drop(tab, digits[index], f"<b>{index}</b>.png")
     mark = tab.evaluate("mapMarks[0]")
     assert mark["x"] == pytest.approx(tab.evaluate("report.map.x[7]"), abs=1e-3)
     assert mark["y"] == pytest.approx(tab.evaluate("report.map.y[7]"), abs=1e-3)
     assert tab.until("document.querySelector('#live .walk input') !== null")
     assert tab.evaluate("document.querySelectorAll('#live .result').length") == 2
     assert tab.evaluate("document.querySelectorAll('#live b').length") == 0, "names are text"
+
+
+def test_a_dropped_image_that_was_trained_on_is_marked(tab: Tab, run: Path) -> None:
+    trained = vaekit.load(run, "cpu").trained_images
+    assert trained is not None
+    images = vaekit.load_dataset("digits", "train").images
+    drop(tab, images[trained.found(images)][0], "seen.png")
+    said = "[...document.querySelectorAll('#live .result')].map(r => r.textContent)"
+    last = f"{said}.at(-1)"
+    assert tab.until(f"{last}.includes('seen.png')")
+    assert "The model was trained on this image" in tab.evaluate(last)
+    assert "The model was trained on" not in tab.evaluate(f"{said}.at(-2)")
 
 
 def test_a_click_on_the_map_decodes_that_place(tab: Tab) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import vaekit
 from vaekit.data import ImageSet
 from vaekit.errors import DataError, ImageError
 from vaekit.evaluation.image_scores import scores
@@ -58,6 +59,20 @@ def test_an_image_lands_on_its_own_point_and_is_its_nearest(
     expected = {name: values[0] for name, values in scores(model, digits.images[7:8]).items()}
     assert found["numbers"] == expected
     assert "neg_elbo" in expected
+
+
+def test_an_image_that_the_model_was_trained_on_is_said_to_be(
+    live: LiveModel, model: Model, digits: ImageSet
+) -> None:
+    assert model.trained_images is not None
+    seen = vaekit.load_dataset("digits", "train").images
+    seen = seen[model.trained_images.found(seen)]
+    assert len(seen) > 10
+    assert live.place(encoded(seen[3]))["trained_on"] is True
+    assert live.place(encoded(digits.images[7]))["trained_on"] is False
+    unsaved = Model(model.network, model.header)
+    told = LiveModel(unsaved, digits, range(9)).place(encoded(seen[3]))
+    assert told["trained_on"] is None
 
 
 def test_a_photo_of_another_size_and_colour_is_converted(live: LiveModel) -> None:

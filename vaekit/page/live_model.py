@@ -41,6 +41,7 @@ class LiveModel:
             model.embed(np.ascontiguousarray(images.images[list(on_map)])).double().numpy()
         )
         self.plane: LatentPlane = map_plane(self.codes)
+        self.trained = model.trained_images  # now: training may replace the file later
         self._busy = threading.Lock()
 
     def page_facts(self) -> Answer:
@@ -79,9 +80,14 @@ class LiveModel:
             "image": picture_uri(block),
             "reconstruction": picture_uri(back),
             "numbers": numbers,
+            "trained_on": self._trained_on(block),
             "neighbours": near.tolist(),
             "distances": distances[near].tolist(),
         }
+
+    def _trained_on(self, block: Any) -> bool | None:
+        """Whether the model was trained on an image; None where its file does not tell."""
+        return None if self.trained is None else bool(self.trained.found(to_uint8(block))[0])
 
     def walk(self, ends: Any) -> Answer:
         """The frames from one latent to another, as one sheet."""

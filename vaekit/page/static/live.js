@@ -132,7 +132,7 @@ function startDrop(section, mixer) {
   section.append(element("h3", {}, "An image of yours"), zone, problem, results, walk);
 }
 
-function droppedImage({ name, image, reconstruction, numbers, neighbours, distances }) {
+function droppedImage({ name, image, reconstruction, numbers, neighbours, distances, trained_on }) {
   const rows = Object.entries(numbers).map(([key, value]) => element("div", {}, element("code", {}, key), ` ${number(value)}`));
   const near = neighbours.map((index, rank) => {
     const words = `${report.map.names[index]}, distance ${number(distances[rank])}`;
@@ -142,6 +142,7 @@ function droppedImage({ name, image, reconstruction, numbers, neighbours, distan
     element("strong", {}, name),
     element("div", { class: "row two" }, liveImage(image, `${name} as the model sees it`), liveImage(reconstruction, "its reconstruction")),
     element("p", { class: "quiet" }, "As the model sees it, and its reconstruction."),
+    ...(trained_on ? [element("p", {}, "The model was trained on this image: a new one may score worse.")] : []),
     element("div", { class: "numbers quiet" }, ...rows),
     element("p", { class: "quiet" }, "Nearest on the map, by distance of all latents:"),
     element("div", { class: "row small" }, ...near));
