@@ -7,6 +7,11 @@ of known images, as in the density of states estimator (Morningstar et al. 2021,
     outlier = √((s − m)ᵀ C⁻¹ (s − m)),   s the statistics of the image,
 
 with mean m and covariance C over the known images. Too low counts as much as too high.
+
+Its false-alarm rate is a conformal p-value (Vovk et al. 2005; Bates et al. 2023, arXiv:2104.08279):
+of n known images and a new one like them, each is the k-th most outlying with probability
+1 / (n + 1). Mean and covariance are fitted to the known images, which makes those look more usual
+than they are, so each of them is compared with the mean and the covariance of the others.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +34,8 @@ from vaekit.model_file.header import KnownImages, LatentStatistics
 from vaekit.models.vae import VAE, evaluating
 from vaekit.output.pictures import to_uint8
 
-FEWEST_KNOWN = 50
-"""Known images, under which no false-alarm rate can be stated."""
+FEWEST_KNOWN = 20
+"""Known images, under which outlier scores are left out."""
 OUTLIER_COLUMNS = (
     "typicality", "latent_distance", "relative_error", "outlier", "false_alarm_rate",
 )  # fmt: skip
@@ -112,23 +118,32 @@ def summarise(found: dict[str, Tensor], part: str) -> KnownImages | None:
     n = len(next(iter(found.values()), ()))
     if n < FEWEST_KNOWN or not all(bool(values.isfinite().all()) for values in found.values()):
         return None
-    compared = compared_statistics(found)
-    mean, precision = _normal(compared)
-    squares = _squares(compared - mean, precision)
     loss = found["neg_elbo"].double().numpy()
     sizes, error = (found[name].double().numpy() for name in ("png_bytes", "reconstruction"))
     slope, offset = _line(sizes, error)
-    rates, scores = _thresholds(np.sqrt(left_out(squares, n)))
     return KnownImages(
         part=part,
         n=n,
         neg_elbo=[float(loss.mean()), _spread(loss)],
         error_of_size=[offset, slope, _spread(error - offset - slope * sizes)],
-        mean=mean.tolist(),
-        precision=precision.tolist(),
-        rates=rates,
-        scores=scores,
+        **calibrated(compared_statistics(found)),
     )
+
+
+def calibrated(compared: Float64s) -> dict[str, Any]:
+    """The normal fitted to known images (N, S), and the scores that new images reach at each rate.
+
+    These are the fields of `KnownImages` by name.
+    """
+    mean, precision = _normal(compared)
+    squares = left_out(distances(compared, mean, precision) ** 2, len(compared))
+    rates, scores = _thresholds(np.sqrt(squares))
+    return {
+        "mean": mean.tolist(),
+        "precision": precision.tolist(),
+        "rates": rates,
+        "scores": scores,
+    }
 
 
 def compared_statistics(found: dict[str, Tensor]) -> Float64s:
@@ -162,8 +177,7 @@ def outlier_scores(found: dict[str, Tensor], known: KnownImages) -> dict[str, Te
             f"{compared.shape[1]}"
         )
     expected = offset + slope * found["png_bytes"].double()
-    difference = compared - np.array(known.mean)
-    score = np.sqrt(_squares(difference, np.array(known.precision)))
+    score = distances(compared, np.array(known.mean), np.array(known.precision))
     own = {name: found[name] for name in ("latent_distance",) if name in found}
     return {
         "typicality": (found["neg_elbo"].double() - mean).abs() / spread,
@@ -175,9 +189,14 @@ def outlier_scores(found: dict[str, Tensor], known: KnownImages) -> dict[str, Te
 
 
 def false_alarm_rate(score: Float64s, known: KnownImages) -> Float64s:
-    """The share of known images with at least this outlier score, 1 / (n + 1) or more."""
-    rate: Float64s = np.interp(score, [0.0, *known.scores], [0.0, *np.log(known.rates)])
-    return np.exp(rate)
+    """The lowest of the file's rates whose threshold the score reaches, 1 / (n + 1) or more.
+
+    A score between two thresholds gets the higher rate, so that of new images like the known ones
+    a share of at most a has a rate of at most a.
+    """
+    rates = np.array([1.0, *known.rates])
+    reached = np.searchsorted(known.scores, score, side="right")
+    return np.asarray(rates[reached], np.float64)
 
 
 def _thresholds(scores: Float64s) -> tuple[list[float], list[float]]:
@@ -210,9 +229,11 @@ def _normal(values: Float64s) -> tuple[Float64s, Float64s]:
     return np.asarray(values.mean(0), np.float64), precision
 
 
-def _squares(difference: Float64s, precision: Float64s) -> Float64s:
-    squares: Float64s = np.einsum("ni,ij,nj->n", difference, precision, difference)
-    return np.clip(squares, 0, None)
+def distances(compared: Float64s, mean: Float64s, precision: Float64s) -> Float64s:
+    """The Mahalanobis distance of each row from the mean."""
+    away = compared - mean
+    squares: Float64s = np.einsum("ni,ij,nj->n", away, precision, away)
+    return np.asarray(np.sqrt(np.clip(squares, 0, None)), np.float64)
 
 
 def _line(x: Float64s, y: Float64s) -> tuple[float, float]:

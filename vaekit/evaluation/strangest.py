@@ -22,9 +22,9 @@ Number = float | None
 class Strangest:
     """Keeps the images with the highest outlier scores of a stream, and counts the outliers."""
 
-    def __init__(self, known: str, lowest_rate: float = 0.0) -> None:
-        self.known, self.lowest_rate = known, lowest_rate
-        """The images whose share the false-alarm rate is, and the lowest rate they can give."""
+    def __init__(self, part: str, known: int) -> None:
+        self.part, self.known = part, known
+        """Where the known images come from, `validation` or `training`, and their number."""
         self.count = self.flagged = 0
         self._kept: list[tuple[float, int, Number, str, Bytes]] = []
 
@@ -47,17 +47,25 @@ class Strangest:
 
         Fewer than 99 known images give no rate of 1 percent.
 
-        >>> Strangest("validation images").summary()
-        '0 of 0 images are outliers; of images like the validation images, 1% would be'
+        >>> Strangest("training", 9).summary().partition(":")[0]
+        'no image can be called an outlier at a rate of 1%'
         """
-        if self.lowest_rate > FLAGGED:
+        if (self.known + 1) * FLAGGED < 1:
             return (
-                f"no image can be called an outlier at a rate of {FLAGGED:.0%}: the {self.known} "
-                f"that the model knows are too few for a rate under {self.lowest_rate:.1%}"
+                f"no image can be called an outlier at a rate of {FLAGGED:.0%}: the model knows "
+                f"{self.known:,} {self.part} images, too few for a rate under "
+                f"{1 / (self.known + 1):.1%}"
             )
+        found = f"{self.flagged:,} of {self.count:,} images are outliers"
+        if self.part == "training":
+            return (
+                f"{found}; of the {self.known:,} training images that the model knows, "
+                f"{FLAGGED:.0%} would be, and more of new ones"
+            )
+        most = highest_rate(FLAGGED, self.known)
         return (
-            f"{self.flagged:,} of {self.count:,} images are outliers; "
-            f"of images like the {self.known}, {FLAGGED:.0%} would be"
+            f"{found}; of images like the {self.known:,} {self.part} images, {FLAGGED:.0%} would "
+            f"be, up to {most:.1%} by chance"
         )
 
     def legend(self) -> str:
@@ -77,6 +85,21 @@ class Strangest:
         title = "The strangest images" if cut else "Images by outlier score"
         about = f"Outlier score and false-alarm rate. {self.legend()}{self.summary()}."
         return contact_sheet(entries, title, about)
+
+
+def highest_rate(rate: float, known: int) -> float:
+    """The share of false alarms that 95 of 100 sets of known images do not exceed.
+
+    A rate is right on average over sets of known images. The share beyond the k-th largest score of
+    one set of n is a draw from Beta(k, n + 1 − k) (Vovk 2012, arXiv:1209.2673).
+
+    >>> [round(highest_rate(0.01, n), 4) for n in (99, 1000, 4096)]
+    [0.0298, 0.0157, 0.0124]
+    """
+    from scipy.special import betaincinv
+
+    rank = int(rate * (known + 1) + 1e-9)
+    return float(betaincinv(rank, known + 1 - rank, 0.95))
 
 
 def is_outlier(rate: Number) -> bool:

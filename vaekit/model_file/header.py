@@ -122,7 +122,7 @@ class ModelHeader(BaseModel):
     latents: LatentStatistics
     training: dict[str, Any]
     known: KnownImages | None = None
-    """None where fewer than 50 images are known, or in a file that was written without it."""
+    """None where fewer than 20 images are known, or in a file that was written without it."""
     digest: Annotated[str, Field(pattern=r"^crc32:[0-9a-f]{32}$")] | None = None
     """The `tensor_digest` of the file; None in a file that was written without one."""
 

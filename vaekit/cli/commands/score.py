@@ -107,8 +107,8 @@ def _strangest(model: Model, target: Target, terminal: Terminal) -> Strangest | 
     if known is not None:
         from vaekit.evaluation.strangest import Strangest
 
-        return Strangest(f"{known.part} images", 1 / (known.n + 1))
-    why = "the model file describes no known images (50 or more are needed in training)"
+        return Strangest(known.part, known.n)
+    why = "the model file describes no known images (20 or more are needed in training)"
     if target.form in PICTURES:
         raise ModelFileError(f"{model.path}: no outlier scores: {why}")
     terminal.note(f"outlier scores are left out: {why}")
