@@ -86,6 +86,7 @@ def compare_on_images(
     metrics: str | Iterable[str] | None = None,
     nll_samples: int | None = None,
     nll: str = "importance",
+    nll_temperatures: int = 100,
     features: str = "inception",
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -101,7 +102,14 @@ def compare_on_images(
         raise UsageError("compare takes two models or more: evaluate takes one")
     opened = [_opened(model) for model in models]
     data = image_set_for(opened[0], images, split=split, limit=limit, seed=seed)
-    request = request_of(metrics, nll_samples=nll_samples, nll=nll, features=features, seed=seed)
+    request = request_of(
+        metrics,
+        nll_samples=nll_samples,
+        nll=nll,
+        nll_temperatures=nll_temperatures,
+        features=features,
+        seed=seed,
+    )
     found = [evaluate_each(each, data, request) for each in opened]
     names = [str(given) if not isinstance(given, Model) else str(given.path) for given in models]
     records = [{"model": name, **one} for name, (one, _) in zip(names, found, strict=True)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -70,6 +72,32 @@ def sharp(latents: int = 16) -> tuple[VAE, Tensor]:
             layer.bias.zero_()
         x = network.decode(torch.randn(20, latents)) + 0.05 * torch.randn(20, 1, 8, 8)
     return network, x
+
+
+def curved(name: str, **settings: Any) -> tuple[VAE, Tensor]:
+    """A model that is not linear, with two latents and an untrained encoder, and images of it."""
+    torch.manual_seed(1)
+    network = build(
+        "mlp", image=(6, 6, 1), latent_dim=2, settings={"hidden": [24]},
+        likelihood=build_likelihood(name, **settings), seed=4,
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        for parameter in network.decoder.parameters():
+            parameter.mul_(2)
+        params = network.decode(torch.randn(6, 2))
+        x = network.likelihood.sample(params, torch.rand(6, 1, 6, 6)).clamp(0, 1)
+    return network, x
+
+
+def integral(network: VAE, x: Tensor) -> Tensor:
+    """log ∫ p(x|z) p(z) dz by the sum over a fine grid of the plane."""
+    side = torch.linspace(-5, 5, 301)
+    z = torch.cartesian_prod(side, side)
+    with torch.no_grad():
+        params = network.decode(z)
+        log_px = [network.likelihood.log_prob(params, one.expand(len(z), 1, 6, 6)) for one in x]
+    joint = torch.stack(log_px).double() + network.prior.log_prob(z).double()
+    return torch.logsumexp(joint, 1) + 2 * math.log(float(side[1] - side[0]))
 
 
 def exact_log_likelihood(network: VAE, x: Tensor) -> Tensor:

@@ -19,7 +19,14 @@ from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.evaluation_record import evaluate, without_nonfinite
 from vaekit.evaluation.image_scores import scores
-from vaekit.evaluation.metrics import EXTRA, FACTOR_METRICS, SAMPLE_METRICS, MetricRequest, parse
+from vaekit.evaluation.metrics import (
+    EXTRA,
+    FACTOR_METRICS,
+    SAMPLE_METRICS,
+    MetricRequest,
+    NllSettings,
+    parse,
+)
 from vaekit.inference import Model
 from vaekit.model_file.header import sha256
 from vaekit.reporting import Silent
@@ -177,7 +184,10 @@ def test_the_means_of_scores_are_the_evaluation(
     trained: dict[str, Model], digits: ImageSet, kind: str
 ) -> None:
     record = evaluate(trained[kind], digits, MetricRequest(nll_samples=7))
-    parts = [scores(trained[kind], digits.images[i : i + 64], start=i, samples=7) for i in (0, 64)]
+    parts = [
+        scores(trained[kind], digits.images[i : i + 64], start=i, nll=NllSettings(7))
+        for i in (0, 64)
+    ]
     for name in ("neg_elbo", "reconstruction", "kl", "nll"):
         values = np.array(parts[0][name] + parts[1][name], float)
         assert values.mean() == pytest.approx(record[name], rel=1e-6)

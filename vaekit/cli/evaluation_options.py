@@ -19,7 +19,7 @@ from vaekit.cli.options import DatasetOptions, UseOptions
 
 if TYPE_CHECKING:
     from vaekit.data import ImageSet
-    from vaekit.evaluation.metrics import MetricRequest
+    from vaekit.evaluation.metrics import MetricRequest, NllSettings
     from vaekit.inference import Model
 
 NllSamples = Annotated[
@@ -33,8 +33,15 @@ NllMethod = Annotated[
     typer.Option(
         "--nll",
         metavar="METHOD",
-        help="where the draws come from: importance (the encoder) or refined (a posterior fitted "
-        "to each image: slower, and right where the encoder is far off)",
+        help="where the draws come from: importance (the encoder), refined (a posterior fitted "
+        "to each image) or ais (annealed importance sampling: slowest, with a bound on its error)",
+    ),
+]
+
+NllTemperatures = Annotated[
+    int,
+    typer.Option(
+        "--nll-temperatures", metavar="N", help="steps of each chain of --nll ais: more are closer"
     ),
 ]
 
@@ -45,6 +52,16 @@ class NllOptions:
 
     nll_samples: NllSamples = None
     nll: NllMethod = "importance"
+    nll_temperatures: NllTemperatures = 100
+
+    @property
+    def settings(self) -> NllSettings | None:
+        """The settings for the library; None where no draws are asked for."""
+        from vaekit.evaluation.metrics import NllSettings
+
+        if self.nll_samples is None:
+            return None
+        return NllSettings(self.nll_samples, self.nll, self.nll_temperatures)
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,7 @@ class MetricOptions:
     ] = None
     nll_samples: NllSamples = None
     nll: NllMethod = "importance"
+    nll_temperatures: NllTemperatures = 100
     seeds: Annotated[
         int,
         typer.Option(
@@ -77,12 +95,18 @@ class MetricOptions:
     ] = None
 
 
+def refuse_too_few(what: NllOptions | MetricOptions) -> None:
+    """Refuse no draws at all, and no temperatures."""
+    if what.nll_samples is not None:
+        require_positive("--nll-samples", what.nll_samples)
+    require_positive("--nll-temperatures", what.nll_temperatures)
+
+
 def metric_request(what: MetricOptions, by: DatasetOptions, use: UseOptions) -> MetricRequest:
     """The request for the library; unknown metrics are refused."""
     from vaekit.evaluation.metrics import MetricRequest, parse
 
-    if what.nll_samples is not None:
-        require_positive("--nll-samples", what.nll_samples)
+    refuse_too_few(what)
     require_positive("--seeds", what.seeds)
     metrics, everything = parse(what.metrics)
     return MetricRequest(
@@ -90,6 +114,7 @@ def metric_request(what: MetricOptions, by: DatasetOptions, use: UseOptions) -> 
         everything=everything,
         nll_samples=what.nll_samples,
         nll=what.nll,
+        nll_temperatures=what.nll_temperatures,
         seeds=what.seeds,
         features=what.features,
         inception_weights=what.inception_weights,

@@ -21,7 +21,7 @@ def table(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "likelihood", f"{record['likelihood']}{binarization}"
     for name in (metric.name for metric in METRICS if metric.name in record):
         yield name, shown_number(name, record)
-    for name in ("sample_settings", "factor_settings"):
+    for name in ("nll_settings", "sample_settings", "factor_settings"):
         if name in record:
             yield name, _settings(record[name])
     for reason, names in _absent(record["absent"]):
@@ -44,9 +44,8 @@ def shown_number(name: str, record: dict[str, Any]) -> str:
 
 def _remarks(name: str, record: dict[str, Any]) -> Iterator[str]:
     """The settings and limits of a number, and a warning where it is no likelihood."""
-    if name == "nll":
-        refined = ", refined" if record.get("nll_method") == "refined" else ""
-        yield f"({record['nll_samples']:,} draws an image{refined})"
+    if name in ("nll", "nll_gap"):
+        yield f"({_draws(name, record)})"
     if name in ("neg_elbo", "reconstruction") and not _normalised(record):
         yield "(not a likelihood)"
     if name == "active_units":
@@ -59,6 +58,17 @@ def _remarks(name: str, record: dict[str, Any]) -> Iterator[str]:
         yield "(1 is calibrated)"
     if METRICS_BY_NAME[name].group == SAMPLES:
         yield from _of_samples(name, record)
+
+
+def _draws(name: str, record: dict[str, Any]) -> str:
+    """Which draws made the estimate of log p(x), or the images that tell how far off it is."""
+    settings = record.get("nll_settings", {})
+    if name == "nll_gap":
+        return f"on {settings['simulated_images']} images that the model drew"
+    count, method = record["nll_samples"], record.get("nll_method")
+    if method == "ais":
+        return f"{count:,} chains an image, annealed in {settings['temperatures']:,} steps"
+    return f"{count:,} draws an image{', refined' if method == 'refined' else ''}"
 
 
 def _of_samples(name: str, record: dict[str, Any]) -> Iterator[str]:

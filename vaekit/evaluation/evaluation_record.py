@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vaekit import __version__
@@ -23,11 +22,10 @@ from vaekit.evaluation.aggregate_posterior.latent_health import (
 )
 from vaekit.evaluation.aggregate_posterior.mutual_information import mutual_information
 from vaekit.evaluation.calibration import calibration, calibration_record
-from vaekit.evaluation.dataset_elbo import standard_error
 from vaekit.evaluation.encode_pass import EncodePass, encode_once
 from vaekit.evaluation.evaluated_model import EvaluatedModel, pixel_variance
 from vaekit.evaluation.factor_scores import factor_scores
-from vaekit.evaluation.log_likelihood.nll import unreliable_share, why_unreliable
+from vaekit.evaluation.likelihood_record import likelihood_record
 from vaekit.evaluation.metrics import (
     CALIBRATION_METRICS,
     IMAGES,
@@ -40,7 +38,6 @@ from vaekit.evaluation.metrics import (
 from vaekit.evaluation.preconditions import not_normalised, refuse_unfit_evaluation, why_no_bits
 from vaekit.evaluation.samples.image_features import Extractor, FeaturesMissing, extractor
 from vaekit.evaluation.samples.sample_scores import sample_scores
-from vaekit.evaluation.shared_passes import importance_estimates
 from vaekit.inference import Model
 from vaekit.machine.ranks import ALONE, Ranks
 from vaekit.model_file.header import sha256
@@ -95,7 +92,7 @@ def evaluate_each(
     record = _data_facts(subject, request)
     seen = encode_once(subject)
     record |= _bound(subject, seen, absent)
-    record |= _log_likelihood(subject, request, seen.per_image)
+    record |= likelihood_record(subject, request, seen.per_image)
     record |= _latents_and_images(subject, request, seen, absent)
     record |= _calibration(subject, request, seen, absent)
     record |= sample_scores(subject, request, extract, absent)
@@ -158,50 +155,6 @@ def _bound(subject: EvaluatedModel, seen: EncodePass, absent: dict[str, str]) ->
     else:
         absent["bits_per_dim"] = why_no_bits(network.likelihood)
     return record
-
-
-def _log_likelihood(
-    subject: EvaluatedModel, request: MetricRequest, per_image: PerImage
-) -> EvaluationRecord:
-    """Minus the importance weighted bound, K, and how far to trust it."""
-    samples = request.nll_samples
-    if samples is None:
-        return {}
-    found = [*importance_estimates(subject, samples, refined=request.nll == "refined")]
-    bound, effective, k, variance = (
-        torch.cat([getattr(one, name) for one in found])
-        for name in ("bound", "effective", "pareto_k", "variance")
-    )
-    median, share = float(effective.median()), unreliable_share(k)
-    warning = why_unreliable(share, median, samples, refined=request.nll == "refined")
-    if warning:
-        subject.warn(warning)
-    per_image["nll"] = -bound
-    gaps = [one.diagonal_elbo for one in found if one.diagonal_elbo is not None]
-    return {
-        "nll": -float(bound.mean()),
-        "nll_stderr": standard_error(bound),
-        "nll_samples": samples,
-        "nll_method": request.nll,
-        "nll_mc_stderr": math.sqrt(float(variance.sum())) / len(variance),
-        "nll_ess": median,
-        "nll_pareto_k_bad": share,
-        **(_inference_gap(torch.cat(gaps), bound, per_image) if gaps else {}),
-    }
-
-
-def _inference_gap(best: Tensor, bound: Tensor, per_image: PerImage) -> EvaluationRecord:
-    """What the ELBO lacks to log p(x), by cause: Cremer et al. 2018 (arXiv:1801.03558).
-
-    `best` is the ELBO of each image under the best posterior of the encoder's own kind.
-    """
-    own = -per_image["neg_elbo"].double()
-    per_image["amortisation_gap"], per_image["approximation_gap"] = best - own, bound - best
-    found: EvaluationRecord = {}
-    for name in ("amortisation_gap", "approximation_gap"):
-        found[name] = float(per_image[name].mean())
-        found[f"{name}_stderr"] = standard_error(per_image[name])
-    return found
 
 
 OF_ONE_NORMAL = ("mutual_information", "total_correlation", NONLINEAR)

@@ -9,7 +9,8 @@ import torch
 from vaekit.data.imageset import Pixels
 from vaekit.evaluation.binarize import binarize
 from vaekit.evaluation.dataset_elbo import TERMS
-from vaekit.evaluation.log_likelihood.nll import importance_estimate
+from vaekit.evaluation.log_likelihood.estimates import estimate_log_likelihood
+from vaekit.evaluation.metrics import NllSettings
 from vaekit.evaluation.outliers import OUTLIER_COLUMNS, image_statistics, outlier_scores
 from vaekit.image_arguments import as_floats
 from vaekit.inference import Model
@@ -22,8 +23,7 @@ def scores(
     images: Pixels | torch.Tensor,
     *,
     start: int = 0,
-    samples: int | None = None,
-    refined: bool = False,
+    nll: NllSettings | None = None,
     seed: int = 0,
 ) -> dict[str, list[float | None]]:
     """The numbers of each image (N, H, W, C), by the names of `columns`.
@@ -41,21 +41,19 @@ def scores(
     if header.known is not None:
         outlying = outlier_scores(statistics, header.known)
         found |= {name: _numbers(values) for name, values in outlying.items()}
-    if samples is not None:
-        estimate = importance_estimate(
-            model.network, x, samples, seed=seed, start=start, refined=refined
-        )
+    if nll is not None:
+        estimate = estimate_log_likelihood(model.network, x, nll, seed=seed, start=start)
         values = (-estimate.bound, estimate.effective, estimate.pareto_k)
         found |= {name: _numbers(each) for name, each in zip(NLL_COLUMNS, values, strict=True)}
     return found
 
 
-def columns(model: Model, samples: int | None) -> list[str]:
+def columns(model: Model, nll: NllSettings | None = None) -> list[str]:
     """The names of the numbers that `scores` gives."""
     outlying = list(OUTLIER_COLUMNS) if model.header.known is not None else []
     if outlying and not model.network.factorised:
         outlying.remove("latent_distance")
-    return [*TERMS, *outlying, *(NLL_COLUMNS if samples else ())]
+    return [*TERMS, *outlying, *(NLL_COLUMNS if nll else ())]
 
 
 def _numbers(values: torch.Tensor) -> list[float | None]:

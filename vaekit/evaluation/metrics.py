@@ -42,7 +42,10 @@ NLL_SAMPLES = "--nll-samples K"
 NLL_REFINED = "--nll-samples K --nll refined"
 A_LIKELIHOOD = "a likelihood, so not bce"
 NONLINEAR = "nonlinear_total_correlation"
-NLL_METHODS = ("importance", "refined")
+NLL_AIS = "--nll-samples K --nll ais"
+NLL_METHODS = ("importance", "refined", "ais")
+TEMPERATURES = 100
+"""The steps of each chain of annealed importance sampling, unless told otherwise."""
 
 METRICS = (
     Metric("neg_elbo", "reconstruction + kl, one draw of z per image", BOUND, "nats", LOWER,
@@ -60,6 +63,8 @@ METRICS = (
            needs=NLL_SAMPLES),
     Metric("nll_pareto_k_bad", "share of images with Pareto k above 0.7: nll unreliable", BOUND,
            needs=NLL_SAMPLES),
+    Metric("nll_gap", "nats between lower and upper bound, on images that the model drew", BOUND,
+           "nats", needs=NLL_AIS),
     Metric("amortisation_gap", "nats lost since the encoder infers q, not a fit to each image",
            BOUND, "nats", needs=NLL_REFINED),
     Metric("approximation_gap", "nats lost since q is a diagonal normal", BOUND, "nats",
@@ -138,6 +143,18 @@ FEWEST_POINTS = 150
 
 
 @dataclass(frozen=True)
+class NllSettings:
+    """How log p(x) is estimated."""
+
+    samples: int
+    """Draws per image, or chains of annealed importance sampling."""
+    method: str = "importance"
+    """One of NLL_METHODS."""
+    temperatures: int = TEMPERATURES
+    """Steps of each chain."""
+
+
+@dataclass(frozen=True)
 class MetricRequest:
     """What to evaluate, beside what is always computed."""
 
@@ -147,6 +164,7 @@ class MetricRequest:
     nll_samples: int | None = None
     nll: str = "importance"
     """How log p(x) is estimated: one of NLL_METHODS."""
+    nll_temperatures: int = TEMPERATURES
     seeds: int = 1
     """How often samples are drawn for the sample metrics."""
     features: str = "inception"
@@ -155,6 +173,13 @@ class MetricRequest:
     batch_size: int | None = field(default=None, compare=False)
     allow_trained: bool = False
     """Whether images that the model was trained on are meant: no warning then."""
+
+    @property
+    def nll_settings(self) -> NllSettings | None:
+        """How log p(x) is estimated; None if it is not."""
+        if self.nll_samples is None:
+            return None
+        return NllSettings(self.nll_samples, self.nll, self.nll_temperatures)
 
     def any_of(self, names: Iterable[str]) -> bool:
         """Whether one of them was requested."""

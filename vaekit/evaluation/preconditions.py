@@ -11,10 +11,12 @@ from vaekit.evaluation.metrics import (
     A_LIKELIHOOD,
     FACTOR_METRICS,
     METRICS,
+    NLL_AIS,
     NLL_METHODS,
     NLL_REFINED,
     NLL_SAMPLES,
     NONLINEAR,
+    TEMPERATURES,
     MetricRequest,
 )
 from vaekit.evaluation.samples.image_features import FEATURES
@@ -64,7 +66,7 @@ def _refuse_request(network: VAE, request: MetricRequest) -> None:
         if not request.everything:
             raise UsageError(f"--metrics {name}: {why}")
     _refuse_without_draws(request)
-    refuse_draws(network, request.nll_samples, request.nll)
+    refuse_draws(network, request.nll_samples, request.nll, request.nll_temperatures)
 
 
 def _refuse_without_draws(request: MetricRequest) -> None:
@@ -76,26 +78,34 @@ def _refuse_without_draws(request: MetricRequest) -> None:
             raise UsageError(
                 f"--metrics {metric.name}: give the number of draws, such as --nll-samples 1000"
             )
-        if metric.needs == NLL_REFINED and request.nll != "refined":
-            raise UsageError(f"--metrics {metric.name}: needs {NLL_REFINED}")
+        for needed, method in ((NLL_REFINED, "refined"), (NLL_AIS, "ais")):
+            if metric.needs == needed and request.nll != method:
+                raise UsageError(f"--metrics {metric.name}: needs {needed}")
 
 
-def refuse_draws(network: VAE, samples: int | None, method: str = "importance") -> None:
+def refuse_draws(
+    network: VAE,
+    samples: int | None,
+    method: str = "importance",
+    temperatures: int = TEMPERATURES,
+) -> None:
     """Refuse importance weighting without draws, or of a model that does not allow it."""
     if method not in NLL_METHODS:
         raise UsageError(f"--nll {method}: {near_miss(method, NLL_METHODS)}")
     if samples is None:
         if method != "importance":
-            raise UsageError(f"--nll {method}: give the number of draws too: --nll-samples 1000")
+            usual = 16 if method == "ais" else 1000
+            raise UsageError(f"--nll {method}: give the number of draws too: --nll-samples {usual}")
         return
-    if samples < 1:
-        raise UsageError(f"--nll-samples {samples}: at least 1")
+    for flag, number in (("--nll-samples", samples), ("--nll-temperatures", temperatures)):
+        if number < 1:
+            raise UsageError(f"{flag} {number}: at least 1")
     if not network.likelihood.normalised:
         raise UsageError(f"--nll-samples: {not_normalised(network.likelihood)}")
     if method == "refined" and network.latent_dim > MOST_LATENTS:
         raise UsageError(
             f"--nll refined: the model has {network.latent_dim:,} latents, and a posterior is "
-            f"fitted to {MOST_LATENTS} at most; use --nll importance"
+            f"fitted to {MOST_LATENTS} at most; use --nll ais or importance"
         )
 
 

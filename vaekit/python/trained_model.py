@@ -15,7 +15,7 @@ from torch import Tensor
 from vaekit.errors import UsageError, methods_with_keyword_names
 from vaekit.evaluation.evaluation_record import EvaluationRecord, evaluate
 from vaekit.evaluation.image_scores import scores
-from vaekit.evaluation.metrics import MetricRequest, parse
+from vaekit.evaluation.metrics import TEMPERATURES, MetricRequest, NllSettings, parse
 from vaekit.evaluation.preconditions import refuse_draws
 from vaekit.image_arguments import as_floats, image_blocks
 from vaekit.inference import Model, load
@@ -56,6 +56,7 @@ def request_of(
     *,
     nll_samples: int | None = None,
     nll: str = "importance",
+    nll_temperatures: int = TEMPERATURES,
     seeds: int = 1,
     features: str = "inception",
     inception_weights: str | os.PathLike[str] | None = None,
@@ -69,6 +70,7 @@ def request_of(
         everything=everything,
         nll_samples=nll_samples,
         nll=nll,
+        nll_temperatures=nll_temperatures,
         seeds=seeds,
         features=features,
         inception_weights=None if inception_weights is None else Path(inception_weights),
@@ -99,6 +101,7 @@ class TrainedModel(Model):
         metrics: str | Iterable[str] | None = None,
         nll_samples: int | None = None,
         nll: str = "importance",
+        nll_temperatures: int = TEMPERATURES,
         seeds: int = 1,
         features: str = "inception",
         inception_weights: str | os.PathLike[str] | None = None,
@@ -116,6 +119,7 @@ class TrainedModel(Model):
             metrics,
             nll_samples=nll_samples,
             nll=nll,
+            nll_temperatures=nll_temperatures,
             seeds=seeds,
             features=features,
             inception_weights=inception_weights,
@@ -130,6 +134,7 @@ class TrainedModel(Model):
         *,
         nll_samples: int | None = None,
         nll: str = "importance",
+        nll_temperatures: int = TEMPERATURES,
         seed: int = 0,
     ) -> dict[str, Tensor]:
         """The numbers of each image, as `vaekit score` gives them: tensors (N,) by name.
@@ -140,12 +145,12 @@ class TrainedModel(Model):
         Example:
             strangest = model.score(photos)["outlier"].argmax()
         """
-        refuse_draws(self.network, nll_samples, nll)
-        how: dict[str, Any] = {"samples": nll_samples, "refined": nll == "refined", "seed": seed}
+        refuse_draws(self.network, nll_samples, nll, nll_temperatures)
+        how = None if nll_samples is None else NllSettings(nll_samples, nll, nll_temperatures)
         found: dict[str, list[float]] = {}
         start = 0
         for block in image_blocks(images, self.network.image, self.chunk):
-            numbers = scores(self, block, start=start, **how)
+            numbers = scores(self, block, start=start, nll=how, seed=seed)
             if self.trained_images is not None:
                 known = self.trained_images.found(to_uint8(as_floats(block)))
                 found.setdefault("trained_on", []).extend(known.tolist())

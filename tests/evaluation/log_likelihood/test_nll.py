@@ -185,9 +185,9 @@ def test_a_bound_that_is_far_off_says_so() -> None:
     assert "nll is unreliable" in warning
     assert "1.5 of 5,000 draws" in warning
     assert "try --nll refined, more --nll-samples, or quote neg_elbo" in warning
-    again = why_unreliable(1.0, 1.5, 5000, refined=True)
+    again = why_unreliable(1.0, 1.5, 5000, method="refined")
     assert again is not None
-    assert "try more --nll-samples, or quote" in again
+    assert "try --nll ais, more --nll-samples, or quote" in again
 
 
 def test_a_bound_that_is_right_gives_no_warning(linear: VAE, pictures: Tensor) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
@@ -12,7 +11,14 @@ from torch import Tensor
 
 import vaekit
 from tests.conftest import Runner
-from tests.evaluation.conftest import SIGMA, exact_elbo, exact_log_likelihood, sharp
+from tests.evaluation.conftest import (
+    SIGMA,
+    curved,
+    exact_elbo,
+    exact_log_likelihood,
+    integral,
+    sharp,
+)
 from vaekit.cli.metric_rows import shown_number
 from vaekit.errors import UsageError
 from vaekit.evaluation.evaluation_record import evaluate
@@ -49,32 +55,6 @@ def test_the_fit_of_a_linear_model_is_its_exact_posterior() -> None:
     assert torch.allclose(shift, mean, atol=1e-3)
     widened = scale @ scale.mT / 1.2**2  # 1 + 0.4 / √4
     assert torch.allclose(widened, covariance.expand(20, 4, 4), rtol=0.02, atol=1e-4)
-
-
-def curved(name: str, **settings: Any) -> tuple[VAE, Tensor]:
-    """A model that is not linear, with two latents and an untrained encoder, and images of it."""
-    torch.manual_seed(1)
-    network = build(
-        "mlp", image=(6, 6, 1), latent_dim=2, settings={"hidden": [24]},
-        likelihood=build_likelihood(name, **settings), seed=4,
-    ).eval()  # fmt: skip
-    with torch.no_grad():
-        for parameter in network.decoder.parameters():
-            parameter.mul_(2)
-        params = network.decode(torch.randn(6, 2))
-        x = network.likelihood.sample(params, torch.rand(6, 1, 6, 6)).clamp(0, 1)
-    return network, x
-
-
-def integral(network: VAE, x: Tensor) -> Tensor:
-    """log ∫ p(x|z) p(z) dz by the sum over a fine grid of the plane."""
-    side = torch.linspace(-5, 5, 301)
-    z = torch.cartesian_prod(side, side)
-    with torch.no_grad():
-        params = network.decode(z)
-        log_px = [network.likelihood.log_prob(params, one.expand(len(z), 1, 6, 6)) for one in x]
-    joint = torch.stack(log_px).double() + network.prior.log_prob(z).double()
-    return torch.logsumexp(joint, 1) + 2 * math.log(float(side[1] - side[0]))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from vaekit.cli.console import Terminal
-from vaekit.cli.evaluation_options import NllOptions, load_images
+from vaekit.cli.evaluation_options import NllOptions, load_images, refuse_too_few
 from vaekit.cli.model_commands import (
     choose_target,
     chunks_with_progress,
@@ -18,7 +18,6 @@ from vaekit.cli.model_commands import (
     open_model,
     open_terminal,
     print_output_path,
-    require_positive,
 )
 from vaekit.cli.options import (
     ImageOptions,
@@ -59,8 +58,7 @@ def command(
     Lines are written as images are read; stdout is the default output. A
     picture shows the images with the highest outlier scores.
     """
-    if nll.nll_samples is not None:
-        require_positive("--nll-samples", nll.nll_samples)
+    refuse_too_few(nll)
     target = choose_target(
         model,
         dataclasses.replace(where, output=where.output or "-"),
@@ -127,7 +125,7 @@ def _warn_of_unreliable(
     if not len(known):
         return
     share, median = unreliable_share(known[:, 1]), float(known[:, 0].median())
-    warning = why_unreliable(share, median, nll.nll_samples or 0, refined=nll.nll == "refined")
+    warning = why_unreliable(share, median, nll.nll_samples or 0, method=nll.nll)
     if warning:
         terminal.warn(warning)
 
@@ -135,7 +133,7 @@ def _warn_of_unreliable(
 def _refuse_draws(model: Model, nll: NllOptions) -> None:
     from vaekit.evaluation.preconditions import refuse_draws
 
-    refuse_draws(model.network, nll.nll_samples, nll.nll)
+    refuse_draws(model.network, nll.nll_samples, nll.nll, nll.nll_temperatures)
 
 
 @contextmanager
@@ -169,7 +167,7 @@ def _chunks(
 def _columns(model: Model, nll: NllOptions) -> list[str]:
     from vaekit.evaluation.image_scores import columns
 
-    return ["path", "label", "trained_on", *columns(model, nll.nll_samples)]
+    return ["path", "label", "trained_on", *columns(model, nll.settings)]
 
 
 def _numbered(chunks: Chunks) -> Iterator[Numbered]:
@@ -187,8 +185,7 @@ def _numbers(
     start, chunk, _ = given
     from vaekit.evaluation.image_scores import scores
 
-    samples, refined = nll.nll_samples, nll.nll == "refined"
-    return scores(model, chunk.images, start=start, samples=samples, refined=refined, seed=seed)
+    return scores(model, chunk.images, start=start, nll=nll.settings, seed=seed)
 
 
 def _rows(

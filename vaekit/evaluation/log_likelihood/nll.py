@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,24 @@ class ImportanceEstimate:
     """The tail of the weights: above 0.7 the bound is unreliable (`pareto.py`)."""
     diagonal_elbo: Tensor | None = None
     """The ELBO of the best posterior of the encoder's kind, where posteriors were fitted."""
+
+    @classmethod
+    def of_weights(cls, weights: Tensor) -> ImportanceEstimate:
+        """From the log weights of all draws, float64 (N, K)."""
+        samples = weights.shape[1]
+        largest = weights.topk(min(tail_size(samples) + 1, samples)).values
+        total, squares = weights.logsumexp(1), (2 * weights).logsumexp(1)
+        return cls.of_sums(samples, total, squares, largest)
+
+    @classmethod
+    def of_sums(
+        cls, samples: int, total: Tensor, squares: Tensor, largest: Tensor
+    ) -> ImportanceEstimate:
+        """From log Σ w, log Σ w² and the largest log w of each image."""
+        ks = [pareto_k(weights) for weights in largest.numpy()]
+        effective = torch.exp(2 * total - squares)
+        k = torch.tensor(ks, dtype=torch.float64)
+        return cls(samples, total - math.log(samples), effective, k)
 
     @property
     def variance(self) -> Tensor:
@@ -99,12 +117,9 @@ def importance_estimate(
     total, squares, largest = (
         torch.cat(parts) for parts in (zip(*found, strict=True) if found else [_EMPTY] * 3)
     )
-    ks = [pareto_k(weights) for weights in largest.numpy()]
-    effective = torch.exp(2 * total - squares)
-    k = torch.tensor(ks, dtype=torch.float64)
-    bound = total - math.log(samples)
     own_kind = None if fitted is None else fitted.diagonal_elbo.double()
-    return ImportanceEstimate(samples, bound, effective, k, own_kind)
+    estimate = ImportanceEstimate.of_sums(samples, total, squares, largest)
+    return replace(estimate, diagonal_elbo=own_kind)
 
 
 _EMPTY = (torch.empty(0, dtype=torch.float64),)
@@ -112,13 +127,18 @@ _EMPTY = (torch.empty(0, dtype=torch.float64),)
 
 def _batch_sizes(network: VAE, samples: int) -> tuple[int, int]:
     """Draws of one image at a time, and images at a time, from the model and K alone."""
+    rows = rows_at_once(network)
+    together = min(samples, rows)
+    return together, max(1, rows // together)
+
+
+def rows_at_once(network: VAE) -> int:
+    """How many latents to decode at a time, from the model alone."""
     height, width, _ = network.image
     cpu = next(network.parameters()).device.type == "cpu"
     fitting = MOST_WEIGHED_VALUES // (height * width * network.output_channels)
     most = CHUNKS * network.chunk if cpu else ROWS_ON_ACCELERATOR
-    rows = max(BLOCK, min(most, fitting) // BLOCK * BLOCK)
-    together = min(samples, rows)
-    return together, max(1, rows // together)
+    return max(BLOCK, min(most, fitting) // BLOCK * BLOCK)
 
 
 def _posteriors(network: VAE, x: Tensor, images: int) -> Iterator[Posterior]:
@@ -196,6 +216,11 @@ def _padded(q: Normal, count: int) -> Normal:
 
 MANY_UNRELIABLE = 0.1
 """The share of images with an unreliable bound that is worth a warning."""
+REMEDIES = {
+    "importance": "--nll refined, more --nll-samples",
+    "refined": "--nll ais, more --nll-samples",
+    "ais": "more --nll-temperatures, more --nll-samples",
+}
 
 
 def unreliable_share(pareto_k: Tensor) -> float:
@@ -205,12 +230,12 @@ def unreliable_share(pareto_k: Tensor) -> float:
 
 
 def why_unreliable(
-    share: float, effective: float, samples: int, *, refined: bool = False
+    share: float, effective: float, samples: int, *, method: str = "importance"
 ) -> str | None:
     """The warning where the bound of many images is not to be trusted, and what to do."""
     if not share > MANY_UNRELIABLE:
         return None
-    remedy = "more --nll-samples" if refined else "--nll refined, more --nll-samples"
+    remedy = REMEDIES[method]
     return (
         f"nll is unreliable: Pareto k is above {UNRELIABLE_K} for {share:.0%} of the images, and "
         f"half of them have an effective sample size of {effective:.1f} of {samples:,} draws or "

@@ -1,0 +1,35 @@
+"""Estimates log p(x) by the method that is asked for: importance, refined or ais."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vaekit.evaluation.log_likelihood.annealed_importance import annealed_estimate
+from vaekit.evaluation.log_likelihood.nll import ImportanceEstimate, importance_estimate
+from vaekit.evaluation.metrics import NllSettings
+from vaekit.models.vae import VAE
+from vaekit.reporting import Task
+
+
+def estimate_log_likelihood(
+    network: VAE,
+    x: Tensor,
+    how: NllSettings,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    task: Task | None = None,
+) -> ImportanceEstimate:
+    """Log p(x) of images (N, C, H, W), the first of which has the number `start`.
+
+    Example:
+        estimate_log_likelihood(network, x, NllSettings(16, "ais")).bound.mean()
+    """
+    if how.method == "ais":
+        return annealed_estimate(
+            network, x, how.samples, how.temperatures, seed=seed, start=start, task=task
+        )
+    refined = how.method == "refined"
+    return importance_estimate(
+        network, x, how.samples, seed=seed, start=start, refined=refined, task=task
+    )
