@@ -13,7 +13,6 @@ ROOT = TESTS.parent
 
 TESTED_BY = {
     "evaluation.likelihood_record": "tests/evaluation/log_likelihood/test_annealed_importance.py",
-    "evaluation.log_likelihood.estimates": "tests/evaluation/log_likelihood/test_annealed_importance.py",
     "__main__": "tests/conftest.py",
     "cli.commands.compare": "tests/cli/commands/test_evaluate.py",
     "cli.compared_models": "tests/cli/commands/test_sweep.py",

@@ -25,6 +25,7 @@ from vaekit.evaluation.log_likelihood.annealed_importance import (
     noise_of,
     simulated_interval,
 )
+from vaekit.evaluation.log_likelihood.estimates import estimate_log_likelihood
 from vaekit.evaluation.log_likelihood.hamiltonian import (
     EXTRA_NOISE,
     ChainPosition,
@@ -32,8 +33,9 @@ from vaekit.evaluation.log_likelihood.hamiltonian import (
     annealed,
     move,
 )
+from vaekit.evaluation.log_likelihood.nll import importance_estimate
 from vaekit.evaluation.log_likelihood.refined_posterior import NoiseTarget
-from vaekit.evaluation.metrics import MetricRequest
+from vaekit.evaluation.metrics import MetricRequest, NllSettings
 from vaekit.evaluation.preconditions import refuse_draws
 from vaekit.gaussian import Normal
 from vaekit.likelihoods import build_likelihood
@@ -210,8 +212,6 @@ def test_the_noise_of_latents_is_that_they_were_drawn_from() -> None:
 
 
 def test_a_hierarchy_has_bounds_too() -> None:
-    from vaekit.evaluation.log_likelihood.nll import importance_estimate
-
     network, x = ladder()
     plain = importance_estimate(network, x, 2000)
     found = annealed_estimate(network, x, 32, 6)
@@ -239,6 +239,17 @@ def test_more_chains_than_fit_in_memory_give_the_same_bound(
     whole = annealed_estimate(network, x[:2], 100, 3).bound
     monkeypatch.setattr(annealed_importance, "rows_at_once", lambda network: 64)
     assert torch.allclose(annealed_estimate(network, x[:2], 100, 3).bound, whole, atol=1e-3)
+
+
+def test_each_method_is_the_one_that_is_named() -> None:
+    network, x = curved("bernoulli")
+    how = NllSettings(3, "ais", 2)
+    annealed_bound = annealed_estimate(network, x[:2], 3, 2, seed=5).bound
+    assert torch.equal(estimate_log_likelihood(network, x[:2], how, seed=5).bound, annealed_bound)
+    for method, refined in (("importance", False), ("refined", True)):
+        expected = importance_estimate(network, x[:2], 3, refined=refined).bound
+        found = estimate_log_likelihood(network, x[:2], NllSettings(3, method)).bound
+        assert torch.equal(found, expected)
 
 
 def test_temperatures_run_from_zero_to_one_and_are_densest_at_the_ends() -> None:

@@ -1,1 +1,1 @@
-"""The log-likelihood of images by importance sampling, annealed or not, and whether to trust it."""
+"""The log-likelihood of images by importance sampling, and whether to trust it."""

@@ -1,4 +1,4 @@
-"""Hamiltonian Monte Carlo over the latents of several images, several chains of each at once.
+"""Hamiltonian Monte Carlo over the latents of several images, chains of each at once.
 
 A move draws a momentum, follows the gradient of the log density for some leapfrog steps, and is
 accepted with probability min(1, e^Δ), where Δ is the change of log density less kinetic energy.
