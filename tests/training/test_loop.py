@@ -113,7 +113,7 @@ def test_a_single_last_image_joins_the_batch_before_it(
     """A batch norm can learn nothing from a batch of one, and says so with an error."""
     run = trainer(count, batch_size=size)
     assert [len(indices) for indices in run.epoch_batches()] == lengths
-    assert run.steps_per_epoch == len(lengths)
+    assert run.length.steps_per_epoch == len(lengths)
     assert sorted(torch.cat(list(run.epoch_batches())).tolist()) == list(range(count))
 
 

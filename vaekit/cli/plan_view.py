@@ -22,13 +22,14 @@ def plan_text(plan: RunPlan) -> str:
 def plan_lines(plan: RunPlan) -> list[str]:
     """The plan in words, a line for each thing."""
     kept = f" + {plan.n_val:,} for validation" if plan.n_val else ""
+    run = plan.length
     return [
         f"{plan.need.parameters:,} parameters; "
         f"about {_megabytes(plan.need.total)} beside the images{_in_each(plan)}",
         *_measured_memory(plan),
         f"images: {plan.n_train:,} to train on{kept}, {image_in_words(*plan.image)}, "
         f"{_megabytes(plan.store_bytes)} decoded",
-        f"steps: {plan.steps_per_epoch:,} an epoch, {plan.steps:,} in {plan.epochs:,} epochs",
+        f"steps: {run.steps_per_epoch:,} an epoch, {run.steps:,} in {run.epochs:,} epochs",
         _time(plan),
     ]
 
@@ -91,9 +92,9 @@ def _record(plan: RunPlan) -> dict[str, Any]:
         "n_train": plan.n_train,
         "n_val": plan.n_val,
         "store_bytes": plan.store_bytes,
-        "epochs": plan.epochs,
-        "steps_per_epoch": plan.steps_per_epoch,
-        "steps": plan.steps,
+        "epochs": plan.length.epochs,
+        "steps_per_epoch": plan.length.steps_per_epoch,
+        "steps": plan.length.steps,
         "images_per_second": time and time.images_per_second,
         "train_seconds": time and time.train,
         "validation_seconds": time and time.validation,

@@ -27,6 +27,7 @@ from vaekit.models.vae import VAE
 from vaekit.reporting import SILENT, Reporter
 from vaekit.seeds import BLOCK
 from vaekit.training.initial_weights import freeze
+from vaekit.training.run_length import run_length, split_epoch
 from vaekit.training.step.adam import Adam
 from vaekit.training.step.ema import WeightAverage
 from vaekit.training.step.gradients import Gradients
@@ -74,6 +75,7 @@ class Trainer:
     ) -> None:
         self.config, self.network, self.train, self.val = config, network, train, val
         self.ranks = ranks
+        self.length = run_length(config, len(train))
         self._frozen = freeze(network, config.freeze)
         self.gradients = Gradients(
             config, network, train, reporter, ranks, counts_latents=val is None
@@ -106,17 +108,6 @@ class Trainer:
         self.progress.cycle_epoch = self.progress.epoch
 
     @property
-    def epochs(self) -> int:
-        """The number of epochs, unless early stopping ends the run before."""
-        assert self.config.epochs is not None
-        return self.config.epochs
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in one pass."""
-        return steps_in(len(self.train), self.config.batch_size)
-
-    @property
     def eval_network(self) -> VAE:
         """The network to evaluate and to save: the average of weights where there is one."""
         return self.average.network if self.average else self.network
@@ -127,12 +118,12 @@ class Trainer:
         now, patience = self.progress, self.config.early_stop
         impatient = self.val is not None and patience is not None
         waited = now.epoch - max(now.best_epoch, now.cycle_epoch)
-        return now.epoch >= self.epochs or (impatient and waited >= (patience or 0))
+        return now.epoch >= self.length.epochs or (impatient and waited >= (patience or 0))
 
     def epoch_batches(self) -> Iterator[Tensor]:
         """The indices of each remaining batch of this epoch."""
         visit = epoch_order(len(self.train), self.config.seed, self.progress.epoch)
-        batches = _split(visit, self.config.batch_size)
+        batches = split_epoch(visit, self.config.batch_size)
         left = batches[self.progress.step - self.progress.epoch * len(batches) :]
         self.network.train()
         for module in self._frozen:  # the statistics of a batch norm stay too
@@ -200,7 +191,7 @@ class Trainer:
             raise self._diverged(last, "size of the weights after it", float(norms.detach().max()))
 
     def _diverged(self, step: int, name: str, value: float) -> Diverged:
-        epoch, rate = step // self.steps_per_epoch + 1, self._learning_rate(step)
+        epoch, rate = step // self.length.steps_per_epoch + 1, self._learning_rate(step)
         return Diverged(
             f"step {step + 1} (epoch {epoch}): the {name} is {value} "
             f"at learning rate {rate:.3g}; {REMEDY}"
@@ -258,12 +249,12 @@ class Trainer:
 
     def _learning_rate(self, step: int) -> float:
         assert self.config.lr is not None
-        start = self.progress.cycle_epoch * self.steps_per_epoch
-        total = self.epochs * self.steps_per_epoch - start
+        start = self.progress.cycle_epoch * self.length.steps_per_epoch
+        total = self.length.steps - start
         return learning_rate(self.config.schedule, self.config.lr, step - start, total)
 
     def _beta(self, step: int) -> float:
-        warmup = self.config.kl_warmup * self.steps_per_epoch
+        warmup = self.config.kl_warmup * self.length.steps_per_epoch
         return kl_weight(self.config.beta, warmup_steps=warmup, step=step)
 
     def _count(self, images: int, seconds: float) -> None:
@@ -323,27 +314,6 @@ def evaluation_batch(image: tuple[int, int, int]) -> int:
     """
     blocks = EVALUATION_VALUES // (math.prod(image) * BLOCK)
     return min(EVALUATION_BATCH, BLOCK * max(1, blocks))
-
-
-def _split(indices: Tensor, size: int) -> list[Tensor]:
-    """Batches of `size`, the last one smaller; a single last image joins the batch before it,
-    since batch norm cannot train on one image.
-    """
-    batches = list(indices.split(size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
-
-
-def steps_in(images: int, size: int) -> int:
-    """How many batches `_split` makes; arithmetic, since every step asks.
-
-    >>> [steps_in(n, 4) for n in (1, 4, 5, 6, 8, 9)]
-    [1, 1, 1, 2, 2, 2]
-    """
-    count = -(-images // size)
-    alone = images - (count - 1) * size == 1
-    return count - 1 if alone and count > 1 else count
 
 
 def _copied(network: VAE) -> dict[str, Tensor]:

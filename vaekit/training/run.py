@@ -288,7 +288,7 @@ def _run(
         checkpoint.restore(trainer)
         if resume_rules.begins_cycle(checkpoint, config):
             trainer.begin_cycle()
-            more = trainer.epochs - trainer.progress.epoch
+            more = trainer.length.epochs - trainer.progress.epoch
             watcher.note(
                 f"a new {config.schedule} cycle of {more} epochs starts from the kept weights"
             )

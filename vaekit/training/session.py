@@ -74,7 +74,7 @@ class Session:
 
     def _epochs(self) -> None:
         config, start = self.trainer.config, self.trainer.progress.step
-        collapse = CollapseWatch(config, self.trainer.steps_per_epoch)
+        collapse = CollapseWatch(config, self.trainer.length.steps_per_epoch)
         log = EventLog(self.folder, wanted=config.tensorboard, step=start)
         with log, StopRequest() as stop, self._saved_if_a_rank_is_lost():
             while not self.trainer.finished:
@@ -169,6 +169,6 @@ class Session:
             parameters=parameter_count(trainer.network),
             device=devices.describe_device(trainer.train.device),
             threads=torch.get_num_threads(),
-            steps_per_epoch=trainer.steps_per_epoch,
+            steps_per_epoch=trainer.length.steps_per_epoch,
             folder=str(self.folder.path),
         )

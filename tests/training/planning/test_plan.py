@@ -19,6 +19,7 @@ from vaekit.configuration.config import RunConfig
 from vaekit.model_file.header import read_model_file
 from vaekit.training.planning import probe
 from vaekit.training.planning.plan import plan_run
+from vaekit.training.run_length import RunLength
 
 SMALL = {**TINY, "epochs": 2, "threads": 1}
 
@@ -34,14 +35,14 @@ def test_a_plan_tells_the_config_the_parameters_and_the_steps(tiny_model: Path) 
     assert plan.need.total > plan.need.weights
     settled = plan.config
     assert (settled.model, settled.likelihood, settled.epochs) == ("mlp", "bce", 100)
-    assert (plan.n_train, plan.image, plan.steps_per_epoch, plan.steps) == (300, (8, 8, 1), 3, 300)
+    assert (plan.n_train, plan.image, plan.length) == (300, (8, 8, 1), RunLength(100, 3))
     assert plan.store_bytes == (300 + plan.n_val) * 64
     assert not Path("runs").exists()
 
 
 def test_the_steps_are_those_of_the_run() -> None:
     run = package.train(**SMALL, output="run")
-    assert plan_run(config()).steps == run.history[-1]["step"]
+    assert plan_run(config()).length.steps == run.history[-1]["step"]
 
 
 def test_a_probe_measures_and_writes_nothing() -> None:

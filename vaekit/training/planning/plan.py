@@ -10,12 +10,12 @@ from vaekit.machine import devices
 from vaekit.machine.ranks import ALONE, Ranks, joined, place
 from vaekit.reporting import SILENT, Reporter
 from vaekit.training.initial_weights import inherited
-from vaekit.training.loop import steps_in
 from vaekit.training.memory_needs import Footprint, footprint, refuse_too_large
 from vaekit.training.planning.like_runs import LikeRun, find_like_run
 from vaekit.training.planning.probe import Probe, probe
 from vaekit.training.rank_division import refuse_uneven
 from vaekit.training.run import device_of_run, prepare
+from vaekit.training.run_length import RunLength, run_length
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,15 @@ class RunPlan:
     image: tuple[int, int, int]
     n_train: int
     n_val: int
+    length: RunLength
     measured: Probe | None
     time: ExpectedTime | None
-
-    @property
-    def epochs(self) -> int:
-        """All epochs, unless early stopping ends the run before."""
-        assert self.config.epochs is not None
-        return self.config.epochs
 
     @property
     def store_bytes(self) -> int:
         """The decoded images of training and validation: what they take in the cache."""
         height, width, channels = self.image
         return (self.n_train + self.n_val) * height * width * channels
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in one pass."""
-        return steps_in(self.n_train, self.config.batch_size)
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of all epochs."""
-        return self.epochs * self.steps_per_epoch
 
 
 def plan_run(config: RunConfig, reporter: Reporter = SILENT, *, measure: bool = False) -> RunPlan:
@@ -91,6 +76,7 @@ def plan_run(config: RunConfig, reporter: Reporter = SILENT, *, measure: bool = 
         image=image,
         n_train=len(data.train),
         n_val=0 if data.val is None else len(data.val),
+        length=run_length(config, len(data.train)),
         measured=measured,
         time=None,
     )
@@ -102,12 +88,12 @@ def plan_run(config: RunConfig, reporter: Reporter = SILENT, *, measure: bool = 
 
 def _by_probe(plan: RunPlan, measured: Probe) -> ExpectedTime:
     validation = measured.validation_seconds
-    train = measured.start_seconds + plan.steps * measured.step_seconds
-    speed = plan.n_train / (plan.steps_per_epoch * measured.step_seconds)
-    whole = None if validation is None else plan.epochs * validation
+    train = measured.start_seconds + plan.length.steps * measured.step_seconds
+    speed = plan.n_train / (plan.length.steps_per_epoch * measured.step_seconds)
+    whole = None if validation is None else plan.length.epochs * validation
     return ExpectedTime(train, whole, speed, "probe")
 
 
 def _by_like_run(plan: RunPlan, like: LikeRun) -> ExpectedTime:
-    train = plan.epochs * plan.n_train / like.images_per_second
+    train = plan.length.epochs * plan.n_train / like.images_per_second
     return ExpectedTime(train, None, like.images_per_second, str(like.folder))

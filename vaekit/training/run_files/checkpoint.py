@@ -85,7 +85,8 @@ class Checkpoint:
 
     def restore(self, trainer: Trainer) -> None:
         """Set the trainer to the state of this checkpoint."""
-        checkpoint_checks.refuse_position(self.layout, self.progress, trainer.steps_per_epoch)
+        steps = trainer.length.steps_per_epoch
+        checkpoint_checks.refuse_position(self.layout, self.progress, steps)
         restore(trainer, read_tensors(self.layout.path), self.progress)
 
 

@@ -21,6 +21,7 @@ from vaekit.machine.ranks import ALONE, Ranks
 from vaekit.machine.threads import alone
 from vaekit.models.vae import VAE
 from vaekit.reporting import SILENT, Reporter
+from vaekit.training.run_length import run_length
 from vaekit.training.step.augment import augmentation
 from vaekit.training.step.compiling import Compiled, compiling_pays
 from vaekit.training.step.micro_batch import MicroBatch
@@ -209,8 +210,7 @@ def objective_of(
 ) -> Objective:
     """The objective, compiled where that pays, for `rows` images of a batch: this rank's."""
     objective: Objective = registry.resolve("objective", config.objective)
-    steps = (config.epochs or 0) * -(-images // config.batch_size)
-    if not compiling_pays(config, steps, device):
+    if not compiling_pays(config, run_length(config, images).steps, device):
         return objective
     return Compiled(objective, config, device, reporter, rows)
 
