@@ -301,3 +301,18 @@ def is_held(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return _lock(file, wait=False) is False
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock file at `path`; False where there are no locks.
+
+    The question takes a shared lock for a moment, so that several can ask at once.
+    """
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        if sys.platform == "win32":
+            return _lock(file, wait=False) is False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,8 +1,9 @@
-"""The live page in a browser: sliders decode, an image lands on the map, a click decodes."""
+"""The live page in a browser: sliders decode, an image lands on the map, the run is followed."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import shutil
@@ -15,15 +16,19 @@ import pytest
 from PIL import Image
 
 import vaekit
+from tests.conftest import TINY
 from tests.page.browser import Tab, find_browser, open_browser
+from vaekit import files
+from vaekit.cli.commands.explore import page_server
 from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import MetricOptions
+from vaekit.cli.explored_model import live_page
 from vaekit.cli.options import DatasetOptions, UseOptions
-from vaekit.cli.reported_model import gather_page, history_of
-from vaekit.page.html_page import html_page
-from vaekit.page.live_model import LiveModel
+from vaekit.cli.reported_model import PageOptions
+from vaekit.model_file.header import sha256
+from vaekit.page import live_page as live_page_module
 from vaekit.page.live_server import LiveServer
-from vaekit.page.report_contents import images_on_map
+from vaekit.training.run_files.run_folder import LOCK
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +40,18 @@ def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(run: Path) -> Iterator[LiveServer]:
     """The live page of the small run."""
-    model = vaekit.load(run, "cpu")
-    few, use = DatasetOptions(limit=60), UseOptions(quiet=True)
-    subject, contents = gather_page(model, few, MetricOptions(), use, Terminal(quiet=True), "x")
-    live = LiveModel(model, subject.images, images_on_map(subject))
-    page = html_page({**contents, "live": live.page_facts()}, live=True)
-    answers = {"/decode": live.decode, "/walk": live.walk, "/history": lambda _: history_of(model)}
-    with LiveServer(page, answers, {"/place": live.place}) as server:
+    with served(run) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def served(run: Path) -> Iterator[LiveServer]:
+    """Serve the live page of a run in a thread."""
+    few, use = DatasetOptions(limit=60), UseOptions(quiet=True, device="cpu")
+    options = PageOptions(few, MetricOptions(), use, "x")
+    page = live_page(run, options, Terminal(quiet=True), tied=False)
+    page.look_now()
+    with page_server(page, 0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
@@ -129,12 +139,105 @@ def test_the_curves_follow_the_run(tab: Tab, run: Path) -> None:
     metrics = run / "metrics.jsonl"
     record = json.loads(metrics.read_text().splitlines()[-1])
     with metrics.open("a") as file:
-        file.write(json.dumps(record | {"epoch": 4, "train_neg_elbo": 123.25}) + "\n")
+        file.write(json.dumps(record | {"epoch": 4, "train_neg_elbo": 123.25}) + "\n" + '{"epoc')
     tab.evaluate("followRun()")
     tab.evaluate("document.querySelector('#curve').focus()")
     tab.key("ArrowLeft")
     words = tab.evaluate("document.querySelector('#curve-values').textContent")
     assert words.startswith("Epoch 4: training 123.25, validation ")
+
+
+def test_newer_weights_replace_those_that_are_shown(
+    tab: Tab, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The visitor keeps the latent of the sliders, the images dropped, the choices, the focus."""
+    monkeypatch.setattr(live_page_module, "REST", 0)
+    before = tab.evaluate(
+        "(() => { const s = document.querySelector('#live .sliders input'); s.value = 1.5;"
+        "s.dispatchEvent(new Event('input')); byId('map-show').value = 'plane';"
+        "byId('sample-grid').querySelector('button').focus();"
+        "return [mixed.z, report.map.x[7], byId('sample-grid').querySelectorAll('canvas').length];"
+        "})()"
+    )
+    vaekit.train(**{**TINY, "seed": 5}, output="other", pictures_every="off", threads=1)
+    Path("other/model.safetensors").replace(run / "model.safetensors")
+    tab.evaluate("followRun()")
+    assert tab.until("report.live.version === 2 || followRun().then(() => false)")
+    model = vaekit.load(run, "cpu")
+    data = vaekit.load_dataset("digits", "test", limit=60)
+    subject = model.embed(data.images).double().numpy()
+    spread = (subject - subject.mean(0)).var(0).sum()
+    found = tab.evaluate("[mixed.z, report.map.x, report.map.y, byId('map-show').value]")
+    assert found[0] == before[0]
+    assert found[1][7] != before[1]
+    assert np.var(found[1]) + np.var(found[2]) <= spread * 1.0001
+    assert found[3] == "plane"
+    assert tab.evaluate("document.querySelectorAll('#sample-grid canvas').length") == before[2]
+    assert tab.evaluate("document.activeElement.closest('section').id") == "samples"
+    assert tab.evaluate("report.record.model_sha256") == sha256(run / "model.safetensors")
+    assert tab.until("mapMarks.length === 2")
+    assert tab.evaluate("mapMarks[0].x") == pytest.approx(found[1][20], abs=1e-3)
+    words = tab.evaluate("byId('run-words').textContent")
+    best = model.header.training["best"]["epoch"]
+    assert words.endswith(f"The page shows the weights of epoch {best}, the best on validation.")
+
+
+def test_a_run_that_was_started_again_with_another_network_is_shown(
+    tab: Tab, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_page_module, "REST", 0)
+    options = {**TINY, "latent_dim": 2, "image_size": (10, 12), "epochs": 2}
+    vaekit.train(**options, output="other", pictures_every="off", threads=1)
+    version = tab.evaluate("report.live.version")
+    shutil.rmtree(run)
+    tab.evaluate("followRun()")
+    assert tab.evaluate("byId('run-words').textContent").startswith(f"The folder {run} is gone.")
+    Path("other").rename(run)
+    assert tab.until(f"report.live.version > {version} || followRun().then(() => false)")
+    assert tab.evaluate("[report.model.image, mixed.z, report.map.axes]") == [
+        [10, 12, 1], [0, 0], ["z0", "z1"],
+    ]  # fmt: skip
+    assert tab.evaluate("document.querySelectorAll('#traversal-cards figure').length") <= 2
+    assert tab.until("mapMarks.length === 2"), "the images dropped are placed by the new network"
+
+
+def test_a_run_without_weights_is_waited_for(
+    tab: Tab, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_page_module, "REST", 0)
+    young = Path(shutil.copytree(tiny_run, "young"))
+    (young / "model.safetensors").unlink()
+    lines = (young / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (young / "metrics.jsonl").write_text("")
+    (young / "checkpoint").rename("later")
+    here = tab.evaluate("location.href")
+    with served(young) as server, files.locked(young / LOCK):
+        tab.visit(server.url)
+        assert (
+            tab.evaluate("byId('run').innerText")
+            .split("\n")[-1]
+            .endswith(
+                "Training: epoch 1 of 3. No weights are saved yet: the page waits for the first."
+            )
+        )
+        shown = "[...document.querySelectorAll('section')].filter(s => s.getClientRects().length)"
+        assert tab.evaluate(f"{shown}.map(s => s.id)") == []
+        for count in (1, 2):
+            (young / "metrics.jsonl").write_text("".join(lines[:count]))
+            tab.evaluate("followRun()")
+            assert tab.evaluate("report.history.length") == count
+        assert tab.evaluate(f"{shown}.map(s => s.id)") == ["curves"]
+        Path("later").rename(young / "checkpoint")
+        assert tab.until("report.live.version === 1 || followRun().then(() => false)")
+        assert tab.evaluate("byId('run-words').textContent") == (
+            "Training: epoch 3 of 3. The page shows the weights of epoch 3, the best on "
+            "validation so far."
+        )
+        assert tab.evaluate(f"{shown}.length") > 8
+        assert tab.evaluate("document.title") == "mlp on digits \u2013 vaekit explore"
+        server_of_young = f"http://127.0.0.1:{server.server_port}/"
+    tab.requests[:] = [url for url in tab.requests if not url.startswith(server_of_young)]
+    tab.visit(here)
 
 
 def test_what_is_no_image_is_said_on_the_page(tab: Tab) -> None:

@@ -23,7 +23,7 @@ def refuse(_: Any) -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
     answers = {"/double": lambda value: 2 * value, "/refuse": refuse}
-    with LiveServer(PAGE, answers, {"/length": len}) as server:
+    with LiveServer(lambda: PAGE, answers, {"/length": len}) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
@@ -125,6 +125,6 @@ def test_only_get_and_post_are_known(server: LiveServer) -> None:
 
 
 def test_each_server_has_a_token_of_its_own(server: LiveServer) -> None:
-    with LiveServer(PAGE, {}, {}) as other:
+    with LiveServer(lambda: PAGE, {}, {}) as other:
         assert other.token != server.token
         assert len(other.token) >= 32

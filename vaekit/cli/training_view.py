@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import Progress, TextColumn
 
 from vaekit.cli.console import Terminal, bar
+from vaekit.cli.watched_run import WatchedRun
 from vaekit.training.epoch_table import epoch_header, epoch_line, has_line, opening_lines
 from vaekit.training.watcher import RunFacts, StepFacts
 
@@ -20,20 +21,34 @@ REFRESH = 0.1
 
 
 class TrainingView(Terminal):
-    """The watcher of a run that prints to stderr."""
+    """The watcher of a run that prints to stderr; with `watch`, a page follows the run too."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, watch: bool = False) -> None:
         super().__init__(quiet=quiet)
+        self._page = WatchedRun(self._print_address, self.warn) if watch else None
         self._facts: RunFacts | None = None
         self._progress: Progress | None = None
         self._shown = 0.0
         self._header_due = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._page is not None:
+            self._page.end()
+
+    def _print_address(self, address: str) -> None:
+        """Quiet or not: who asked for the page needs its address."""
+        self.console.print(f"watch it: {address}", markup=False)
 
     def started(self, facts: RunFacts) -> None:
         """Print the data, the network and the folder."""
         self._facts = facts
         for line in opening_lines(facts):
             self.say(line)
+        if self._page is not None:
+            self._page.start(facts.folder, "val" if facts.n_val else "train")
         if self.live:
             self._progress = bar(self.console, TextColumn("{task.fields[terms]}"), counts=False)
             self._progress.start()

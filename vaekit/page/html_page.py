@@ -19,7 +19,7 @@ SCRIPTS = (
 )
 """In the order in which they run."""
 
-LIVE_SCRIPT = "live.js"
+LIVE_SCRIPTS = ("live.js", "following.js")
 
 
 def html_page(contents: dict[str, Any], *, live: bool = False) -> bytes:
@@ -28,7 +28,7 @@ def html_page(contents: dict[str, Any], *, live: bool = False) -> bytes:
     The browser is told to run only these scripts, by their hashes, and to load nothing; the live
     page may ask the server that it came from.
     """
-    scripts = (*SCRIPTS, LIVE_SCRIPT) if live else SCRIPTS
+    scripts = (*SCRIPTS, *LIVE_SCRIPTS) if live else SCRIPTS
     style, script = _static("page.css"), "\n".join(map(_static, scripts))
     policy = "; ".join(
         [

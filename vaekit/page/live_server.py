@@ -35,14 +35,20 @@ Answers = dict[str, Callable[[Any], Any]]
 
 
 class LiveServer(ThreadingHTTPServer):
-    """The page at `/`, and answers in JSON to POST requests, by path.
+    """The page at `/`, made when it is asked for, and answers in JSON to POST requests, by path.
 
     Answers in `from_json` get the parsed body, those in `from_bytes` the body as it is.
     """
 
     daemon_threads = True
 
-    def __init__(self, page: bytes, from_json: Answers, from_bytes: Answers, port: int = 0) -> None:
+    def __init__(
+        self,
+        page: Callable[[], bytes],
+        from_json: Answers,
+        from_bytes: Answers,
+        port: int = 0,
+    ) -> None:
         self.page, self.from_json, self.from_bytes = page, from_json, from_bytes
         self.token = secrets.token_urlsafe(24)
         super().__init__((HOST, port), _Handler)
@@ -110,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._check_sender(parse_qs(where.query).get("token", [""])[0])
         if where.path != "/":
             raise _Refused(404, "there is nothing at this address")
-        return "text/html; charset=utf-8", self.server.page
+        return "text/html; charset=utf-8", self.server.page()
 
     def _result(self) -> tuple[str, bytes]:
         self._check_sender(self.headers.get(TOKEN_HEADER, ""))

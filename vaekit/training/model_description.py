@@ -25,7 +25,7 @@ from vaekit.model_file.header import (
     ModelHeader,
 )
 from vaekit.model_file.weights import specification
-from vaekit.models.vae import parameter_count
+from vaekit.models.vae import VAE, parameter_count
 from vaekit.training.loop import Trainer, evaluation_batch, model_inputs
 
 STATISTICS_IMAGES = 10_240
@@ -40,16 +40,17 @@ TIMES = ("seconds", "images_per_second")
 
 def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float]) -> ModelHeader:
     """The header of the trainer's current model."""
-    config, report = trainer.config, statistics(trainer)
+    config = trainer.config
+    report = latent_statistics(trainer.eval_network, config, trainer.train)
     assert config.model is not None
     trainer.check_finite(report)
-    latents = _latents(report)
+    latents = latents_of(report)
     return ModelHeader(
         format_version=FORMAT_VERSION,
         vaekit_version=__version__,
         model=specification(trainer.eval_network, config.model),
-        likelihood=_likelihood(trainer),
-        objective=_objective(config),
+        likelihood=likelihood_spec(config, trainer.network),
+        objective=objective_facts(config),
         classes=list(images.classes) if images.classes else None,
         latents=latents,
         known=known_images(trainer, latents),
@@ -57,13 +58,14 @@ def describe_model(trainer: Trainer, images: ImageSet, record: dict[str, float])
     )
 
 
-def statistics(trainer: Trainer) -> ElboReport:
-    """The plain ELBO, and the latents' mean, spread and KL, on training images."""
-    size = evaluation_batch(trainer.train.image_shape)
-    inputs = model_inputs(trainer.config, trainer.train, size)
-    batches = itertools.islice(inputs, STATISTICS_IMAGES // size)
-    objective = registry.resolve("objective", trainer.config.objective)
-    return evaluate_elbo(trainer.eval_network, objective, batches, seed=trainer.config.seed)
+def latent_statistics(
+    network: VAE, config: RunConfig, train: Batches, most: int = STATISTICS_IMAGES
+) -> ElboReport:
+    """The plain ELBO, and the latents' mean, spread and KL, on up to `most` training images."""
+    size = evaluation_batch(train.image_shape)
+    batches = itertools.islice(model_inputs(config, train, size), max(1, most // size))
+    objective = registry.resolve("objective", config.objective)
+    return evaluate_elbo(network, objective, batches, seed=config.seed)
 
 
 def known_images(trainer: Trainer, latents: LatentStatistics) -> KnownImages | None:
@@ -88,14 +90,16 @@ def _spaced(trainer: Trainer, images: Batches) -> Iterator[tuple[Tensor, Tensor]
         yield numbers, binarize(images.gather(part), numbers, how, config.seed)
 
 
-def _likelihood(trainer: Trainer) -> LikelihoodSpec:
-    values: dict[str, Any] = {"name": trainer.config.likelihood}
-    if trainer.config.binarize:
-        values["binarize"] = trainer.config.binarize
-    return LikelihoodSpec.model_validate({**values, **trainer.network.likelihood.settings})
+def likelihood_spec(config: RunConfig, network: VAE) -> LikelihoodSpec:
+    """The likelihood of a run, with its settings, as a model file states it."""
+    values: dict[str, Any] = {"name": config.likelihood}
+    if config.binarize:
+        values["binarize"] = config.binarize
+    return LikelihoodSpec.model_validate({**values, **network.likelihood.settings})
 
 
-def _objective(config: RunConfig) -> dict[str, Any]:
+def objective_facts(config: RunConfig) -> dict[str, Any]:
+    """The objective of a run, as a model file states it."""
     return {
         "name": config.objective,
         "beta": config.beta,
@@ -104,7 +108,8 @@ def _objective(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _latents(report: ElboReport) -> LatentStatistics:
+def latents_of(report: ElboReport) -> LatentStatistics:
+    """The statistics of each latent dimension, as a model file states them."""
     return LatentStatistics(mean=report.latent_mean, std=report.latent_std, kl=report.kl_per_dim)
 
 

@@ -11,7 +11,7 @@ from vaekit.cli.options import (
     UseOptions,
     with_option_groups,
 )
-from vaekit.cli.reported_model import command_line, gather_page
+from vaekit.cli.reported_model import PageOptions, command_line, gather_page
 
 TAKES = ("html",)
 
@@ -38,7 +38,7 @@ def command(
     from vaekit.output.byte_streams import write_output
     from vaekit.page.html_page import html_page
 
-    again = command_line("report", model, by, what, use)
-    subject, contents = gather_page(opened, by, what, use, terminal, again)
+    options = PageOptions(by, what, use, command_line("report", model, by, what, use))
+    subject, contents = gather_page(opened, options, terminal)
     write_output(target, html_page(contents))
     print_output_path(target, len(subject.images), use)

@@ -49,6 +49,9 @@ def command(
     probe: Annotated[
         bool, switch_option("--probe", help="with --dry-run: time a few steps in memory")
     ] = False,
+    watch: Annotated[
+        bool, switch_option("--watch", help="serve a page that follows the run while it trains")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -68,6 +71,8 @@ def command(
         )
     if probe and not dry_run:
         raise UsageError("--probe is for --dry-run: it times a few steps and trains nothing")
+    if watch and dry_run:
+        raise UsageError("--watch follows a run, and --dry-run trains nothing")
     if first:
         warn_of_unknown_variables(Terminal(quiet=quiet))
     starts = resume is None or again
@@ -78,8 +83,8 @@ def command(
         return
     from vaekit.cli.training_view import TrainingView
 
-    view = TrainingView(quiet=quiet)
-    result = _train(settled, resume, options, view, force=force)
+    with TrainingView(quiet=quiet, watch=watch) as view:
+        result = _train(settled, resume, options, view, force=force)
     if not first:  # rank 0 prints what there is to print
         return
     view.finished(result)

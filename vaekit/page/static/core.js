@@ -2,8 +2,9 @@
 // The data of the page, its pictures, and the helpers that every part of it uses.
 // All text of the data is set as text, never as markup.
 
-const report = JSON.parse(document.getElementById("report-data").textContent);
+let report = JSON.parse(document.getElementById("report-data").textContent);
 const sheets = {};
+const sections = new Map(); // as they are before anything is drawn in them
 const redraws = new Set();
 
 function byId(id) {
@@ -92,6 +93,7 @@ function style(variable) {
 // Keep a canvas as sharp as the screen, and draw it again when its size or the theme changes.
 function fitted(canvas, draw) {
   const redraw = () => {
+    if (!canvas.isConnected) return redraws.delete(redraw);
     const ratio = window.devicePixelRatio || 1;
     const { clientWidth: width, clientHeight: height } = canvas;
     if (!width || !height) return;
@@ -156,25 +158,40 @@ function startTheme() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(theme));
 }
 
+let navigation = null;
+
+// The links of the sections that are shown now.
 function startNavigation() {
+  navigation?.disconnect();
+  byId("nav").replaceChildren();
   const links = new Map();
-  for (const section of document.querySelectorAll("section:not([hidden])")) {
+  for (const section of document.querySelectorAll("section[data-nav]")) {
+    if (!section.getClientRects().length) continue;
     const link = element("a", { href: `#${section.id}` }, section.dataset.nav);
     links.set(section, link);
     byId("nav").append(link);
   }
-  const seen = new IntersectionObserver(
+  navigation = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) links.get(target).classList.toggle("here", isIntersecting);
     },
     { rootMargin: "-20% 0px -70% 0px" },
   );
-  links.forEach((_, section) => seen.observe(section));
+  links.forEach((_, section) => navigation.observe(section));
+}
+
+// Draw all of it but the curves. Without a model there is only the state of its run to show.
+async function startParts() {
+  document.documentElement.toggleAttribute("data-waiting", !report.sheets);
+  if (!report.sheets) return;
+  await Promise.all(Object.entries(report.sheets).map(([name, facts]) => decodeSheet(name, facts)));
+  for (const start of [startNumbers, startMap, startTraversals, startPlayer, startGalleries]) start();
 }
 
 async function startPage() {
-  await Promise.all(Object.entries(report.sheets).map(([name, facts]) => decodeSheet(name, facts)));
-  for (const start of [startNumbers, startCurves, startMap, startTraversals, startPlayer, startGalleries]) start();
+  for (const section of document.querySelectorAll("section")) sections.set(section.id, section.cloneNode(true));
+  await startParts();
+  startCurves();
   if (report.live) startLive();
   startTheme();
   startNavigation();

@@ -20,9 +20,7 @@ function curveLines(quantity) {
 
 function startCurves() {
   const section = byId("curves");
-  section.hidden = report.history.length === 0;
-  if (section.hidden) return;
-  let epochs = report.history.map(({ epoch }) => epoch);
+  let epochs = [];
   const canvas = byId("curve");
   const tip = section.querySelector(".tip");
   let [label, quantity, unit] = QUANTITIES[0];
@@ -37,6 +35,7 @@ function startCurves() {
   }
 
   const redraw = fitted(canvas, (context, width, height) => {
+    if (epochs.length === 0) return;
     const lines = curveLines(quantity);
     const [low, high] = domain(lines);
     const [first, last] = [epochs[0], epochs[epochs.length - 1]];
@@ -159,10 +158,9 @@ function startCurves() {
     const rows = lines.map(({ name, values }) => `${name || label} ${quantity === "lr" ? values[at].toPrecision(3) : number(values[at])}`);
     tip.replaceChildren(element("strong", {}, `Epoch ${epochs[at]}`), ...rows.map((row) => element("div", {}, row)));
     byId("curve-values").textContent = `Epoch ${epochs[at]}: ${rows.join(", ")}${unit ? ` ${unit}` : ""}`;
-    placeTip(tip, canvas, scale.x(epochs[at]), 60);
+    if (scale) placeTip(tip, canvas, scale.x(epochs[at]), 60);
   }
 
-  canvas.addEventListener("pointermove", (event) => point(scale.index(event.offsetX)));
   canvas.addEventListener("pointerleave", () => point(null));
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -171,19 +169,30 @@ function startCurves() {
     point(clamp((at ?? (step > 0 ? -1 : epochs.length)) + step, 0, epochs.length - 1));
   });
 
-  const shown = QUANTITIES.filter(([, key]) => curveLines(key).length > 0);
-  for (const each of shown) {
-    const button = element("button", { type: "button", "aria-pressed": each[1] === quantity }, each[0]);
-    button.addEventListener("click", () => {
-      [label, quantity, unit] = each;
-      for (const other of byId("curve-choice").children) other.setAttribute("aria-pressed", other === button);
-      point(null);
-    });
-    byId("curve-choice").append(button);
+  function showChoice() {
+    const shown = QUANTITIES.filter(([, key]) => curveLines(key).length > 0);
+    if (shown.length === byId("curve-choice").children.length) return;
+    byId("curve-choice").replaceChildren(...shown.map((each) => {
+      const button = element("button", { type: "button", "aria-pressed": each[1] === quantity }, each[0]);
+      button.addEventListener("click", () => {
+        [label, quantity, unit] = each;
+        for (const other of byId("curve-choice").children) other.setAttribute("aria-pressed", other === button);
+        point(null);
+      });
+      return button;
+    }));
   }
-  window.addEventListener("newhistory", () => {
+
+  // Once at the start, and again whenever the run has more epochs, or has been started anew.
+  function showHistory() {
     epochs = report.history.map(({ epoch }) => epoch);
-    point(at);
-  });
-  point(null);
+    section.hidden = epochs.length === 0;
+    if (section.hidden) return;
+    showChoice();
+    point(at === null || at >= epochs.length ? null : at);
+  }
+
+  canvas.addEventListener("pointermove", (event) => scale && point(scale.index(event.offsetX)));
+  window.addEventListener("newhistory", showHistory);
+  showHistory();
 }

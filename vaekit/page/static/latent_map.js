@@ -306,5 +306,6 @@ function startMap() {
   byId("selection-clear").addEventListener("click", keys.Escape);
   byId("map-show").addEventListener("change", redraw);
   startMapColours(ramps, hidden, redraw);
+  startSelection();
   byId("map-words").textContent = mapWords();
 }

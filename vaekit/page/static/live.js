@@ -3,7 +3,10 @@
 
 const TOKEN = new URLSearchParams(location.search).get("token");
 const SLIDER = { min: -4, max: 4, step: 0.05 };
-const HISTORY_MILLISECONDS = 4000;
+
+let mixed = { z: [], text: "" }; // the latent of the sliders, kept when newer weights are shown
+let placedFiles = []; // the images of yours that are shown, at most two
+let takeImage = async () => {};
 
 async function ask(path, body, type = "application/json") {
   const answer = await fetch(path, { method: "POST", headers: { "X-Vaekit-Token": TOKEN, "Content-Type": type }, body });
@@ -35,7 +38,7 @@ function tell(node, work) {
       await work(...given);
       node.textContent = "";
     } catch (error) {
-      node.textContent = error instanceof TypeError ? "No answer: vaekit explore was stopped." : error.message;
+      node.textContent = error instanceof TypeError ? noAnswer() : error.message;
     }
   };
 }
@@ -50,24 +53,40 @@ function normal() {
 }
 
 function startLive() {
-  document.title = document.title.replace("vaekit report", "vaekit explore");
   document.querySelector(".brand").textContent = "vaekit explore";
+  startLiveParts();
+  for (const kind of ["dragover", "drop"]) {
+    window.addEventListener(kind, (event) => {
+      event.preventDefault();
+      byId("live")?.querySelector(".drop").classList.toggle("over", kind === "dragover");
+      if (kind === "drop" && event.dataTransfer.files[0]) takeImage(event.dataTransfer.files[0]);
+    });
+  }
+  window.addEventListener("dragleave", () => byId("live")?.querySelector(".drop").classList.remove("over"));
+  startFollowing();
+}
+
+// What belongs to the weights that are shown: drawn again when there are newer ones.
+function startLiveParts() {
+  byId("live")?.remove();
+  document.title = report.sheets ? document.title.replace("vaekit report", "vaekit explore") : `${report.live.name} \u2013 vaekit explore`;
+  if (!report.sheets) return;
   const section = element("section", { id: "live", "data-nav": "Live", class: "card" }, element("h2", {}, "Live: every dimension at once"));
   byId("summary").after(section);
   const mixer = startMixer(section);
   startDrop(section, mixer);
   startPick(mixer);
-  if (report.history.length) setInterval(followRun, HISTORY_MILLISECONDS);
 }
 
 // One image, and a slider for each informative dimension.
 function startMixer(section) {
   const width = report.live.origin.length;
+  const before = mixed.z.length === width ? mixed : { z: new Array(width).fill(0), text: "The prior's mean" };
   const screen = element("div", { class: "screen" });
   const words = element("p", { class: "quiet", "aria-live": "polite" });
   const problem = element("p", { class: "problem", role: "alert" });
   const image = liveImage(report.live.start, "decoded");
-  let z = new Array(width).fill(0);
+  let z = before.z;
   const decode = latest(tell(problem, async (values) => {
     image.src = (await ask("/decode", JSON.stringify(values))).image;
   }));
@@ -88,6 +107,7 @@ function startMixer(section) {
   });
   const start = (values, text) => {
     z = [...values];
+    mixed = { z, text };
     words.textContent = text;
     sliders.forEach(({ set }) => set());
     return decode(z);
@@ -96,7 +116,7 @@ function startMixer(section) {
   const tools = element("div", { class: "tools" }, button("The prior's mean", () => new Array(width).fill(0)), button("A random draw", () => z.map(normal)));
   screen.append(image, words, problem);
   section.append(tools, element("div", { class: "mixer" }, screen, element("div", { class: "sliders" }, ...sliders.map(({ node }) => node))));
-  start(z, "The prior's mean");
+  start(z, before.text);
   return { start };
 }
 
@@ -107,29 +127,30 @@ function startDrop(section, mixer) {
   const problem = element("p", { class: "problem", role: "alert" });
   const results = element("div", { class: "dropped" });
   const walk = element("div", { class: "walk" });
-  const placed = [];
 
-  const add = tell(problem, async (file) => {
-    const found = await ask("/place", file, "application/octet-stream");
-    placed.push({ ...found, name: file.name || "your image" });
-    if (placed.length > 2) placed.shift();
+  const show = async (files) => {
+    const placed = [];
+    for (const file of files) placed.push({ ...await ask("/place", file, "application/octet-stream"), name: nameOf(file) });
     mapMarks.splice(0, mapMarks.length, ...placed.map(({ x, y, name }) => ({ x, y, name })));
     redraws.forEach((redraw) => redraw());
     results.replaceChildren(...placed.map(droppedImage));
-    mixer.start(found.z, `From ${file.name || "your image"}`);
     walk.replaceChildren(...(placed.length === 2 ? await walkBetween(placed) : []));
+    return placed;
+  };
+  takeImage = tell(problem, async (file) => {
+    const kept = [...placedFiles, file].slice(-2);
+    const placed = await show(kept);
+    placedFiles = kept;
+    mixer.start(placed.at(-1).z, `From ${nameOf(file)}`);
   });
-
-  input.addEventListener("change", () => input.files[0] && add(input.files[0]));
-  for (const kind of ["dragover", "drop"]) {
-    window.addEventListener(kind, (event) => {
-      event.preventDefault();
-      zone.classList.toggle("over", kind === "dragover");
-      if (kind === "drop" && event.dataTransfer.files[0]) add(event.dataTransfer.files[0]);
-    });
-  }
-  window.addEventListener("dragleave", () => zone.classList.remove("over"));
+  input.addEventListener("change", () => input.files[0] && takeImage(input.files[0]));
+  mapMarks.length = 0;
+  tell(problem, show)(placedFiles); // those of earlier weights
   section.append(element("h3", {}, "An image of yours"), zone, problem, results, walk);
+}
+
+function nameOf(file) {
+  return file.name || "your image";
 }
 
 function droppedImage({ name, image, reconstruction, numbers, neighbours, distances, trained_on }) {
@@ -171,15 +192,4 @@ function startPick(mixer) {
     mixer.start(z, "A place of the map");
   }));
   byId("map-canvas").addEventListener("pick", (event) => decode(event.detail));
-}
-
-async function followRun() {
-  try {
-    const records = await ask("/history", "null");
-    if (records.length <= report.history.length) return;
-    report.history = records;
-    window.dispatchEvent(new Event("newhistory"));
-  } catch {
-    // the server was stopped; the page says so where it is used
-  }
 }

@@ -127,7 +127,7 @@ function say(button, text) {
   setTimeout(() => { button.textContent = before; }, 1200);
 }
 
-window.addEventListener("DOMContentLoaded", () => {
+function startSelection() {
   byId("selection-copy").addEventListener("click", copyNames);
   byId("selection-save").addEventListener("click", saveNames);
-});
+}

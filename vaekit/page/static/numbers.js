@@ -25,6 +25,7 @@ function startSummary() {
   byId("subtitle").textContent =
     `A variational autoencoder of ${height}\u00d7${width} ${colour} images with ${model.latent_dim.toLocaleString("en")} latent dimensions${size}. All numbers and pictures are of ${record.n.toLocaleString("en")} images (${record.split}${trained}), likelihood ${record.likelihood}.`;
   byId("diagnosis").textContent = record.diagnosis;
+  byId("diagnosis").hidden = record.diagnosis === "";
   byId("diagnosis").classList.toggle("healthy", record.verdict === "healthy");
   const meanings = new Map(metrics.map((metric) => [metric.name, metric]));
   for (const [name, words] of TILES.filter(([each]) => meanings.has(each))) {

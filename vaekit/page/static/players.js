@@ -45,6 +45,7 @@ function startTraversals() {
     let tick = middle;
     sweep.setAttribute("aria-pressed", "true");
     timer = setInterval(() => {
+      if (!sweep.isConnected) return stop();
       tick = (tick + 1) % (2 * (steps - 1));
       const step = tick < steps ? tick : 2 * (steps - 1) - tick;
       cards.forEach(({ slider, show }) => {
@@ -94,7 +95,10 @@ function startPlayer() {
   const start = () => {
     clearInterval(timer);
     play.textContent = "Pause";
-    timer = setInterval(() => show((Number(slider.value) + 1) % frames), 1000 / Number(byId("player-speed").value));
+    timer = setInterval(() => {
+      if (!slider.isConnected) return stop();
+      show((Number(slider.value) + 1) % frames);
+    }, 1000 / Number(byId("player-speed").value));
   };
   play.addEventListener("click", () => (timer ? stop() : start()));
   byId("player-speed").addEventListener("change", () => timer && start());

@@ -60,7 +60,7 @@ def find_run(path: Path, reporter: Reporter) -> FoundRun:
     checkpoint = checkpoints.newest_checkpoint(folder, reporter)
     if checkpoint is not None:
         folder = folders.folder_at(path, model_beside=checkpoint.model_beside)
-        config = resolve_config(_with_upsampling(checkpoint.config), environ={})
+        config = config_of(checkpoint)
         return FoundRun(folder, config, checkpoint, stamps)
     owned = folder.manifest.read() or set()
     if folder.config not in owned or not folder.config.exists():
@@ -69,10 +69,12 @@ def find_run(path: Path, reporter: Reporter) -> FoundRun:
     return FoundRun(folder, resolve_config({}, environ={}, config=folder.config), None, stamps)
 
 
-def _with_upsampling(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The config of a checkpoint; one older than the option has the decoder of its time."""
-    older = config.get("model") == "conv" and "upsampling" not in config
-    return {**config, "upsampling": "transposed"} if older else config
+def config_of(checkpoint: Checkpoint) -> RunConfig:
+    """The config of a checkpoint; one older than `--upsampling` has the decoder of its time."""
+    config = checkpoint.config
+    if config.get("model") == "conv" and "upsampling" not in config:
+        config = {**config, "upsampling": "transposed"}
+    return resolve_config(config, environ={})
 
 
 def find_again(found: FoundRun, reporter: Reporter) -> FoundRun:
