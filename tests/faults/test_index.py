@@ -56,7 +56,7 @@ def test_rows_are_numbered_in_order_and_every_test_they_name_exists() -> None:
     ("pattern", "instead", "said"),
     [
         (r"::test_zero_byte_file\w+", "::test_renamed", "test_renamed"),
-        (r"tests/test_header\.py", "tests/test_heading.py", "tests/test_heading.py"),
+        (r"model_file/test_header\.py", "model_file/test_heading.py", "model_file/test_heading.py"),
         (r"TestStreams::test_head_ends\w+", "test_head_out_of_its_class", "out_of_its_class"),
         (r"^\| 7 \|.*\n", "", "the rows are"),
         (r"^(\| 8 \|.*\n)", r"\1\1", "the rows are"),
