@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -90,6 +91,36 @@ def test_a_bad_image_is_skipped_and_named_and_an_error_with_strict(
     alone = cli("embed", tiny_model, f"in/{name}", "-o", "x.npy")
     assert (alone.code, Path("x.npy").exists()) == (3, False)
     assert alone.stderr.startswith(f"vaekit: in/{name}: ")
+
+
+def test_quiet_hides_the_warning_of_skipped_images_and_json_counts_them(
+    cli: Any, tiny_model: Path
+) -> None:
+    Path("in").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    for place, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(f"in/{place}.png")
+    for place in range(9):
+        Path(f"in/cut-{place}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    counts = {}
+    for command in (
+        ["embed", tiny_model, "in", "-o", "z.npy"],
+        ["reconstruct", tiny_model, "in", "-o", "x.npy"],
+        ["evaluate", tiny_model, "--dataset", "in", "--split", "all"],
+    ):
+        done = cli(*command, "--json", "-q")
+        assert (done.code, done.stderr) == (0, "")
+        record = json.loads(done.stdout)
+        counts[command[0]] = (record["n"], record["skipped"])
+    assert counts == dict.fromkeys(["embed", "reconstruct", "evaluate"], (40, 9))
+    options = ["--epochs", "1", "--hidden", "8", "--latent-dim", "2", "--pictures-every", "off"]
+    shutil.copytree("in", "parts/train")
+    shutil.copytree("in", "parts/test", ignore=shutil.ignore_patterns("cut-*"))
+    done = cli("train", "--dataset", "parts", "-o", "run", *options, "--json", "-q")
+    assert (done.code, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["skipped_images"] == 9, "of training and validation together"
+    (line,) = Path("run/metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["skipped_images"] == 9
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root reads every file")

@@ -259,13 +259,19 @@ def sheet_size(
     return MOST_IN_SHEET
 
 
-def print_output_path(target: Target, count: int, use: UseOptions, **more: Path) -> None:
-    """Print where the result is, or a JSON object; nothing where stdout carries the data."""
+def print_output_path(
+    target: Target, count: int, use: UseOptions, *, skipped: int | None = None, **more: Path
+) -> None:
+    """Print where the result is, or a JSON object; nothing where stdout carries the data.
+
+    `skipped` counts the bad images, in commands that read many.
+    """
     if target.path is None:
         return
     if use.as_json:
         others = {name: str(path) for name, path in more.items()}
-        print(json.dumps({"path": str(target.path), "n": count, **others}))
+        bad = {} if skipped is None else {"skipped": skipped}
+        print(json.dumps({"path": str(target.path), "n": count, **bad, **others}))
     else:
         print(target.path, *more.values(), sep="\n")
 

@@ -121,6 +121,7 @@ def _data_facts(subject: EvaluatedModel, request: MetricRequest) -> EvaluationRe
         "dataset": subject.images.name,
         "split": subject.images.split,
         "n": len(subject.images),
+        "skipped": len(subject.images.skipped),
         "trained_on": _trained_on(subject, request),
         "beta": subject.model.header.objective.get("beta"),
         "likelihood": subject.model.header.likelihood.name,

@@ -45,7 +45,12 @@ class Waiting(NamedTuple):
     def __str__(self) -> str:
         if self.is_users:
             return f"wait as {self.reason} says"
-        return f"{'spin' if self.spins else 'sleep'} while they wait ({self.reason})"
+        if self.spins:
+            return f"stay awake between two operations, which is faster, since {self.reason}"
+        return (
+            f"sleep between two operations, since {self.reason} "
+            "(OMP_WAIT_POLICY=ACTIVE keeps them awake all the same)"
+        )
 
 
 decided = Waiting(False, "the environment of this process", is_users=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vaekit.configuration.dataset_names import short_name
-from vaekit.machine import thread_waiting
 from vaekit.training.watcher import RunFacts
 from vaekit.wording import image_in_words
 
@@ -23,19 +22,22 @@ COLUMNS = (
 
 
 def opening_lines(facts: RunFacts) -> list[str]:
-    """The data, the network, the threads and the folder of a run."""
+    """The data, the network, the device and the folder of a run."""
     config = facts.config
     kept = f" + {facts.n_val:,} validation" if facts.n_val else ""
     loss = f"{config.likelihood}{' (not a likelihood)' if config.likelihood == 'bce' else ''}"
-    threads = [f"threads: {facts.threads}, which {thread_waiting.decided}"]
+    threads = f" ({_threads(facts.threads)})" if facts.device == "cpu" else ""
     return [
         f"{short_name(config.dataset)}: {facts.n_train:,}{kept} images, "
         f"{image_in_words(*facts.image)}",
         f"{config.model}: {facts.parameters:,} parameters, "
-        f"latent {config.latent_dim}, {loss}, nats per image, on {facts.device}",
-        *(threads if facts.device == "cpu" else []),
+        f"latent {config.latent_dim}, {loss}, nats per image, on {facts.device}{threads}",
         f"run: {facts.folder}",
     ]
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def has_line(epoch: int, epochs: int) -> bool:

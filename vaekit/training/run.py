@@ -52,6 +52,11 @@ class TrainingData:
     """The images of `train` before any binarization."""
 
     @property
+    def skipped(self) -> int:
+        """Bad images that were left out of both."""
+        return sum(len(part.skipped) for part in (self.train, self.val) if part is not None)
+
+    @property
     def fingerprint(self) -> str:
         """Of all images: those of validation decide which weights are kept."""
         parts = (self.train,) if self.val is None else (self.train, self.val)
@@ -303,6 +308,7 @@ def _run(
         pictures=RunPictures(config, folder, data.train, data.val),
         checkpoints=Checkpoints(folder, config, data.fingerprint, device, step, world),
         watcher=watcher,
+        skipped=data.skipped,
     ).run()
     record, best_epoch = folder.last_record(), trainer.progress.best_epoch
     ranks.send("result", [str(folder.model), str(folder.path), record, best_epoch])

@@ -40,6 +40,8 @@ class Session:
     pictures: RunPictures
     checkpoints: Checkpoints
     watcher: Watcher
+    skipped: int = 0
+    """Bad images that were left out of training and validation; each epoch's record counts them."""
 
     def run(self) -> None:
         """Train until the run is finished; a finished run is left unchanged."""
@@ -80,6 +82,8 @@ class Session:
             while not self.trainer.finished:
                 self._steps(stop)
                 record = self.trainer.end_epoch()
+                if self.skipped:
+                    record["skipped_images"] = self.skipped
                 self.folder.add_metrics(record)
                 log.add(record)
                 self.watcher.epoch_ended(record)

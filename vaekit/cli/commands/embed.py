@@ -98,12 +98,13 @@ def command(
         else:
             count = _write_records(rows, stream, target, width, stats=stats)
     seen.report(source, terminal)
+    bad = len(stream.skipped)
     if projector is None:
-        print_output_path(target, count, use)
+        print_output_path(target, count, use, skipped=bad)
     elif projector_only:
-        print_output_path(Target(projector, FOLDER), count, use)
+        print_output_path(Target(projector, FOLDER), count, use, skipped=bad)
     else:
-        print_output_path(target, count, use, projector=projector)
+        print_output_path(target, count, use, skipped=bad, projector=projector)
 
 
 def _embedded(

@@ -100,7 +100,7 @@ def command(
             ) as out:
                 count = _write(out, opened, chunks, kept, drawn)
     seen.report(source, terminal)
-    print_output_path(target, count, use)
+    print_output_path(target, count, use, skipped=len(stream.skipped))
 
 
 def _write(
