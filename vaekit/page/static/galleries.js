@@ -18,8 +18,11 @@ function startOutliers() {
   if (report.outliers === null) return;
   const { images, known, part, flagged } = report.outliers;
   const total = report.record.n;
+  const low = `${flagged.toLocaleString("en")} of the ${total.toLocaleString("en")} images here are at 1 % or less`;
+  const fitted = part === "training" ? "; the model was fitted to the known images, so new ones have low rates more often." : `, where ${number(total / 100)} are expected of images like the known ones.`;
+  const alarms = known < 99 ? `${known} known images are too few for a rate of 1 %.` : low + fitted;
   byId("outlier-words").textContent =
-    `The outlier score compares several numbers of an image at once (its error, its KL, its complexity and its place among the latents) with those of ${known.toLocaleString("en")} known images, of ${part}. The false-alarm rate is the share of known images that score as high. ${flagged.toLocaleString("en")} of the ${total.toLocaleString("en")} images here are at 1 % or less, where ${number(total / 100)} are expected of images like the known ones.`;
+    `The outlier score compares several numbers of an image at once (its error, its KL, its complexity and its place among the latents) with those of ${known.toLocaleString("en")} known images, of ${part}. The false-alarm rate is at least the share of images like those that score as high. ${alarms}`;
   byId("outlier-grid").append(...images.map(({ outlier, rate }, index) => {
     const share = rate === null ? "rate unknown" : `rate ${Number((100 * rate).toPrecision(2))} %`;
     return pair("outliers", images, index, `${outlier === null ? "not a number" : outlier.toFixed(1)}, ${share}`);
