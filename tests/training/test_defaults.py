@@ -51,6 +51,22 @@ def test_a_new_conv_enlarges_without_a_checkerboard_unless_it_is_asked_to() -> N
 
 
 @pytest.mark.parametrize(
+    ("options", "batch_size", "epochs"),
+    [
+        ({"model": "ladder"}, 32, 120),
+        ({"model": "ladder", "batch_size": 128}, 128, 400),
+        ({"model": "conv"}, 128, 334),
+    ],
+)
+def test_a_ladder_makes_more_and_smaller_steps(
+    options: dict[str, Any], batch_size: int, epochs: int
+) -> None:
+    settled = fill_defaults(RunConfig(**options), (32, 32, 3), "photos", 300)
+    assert (settled.batch_size, settled.epochs) == (batch_size, epochs)
+    assert settled.images_per_step == batch_size
+
+
+@pytest.mark.parametrize(
     ("options", "images", "size", "channels"),
     [
         ({}, 99_999, "small", (32, 64)),

@@ -39,6 +39,7 @@ from vaekit.configuration.yaml_files import yaml_text
 from vaekit.errors import UsageError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+USUAL_BATCH = 128
 
 
 def _option(default: Any, group: str, text: str, *, shown: str = "", local: bool = False) -> Any:
@@ -150,7 +151,7 @@ class RunConfig(BaseModel):
     epochs: Count | None = _option(
         None, "Run", "passes over the images", shown="50, more for few images; 24 glyphs"
     )
-    batch_size: Count = _option(128, "Run", "images per step")
+    batch_size: Count | None = _option(None, "Run", "images per step", shown="128; 32 for a ladder")
     micro_batch: Count | None = _option(
         None, "Run", "images per forward pass, to save memory", shown="the whole batch"
     )
@@ -218,6 +219,11 @@ class RunConfig(BaseModel):
         shown="runs/<dataset>-<model>",
         local=True,
     )
+
+    @property
+    def images_per_step(self) -> int:
+        """The batch size; where none is set yet, that of most networks."""
+        return self.batch_size or USUAL_BATCH
 
     def shared(self) -> dict[str, Any]:
         """The options that go into the model file: all but the local ones."""

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from vaekit import registry
-from vaekit.configuration.config import RunConfig, flag
+from vaekit.configuration.config import USUAL_BATCH, RunConfig, flag
 from vaekit.errors import UsageError
 from vaekit.likelihoods import Likelihood, build_likelihood
 from vaekit.models.vae import VAE, build
@@ -27,8 +27,9 @@ MEASURED = {"digits": "logistic", "shapes": "bce"}
 """Likelihoods of the embedded data sets, where they are better than the usual one."""
 
 USUAL_EPOCHS = 50
-FEWEST_STEPS, FEWEST_STEPS_OF_LADDER = 1000, 360
-"""Default epochs give at least this number of steps; one of a ladder takes five times as long."""
+FEWEST_STEPS = {"ladder": 1200}
+USUAL_FEWEST_STEPS = 1000
+"""Default epochs give at least this number of steps."""
 
 FEW_PHOTOS = 2_000
 SMALL_PHOTO = 64 * 64
@@ -41,7 +42,8 @@ HIGH_RATE = 5e-3
 """For `bce` and `bernoulli`, which stay stable at it; see docs/defaults.md."""
 
 MANY_IMAGES = 10_000
-USUAL_BATCH = 128
+BATCHES = {"ladder": 32}
+"""Images per step of the models for which more steps are worth more than larger ones."""
 
 PICTURES_IN_A_RUN = 10
 NETWORK_OPTIONS = (
@@ -61,7 +63,8 @@ def fill_defaults(
     channels = image[2]
     model = config.model or _model(config, image, dataset, n)
     likelihood = config.likelihood or _likelihood(dataset, channels)
-    epochs = config.epochs or EPOCHS.get(dataset) or _epochs(n, config.batch_size, model)
+    batch_size = config.batch_size or BATCHES.get(model, USUAL_BATCH)
+    epochs = config.epochs or EPOCHS.get(dataset) or _epochs(n, batch_size, model)
     kind: type[VAE] = registry.resolve("model", model)
     size = _size(config, model, kind, n or 0)
     network = _network_options(config, model, image, size)
@@ -72,7 +75,8 @@ def fill_defaults(
         size=size,
         likelihood=likelihood,
         epochs=epochs,
-        lr=config.lr or _rate(config, likelihood, n or 0),
+        batch_size=batch_size,
+        lr=config.lr or _rate(config.schedule, batch_size, likelihood, n or 0),
         pictures_every=config.pictures_every or max(1, epochs // PICTURES_IN_A_RUN),
         **network,
         **_likelihood_options(config, likelihood),
@@ -105,25 +109,24 @@ def _latent_dim(dataset: str, channels: int) -> int:
 def _epochs(n: int | None, batch_size: int, model: str) -> int:
     """The usual number, or more for few images, so that they get `FEWEST_STEPS` steps.
 
-    >>> _epochs(60_000, 128, "conv"), _epochs(300, 128, "conv"), _epochs(300, 128, "ladder")
+    >>> _epochs(60_000, 128, "conv"), _epochs(300, 128, "conv"), _epochs(300, 32, "ladder")
     (50, 334, 120)
     """
-    fewest = FEWEST_STEPS_OF_LADDER if model == "ladder" else FEWEST_STEPS
+    fewest = FEWEST_STEPS.get(model, USUAL_FEWEST_STEPS)
     steps = math.ceil(n / batch_size) if n else fewest
     return max(USUAL_EPOCHS, math.ceil(fewest / steps))
 
 
-def _rate(config: RunConfig, likelihood: str, n: int) -> float:
+def _rate(schedule: str, batch_size: int, likelihood: str, n: int) -> float:
     """The peak learning rate: lower for small batches, whose gradients are noisier.
 
-    >>> many, one_cycle = 60_000, RunConfig(batch_size=32)
-    >>> _rate(one_cycle, "bce", many), _rate(one_cycle, "logistic", many)
+    >>> _rate("one-cycle", 32, "bce", 60_000), _rate("one-cycle", 32, "logistic", 60_000)
     (0.0025, 0.002)
     """
-    stable = config.schedule == "one-cycle" and _likelihood_class(likelihood).logits
+    stable = schedule == "one-cycle" and _likelihood_class(likelihood).logits
     if not stable or n < MANY_IMAGES:
         return USUAL_RATE
-    return max(USUAL_RATE, HIGH_RATE * min(1.0, math.sqrt(config.batch_size / USUAL_BATCH)))
+    return max(USUAL_RATE, HIGH_RATE * min(1.0, math.sqrt(batch_size / USUAL_BATCH)))
 
 
 def _likelihood(dataset: str, channels: int) -> str:

@@ -123,7 +123,7 @@ class Trainer:
     def epoch_batches(self) -> Iterator[Tensor]:
         """The indices of each remaining batch of this epoch."""
         visit = epoch_order(len(self.train), self.config.seed, self.progress.epoch)
-        batches = split_epoch(visit, self.config.batch_size)
+        batches = split_epoch(visit, self.config.images_per_step)
         left = batches[self.progress.step - self.progress.epoch * len(batches) :]
         self.network.train()
         for module in self._frozen:  # the statistics of a batch norm stay too

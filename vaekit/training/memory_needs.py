@@ -45,7 +45,7 @@ def footprint(config: RunConfig, image: tuple[int, int, int], processes: int = 1
     parameters = _parameters(config, image)
     with torch.device("meta"):
         network = network_from_config(config, image)
-    share = -(-config.batch_size // processes)
+    share = -(-config.images_per_step // processes)
     rows = min(share, config.micro_batch or share)
     outputs = _outputs(network, image) * rows
     return Footprint(parameters, _weight_bytes(config, parameters), 4 * outputs)

@@ -18,7 +18,7 @@ def refuse_uneven(config: RunConfig, world: int, images: int | None = None) -> N
 
     A batch of all `images` is divided as evenly as it can be.
     """
-    batch, micro = config.batch_size, config.micro_batch
+    batch, micro = config.images_per_step, config.micro_batch
     if world == 1 or batch == images:
         return
     if batch % world:
@@ -79,14 +79,14 @@ def division(config: RunConfig, ranks: Ranks) -> str:
     >>> division(RunConfig(batch_size=9), Ranks(Place(0, 4)))
     '4 ranks x 2 or 3 images x 1 micro-batch = 9 images a step'
     """
-    share, left = divmod(config.batch_size, ranks.world)
+    share, left = divmod(config.images_per_step, ranks.world)
     micro = min(config.micro_batch or share + 1, share + bool(left))
     parts = -(-(share + bool(left)) // micro)
     exact = str(micro) if not left and share % micro == 0 else f"up to {micro}"
     images = f"{share} or {share + 1}" if left and parts == 1 else exact
     return (
         f"{ranks.world} ranks x {images} images x {parts} micro-batch{'es' * (parts > 1)} = "
-        f"{config.batch_size} images a step"
+        f"{config.images_per_step} images a step"
     )
 
 

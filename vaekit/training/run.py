@@ -204,7 +204,7 @@ def prepare(
     data = load_training_data(config, reporter, source)
     count, shape = len(data.train), data.train.image_shape
     config = fill_defaults(config.changed(refresh=False), shape, config.dataset, count)
-    if config.batch_size > count:
+    if config.images_per_step > count:
         reporter.note(
             f"--batch-size {config.batch_size}: there are {count} images, so a batch holds them all"
         )

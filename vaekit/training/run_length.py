@@ -27,7 +27,7 @@ class RunLength:
 def run_length(config: RunConfig, images: int) -> RunLength:
     """The length of a run on this many images; the defaults of its config are filled in."""
     assert config.epochs is not None
-    return RunLength(config.epochs, steps_in(images, config.batch_size))
+    return RunLength(config.epochs, steps_in(images, config.images_per_step))
 
 
 def split_epoch(indices: Tensor, size: int) -> list[Tensor]:

@@ -58,7 +58,7 @@ class Compiled:
         rows: int | None = None,
     ) -> None:
         self._objective, self._option, self._reporter = objective, config.compile, reporter
-        self._size: int | None = config.micro_batch or rows or config.batch_size
+        self._size: int | None = config.micro_batch or rows or config.images_per_step
         self._beta = config.beta
         # A CUDA graph reuses its output memory: a second micro-batch would overwrite the first's
         # gradients.

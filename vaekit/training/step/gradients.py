@@ -51,7 +51,7 @@ class Gradients:
         *,
         counts_latents: bool = True,
     ) -> None:
-        self._rows = -(-config.batch_size // ranks.world)
+        self._rows = -(-config.images_per_step // ranks.world)
         self.objective = objective_of(config, len(images), images.device, reporter, self._rows)
         self.micro_batch = MicroBatch(config.micro_batch, images.device, "training", reporter)
         self.micro_batch.caveat = _caveat(config, network)
