@@ -27,8 +27,8 @@ MEASURED = {"digits": "logistic", "shapes": "bce"}
 """Likelihoods of the embedded data sets, where they are better than the usual one."""
 
 USUAL_EPOCHS = 50
-FEWEST_STEPS = {"ladder": 1200}
-USUAL_FEWEST_STEPS = 1000
+FEWEST = {"ladder": 1200}
+USUAL_FEWEST = 1000
 """Default epochs give at least this number of steps."""
 
 FEW_PHOTOS = 2_000
@@ -112,7 +112,7 @@ def _epochs(n: int | None, batch_size: int, model: str) -> int:
     >>> _epochs(60_000, 128, "conv"), _epochs(300, 128, "conv"), _epochs(300, 32, "ladder")
     (50, 334, 120)
     """
-    fewest = FEWEST_STEPS.get(model, USUAL_FEWEST_STEPS)
+    fewest = FEWEST.get(model, USUAL_FEWEST)
     steps = math.ceil(n / batch_size) if n else fewest
     return max(USUAL_EPOCHS, math.ceil(fewest / steps))
 
