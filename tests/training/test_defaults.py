@@ -26,6 +26,8 @@ GREY, MANY = (28, 28, 1), 54_000
         ({"likelihood": "bce", "batch_size": 512}, MANY, 5e-3),
         ({"likelihood": "bce", "schedule": "constant"}, MANY, 2e-3),
         ({"likelihood": "bce", "lr": 0.01}, MANY, 0.01),
+        ({"likelihood": "bce", "model": "ladder"}, MANY, 1e-3),
+        ({"likelihood": "logistic", "model": "ladder", "lr": 0.002}, 300, 2e-3),
     ],
 )  # fmt: skip
 def test_the_rate_suits_the_loss_and_the_images(

@@ -162,7 +162,7 @@ class RunConfig(BaseModel):
         None,
         "Run",
         "peak learning rate",
-        shown="0.005 for bce and bernoulli with many images, else 0.002",
+        shown="ladder: 0.001; bce and bernoulli with many images: 0.005; else 0.002",
     )
     schedule: Literal["constant", "cosine", "one-cycle", "steps"] = _option(
         "one-cycle", "Run", "how the learning rate changes"
