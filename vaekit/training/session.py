@@ -18,6 +18,7 @@ from vaekit.model_file import header, weights
 from vaekit.model_file.trained_images import pack_trained_images
 from vaekit.models.vae import parameter_count
 from vaekit.training.collapse import CollapseWatch
+from vaekit.training.divergence import DivergenceWatch
 from vaekit.training.loop import Trainer
 from vaekit.training.model_description import describe_model
 from vaekit.training.run_files.checkpoint import Checkpoints
@@ -76,7 +77,10 @@ class Session:
 
     def _epochs(self) -> None:
         config, start = self.trainer.config, self.trainer.progress.step
-        collapse = CollapseWatch(config, self.trainer.length.steps_per_epoch)
+        watches = (
+            CollapseWatch(config, self.trainer.length.steps_per_epoch),
+            DivergenceWatch(config, self.folder.records() if start else ()),
+        )
         log = EventLog(self.folder, wanted=config.tensorboard, step=start)
         with log, StopRequest() as stop, self._saved_if_a_rank_is_lost():
             while not self.trainer.finished:
@@ -87,7 +91,8 @@ class Session:
                 self.folder.add_metrics(record)
                 log.add(record)
                 self.watcher.epoch_ended(record)
-                collapse.check(record, self.watcher, last=self.trainer.finished)
+                for watch in watches:
+                    watch.check(record, self.watcher, last=self.trainer.finished)
                 self._draw()
                 self._save(epoch_ended=True)
 
