@@ -44,7 +44,7 @@ HIGH_RATE = 5e-3
 MANY_IMAGES = 10_000
 BATCHES = {"ladder": 32}
 """Images per step of the models for which more steps are worth more than larger ones."""
-RATES = {"ladder": 1e-3}
+STABLE_RATES = {"ladder": 1e-3}
 """Peak rates of the models that are not stable at the usual one."""
 
 PICTURES_IN_A_RUN = 10
@@ -78,7 +78,7 @@ def fill_defaults(
         likelihood=likelihood,
         epochs=epochs,
         batch_size=batch_size,
-        lr=config.lr or RATES.get(model) or _rate(config.schedule, batch_size, likelihood, n or 0),
+        lr=config.lr or STABLE_RATES.get(model) or _rate(config.schedule, batch_size, likelihood, n or 0),
         pictures_every=config.pictures_every or max(1, epochs // PICTURES_IN_A_RUN),
         **network,
         **_likelihood_options(config, likelihood),
