@@ -78,7 +78,7 @@ def fill_defaults(
         likelihood=likelihood,
         epochs=epochs,
         batch_size=batch_size,
-        lr=config.lr or STABLE_RATES.get(model) or _rate(config.schedule, batch_size, likelihood, n or 0),
+        lr=config.lr or _rate(model, config.schedule, batch_size, likelihood, n or 0),
         pictures_every=config.pictures_every or max(1, epochs // PICTURES_IN_A_RUN),
         **network,
         **_likelihood_options(config, likelihood),
@@ -109,7 +109,7 @@ def _latent_dim(dataset: str, channels: int) -> int:
 
 
 def _epochs(n: int | None, batch_size: int, model: str) -> int:
-    """The usual number, or more for few images, so that they get `FEWEST_STEPS` steps.
+    """The usual number, or more for few images, so that they get `FEWEST` steps.
 
     >>> _epochs(60_000, 128, "conv"), _epochs(300, 128, "conv"), _epochs(300, 32, "ladder")
     (50, 334, 120)
@@ -119,12 +119,14 @@ def _epochs(n: int | None, batch_size: int, model: str) -> int:
     return max(USUAL_EPOCHS, math.ceil(fewest / steps))
 
 
-def _rate(schedule: str, batch_size: int, likelihood: str, n: int) -> float:
+def _rate(model: str, schedule: str, batch_size: int, likelihood: str, n: int) -> float:
     """The peak learning rate: lower for small batches, whose gradients are noisier.
 
-    >>> _rate("one-cycle", 32, "bce", 60_000), _rate("one-cycle", 32, "logistic", 60_000)
-    (0.0025, 0.002)
+    >>> [_rate("mlp", "one-cycle", 32, likelihood, 60_000) for likelihood in ("bce", "logistic")]
+    [0.0025, 0.002]
     """
+    if model in STABLE_RATES:
+        return STABLE_RATES[model]
     stable = schedule == "one-cycle" and _likelihood_class(likelihood).logits
     if not stable or n < MANY_IMAGES:
         return USUAL_RATE
