@@ -66,7 +66,9 @@ def test_ssim_of_faint_marks_on_plain_paper_is_exact(paper: float, ink: float) -
     assert float(ssim(a, b)) == pytest.approx(direct, abs=1e-5)
 
 
-@pytest.mark.parametrize(("paper", "other"), [(0.36, 1.0), (0.0, 1.0), (0.3, 0.7), (0.5, 0.51)])
+@pytest.mark.parametrize(
+    ("paper", "other"), [(0.36, 1.0), (0.0, 1.0), (0.3, 0.7), (0.5, 0.51), (0.5, 0.559)]
+)
 @pytest.mark.parametrize("rows", [40, 64])
 def test_ssim_of_plain_papers_of_different_grey_is_exact(
     paper: float, other: float, rows: int
@@ -76,6 +78,15 @@ def test_ssim_of_plain_papers_of_different_grey_is_exact(
     b[:, :, :rows] = other
     direct = direct_ssim(a[0, 0].double().numpy(), b[0, 0].double().numpy(), 11)
     assert float(ssim(a, b)) == pytest.approx(direct, abs=1e-6)
+
+
+def test_an_image_that_needs_float64_changes_no_other() -> None:
+    (a, b), papers = pair(), torch.full((1, 1, 16, 19), 0.36)
+    together = ssim(torch.cat([a, papers, a]), torch.cat([b, papers + 0.5, b]))
+    direct = direct_ssim(papers[0, 0].double().numpy(), papers[0, 0].double().numpy() + 0.5, 11)
+    assert float(together[3]) == pytest.approx(direct, abs=1e-6)
+    assert together[:3].numpy() == pytest.approx(ssim(a, b).numpy(), abs=1e-7)
+    assert together[4:].numpy() == pytest.approx(ssim(a, b).numpy(), abs=1e-7)
 
 
 def test_ssim_of_large_images_is_that_of_small_ones() -> None:

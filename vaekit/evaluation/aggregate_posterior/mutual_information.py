@@ -62,14 +62,13 @@ def mutual_information(q: Normal, *, seed: int = 0) -> MutualInformation:
 
 
 class _LogDensity:
-    """The log density of each z under each of N posteriors, (M, N), by products in float64."""
+    """The log density of each z under each of N posteriors, (M, N), by one product in float64."""
 
     def __init__(self, q: Normal) -> None:
         precision = torch.exp(-q.logvar)
-        self._quadratic, self._linear = precision.T, (q.mean * precision).T
-        self._constant = (q.mean.square() * precision + q.logvar + LOG_TWO_PI).sum(1)
+        constant = (q.mean.square() * precision + q.logvar + LOG_TWO_PI).sum(1, keepdim=True)
+        self._factors = torch.cat([-precision / 2, q.mean * precision, -constant / 2], 1).T
 
     def __call__(self, z: Tensor) -> Tensor:
         """−½ Σ_d [(z − mean)² / variance + logvar + log 2π]."""
-        squares = z.square() @ self._quadratic - 2 * z @ self._linear
-        return squares.add_(self._constant).mul_(-0.5)
+        return torch.cat([z.square(), z, z.new_ones(len(z), 1)], 1) @ self._factors
