@@ -102,6 +102,8 @@ class Normal:
 
 def concatenate_normals(parts: Sequence[Normal]) -> Normal:
     """The rows of several batches of normals as one batch."""
+    if len(parts) == 1:
+        return parts[0]
     return Normal(torch.cat([q.mean for q in parts]), torch.cat([q.logvar for q in parts]))
 
 

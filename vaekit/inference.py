@@ -7,6 +7,7 @@ other batch shapes, so the number of images never changes a bit of any of them.
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -191,9 +192,10 @@ class Model:
         if z.ndim != 2 or z.shape[1] not in self.widths:
             needed = " or ".join(f"(N, {width})" for width in self.widths)
             raise DataError(f"latents have shape {list(z.shape)}, this model needs {needed}")
-        spread, kept = _spread(temperature, self.groups), z.shape[1]
+        each, kept = temperatures(temperature, self.groups), z.shape[1]
         if kept == self.latent_dim:
             return z
+        spread = _spread(each, self.groups)
         noise = normal_rows(start, start + len(z), self.latent_dim, seed, "sample")
         drawn = _latents(self.network, spread * noise, self.network.prior.sample)
         return torch.cat([z, drawn[:, kept:]], 1)
@@ -208,7 +210,7 @@ class Model:
         if self.allow_nonfinite:
             return
         for values in outputs:
-            if values.numel() and not bool(torch.isfinite(torch.stack(values.aminmax())).all()):
+            if values.numel() and not all(math.isfinite(end) for end in values.aminmax()):
                 raise ModelFileError(
                     f"{self.path or 'the model'}: its {what} hold NaN or infinity; "
                     "--allow-nonfinite accepts them"
@@ -312,7 +314,7 @@ def _spread(temperature: Temperature, groups: Sequence[LatentGroup]) -> Tensor:
 def _latents(network: VAE, z: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     with evaluating(network):
         done = [function(chunk).cpu() for chunk in _padded(network, z.float())]
-    return torch.cat(done)[: len(z)]
+    return (done[0] if len(done) == 1 else torch.cat(done))[: len(z)]
 
 
 def _padded(network: VAE, rows: Tensor) -> Iterator[Tensor]:

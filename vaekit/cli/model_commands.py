@@ -134,16 +134,32 @@ def open_input_images(
             strict=source.strict,
             max_bad=source.max_bad,
             chunk=model.chunk,
+            at_once=_most_at_once(model),
             reporter=terminal,
         )
         _note_whole(source.images or [], stream, terminal)
         return stream
     request = request_for(model, source, use, terminal)
     dataset = source.dataset or dataset_of_model(model)
-    shape, chunk = model.header.image, model.chunk
-    stream = mixed_inputs.stream_dataset(dataset, source.split, shape, request, chunk=chunk)
+    stream = mixed_inputs.stream_dataset(
+        dataset,
+        source.split,
+        model.header.image,
+        request,
+        chunk=model.chunk,
+        at_once=_most_at_once(model),
+    )
     note_part(source, stream.expected or 0, dataset, terminal)
     return stream
+
+
+VALUES_AT_ONCE = 1 << 20
+"""Values of images in memory at once, as far as whole chunks allow: what a cache holds."""
+
+
+def _most_at_once(model: Model) -> int:
+    """Several chunks of small images at once: passing them on takes time as well."""
+    return min(model.images_at_once(), VALUES_AT_ONCE // math.prod(model.header.image))
 
 
 def _note_whole(given: Sequence[str], stream: ImageStream, terminal: Terminal) -> None:

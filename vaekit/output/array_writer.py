@@ -39,7 +39,7 @@ class ArrayWriter:
         """Append rows."""
         if rows.shape[1:] != self.row:
             raise VaekitError(f"rows have shape {rows.shape[1:]} among rows of shape {self.row}")
-        self.file.write(np.ascontiguousarray(rows, self.dtype).tobytes())
+        self.file.write(np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data)
         self.count += len(rows)
 
     def header(self, count: int) -> bytes:

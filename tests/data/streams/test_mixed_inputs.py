@@ -226,6 +226,18 @@ def test_chunks_have_the_size_that_was_asked_for(tmp_path, chunk):
     assert [name for part in chunks for name in part.names][40:] == files
 
 
+def test_whole_chunks_that_are_there_come_together(tmp_path):
+    rows = np.arange(300 * 4, dtype=np.uint64).astype(np.uint8).reshape(300, 2, 2, 1)
+    np.save(tmp_path / "rows.npy", rows)
+    with stream_images(
+        [str(tmp_path / "rows.npy")], shape=(2, 2, 1), chunk=64, at_once=200
+    ) as stream:
+        chunks = list(stream)
+    assert [len(chunk) for chunk in chunks] == [192, 64, 44]
+    assert np.array_equal(np.concatenate([chunk.images for chunk in chunks]), rows)
+    assert [name for chunk in chunks for name in chunk.names] == [str(row) for row in range(300)]
+
+
 def test_too_many_bad_ones_are_an_error_when_all_good_ones_have_come(fill_folder, picture):
     files = {f"{n:03}.png": b"" if n < 11 else picture(n) for n in range(100)}
     root, got = fill_folder(files), []

@@ -74,7 +74,11 @@ class _Decoded:
 
 
 class ImageStream:
-    """Chunks of images, to be iterated once; leaving the `with` block early ends all work."""
+    """Chunks of images, to be iterated once; leaving the `with` block early ends all work.
+
+    As soon as there are `chunk` images they are given: with those of further whole chunks that are
+    there as well, up to `at_once`. The last chunk may be smaller.
+    """
 
     count: int | None
     """The number of good images, where that is certain."""
@@ -91,6 +95,7 @@ class ImageStream:
         shape: Shape,
         *,
         chunk: int = IMAGE_CHUNK,
+        at_once: int = 1,
         strict: bool = False,
         max_bad: float = USUAL_SHARE,
         reporter: Reporter = SILENT,
@@ -98,7 +103,8 @@ class ImageStream:
         skipped: Sequence[str] = (),
     ) -> None:
         self._inputs, self._shape = inputs, (shape[0], shape[1], shape[2])
-        self._chunk, self._strict, self._reporter = chunk, strict, reporter
+        self._chunk, self._at_once = chunk, chunk * max(1, at_once // chunk)
+        self._strict, self._reporter = strict, reporter
         self._max_bad = max_bad
         self._resources = resources or ExitStack()
         sizes = [source.expected for source in inputs if source.expected is not None]
@@ -201,8 +207,8 @@ class ImageStream:
             self._count(batch)
             rest = _joined(rest, Chunk(batch.images, batch.names, np.asarray(batch.labels)))
             whole = len(rest) // self._chunk * self._chunk
-            for first in range(0, whole, self._chunk):
-                yield _finished(rest[first : first + self._chunk])
+            for first in range(0, whole, self._at_once):
+                yield _finished(rest[first : min(first + self._at_once, whole)])
             rest = rest[whole:]
         if rest is not None and len(rest):
             yield _finished(rest)

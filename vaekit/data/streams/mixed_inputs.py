@@ -42,6 +42,7 @@ def stream_images(
     strict: bool = False,
     max_bad: float = USUAL_SHARE,
     chunk: int = IMAGE_CHUNK,
+    at_once: int = 1,
     reporter: Reporter = SILENT,
 ) -> ImageStream:
     """The images named by `inputs`, then by the list `files_from`; `-` is stdin.
@@ -75,6 +76,7 @@ def stream_images(
             opened,
             shape,
             chunk=chunk,
+            at_once=at_once,
             strict=strict,
             max_bad=max_bad,
             reporter=reporter,
@@ -83,7 +85,13 @@ def stream_images(
 
 
 def stream_dataset(
-    dataset: str, split: str, shape: Shape, request: Request, *, chunk: int = IMAGE_CHUNK
+    dataset: str,
+    split: str,
+    shape: Shape,
+    request: Request,
+    *,
+    chunk: int = IMAGE_CHUNK,
+    at_once: int = 1,
 ) -> ImageStream:
     """One split of the data set in the model's shape, through the cache of decoded images.
 
@@ -96,6 +104,7 @@ def stream_dataset(
         [opened],
         shape,
         chunk=chunk,
+        at_once=at_once,
         strict=request.strict,
         reporter=request.reporter,
         skipped=data.skipped,
