@@ -120,7 +120,7 @@ def test_json_tells_and_data_on_stdout_is_not_followed_by_a_word(
     cli: Any, tiny_model: Path, photos: Path
 ) -> None:
     done = cli("embed", tiny_model, photos, "-o", "z.npy", "--json", "-q")
-    assert json.loads(done.stdout) == {"path": "z.npy", "n": 9}
+    assert json.loads(done.stdout) == {"path": "z.npy", "n": 9, "skipped": 0}
     done = cli("embed", tiny_model, photos, "-o", "-", "--format", "jsonl", "-q")
     assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == NAMES
     assert done.stderr == ""
@@ -261,7 +261,7 @@ def test_the_projector_goes_beside_what_else_was_asked_for(
     assert np.array_equal(np.load("x.npy"), z)
     assert np.array_equal(np.loadtxt("board/tensors.tsv", np.float32), z)
     done = cli("embed", tiny_model, photos, "--projector", "b", "-o", "x.npy", "-q", "--json")
-    assert json.loads(done.stdout) == {"path": "x.npy", "n": 9, "projector": "b"}
+    assert json.loads(done.stdout) == {"path": "x.npy", "n": 9, "skipped": 0, "projector": "b"}
     done = cli("embed", tiny_model, photos, "--projector", "c", "-q", "-o", "-", "--format", "csv")
     assert done.stdout.count("\n") == 10
     assert Path("c/projector_config.pbtxt").exists()

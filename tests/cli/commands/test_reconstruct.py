@@ -104,7 +104,7 @@ def test_files_of_a_folder_keep_their_order_and_their_names(
 
 def test_json_and_quiet(cli: Any, tiny_model: Path, photos: Path) -> None:
     done = cli("reconstruct", tiny_model, photos, "--json", "-q")
-    assert json.loads(done.stdout) == {"path": "reconstructions.png", "n": 9}
+    assert json.loads(done.stdout) == {"path": "reconstructions.png", "n": 9, "skipped": 0}
     assert done.stderr == ""
 
 
