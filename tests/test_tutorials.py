@@ -6,7 +6,9 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.io
 
 ROOT = Path(__file__).parent.parent
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -33,6 +35,32 @@ def test_every_cell_of_a_tutorial_runs_and_prints_what_the_page_shows(
     shown = page.read_text(encoding="utf-8")
     assert without_numbers(ran.text) == without_numbers(shown)
     assert len(ran.pictures) >= 1
+
+
+@pytest.mark.slow
+def test_the_second_tutorial_runs_on_svhn_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On files as the publisher lays them out, of colours at random; one epoch."""
+    random = np.random.default_rng(0)
+    for split, count in (("train", 120), ("test", 40)):
+        images = random.integers(0, 256, (32, 32, 3, count), np.uint8)
+        labels = random.integers(1, 11, (count, 1)).astype(np.uint8)
+        scipy.io.savemat(tmp_path / f"{split}_32x32.mat", {"X": images, "y": labels})
+    (page,) = TUTORIALS.glob("2-*.md")
+    text = page.read_text(encoding="utf-8")
+    options = f'"likelihood": "logistic", "data_dir": "{tmp_path}", "epochs": 1'
+    for old, new in [('NAME = "glyphs"', 'NAME = "svhn"'), ('"likelihood": "logistic"', options)]:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    changed = tmp_path / page.name
+    changed.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    ran = runpy.run_path(str(ROOT / "docs" / "run_tutorials.py"))["run_page"](changed, tmp_path)
+    assert "ImageSet('svhn', 'test', 40 images (32, 32, 3))" in ran.text
+    assert "beta = 4: reconstruction" in ran.text
+    assert "mig" not in ran.text.partition("```text\nbeta = 1:")[2].partition("```")[0]
+    assert len(ran.pictures) == len(re.findall(r"\(images/", text))
 
 
 @pages
