@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 
@@ -33,6 +34,16 @@ def main() -> None:
         SIGNALS.command_ended(code)
     except KeyboardInterrupt:  # after `run` caught one
         code = (SIGNALS.error or Interrupted()).exit_code
+    leave_process(code)
+
+
+def leave_process(code: int) -> None:
+    """Exit, without Python's shutdown where a thread still computes: torch would abort there."""
+    if any(thread.daemon for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 
