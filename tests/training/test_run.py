@@ -180,7 +180,7 @@ def test_large_images_are_never_many_at_once_in_memory(monkeypatch: pytest.Monke
         run_pictures, "as_floats", lambda images: sizes.append(len(images)) or as_floats(images)
     )
     package.train(dataset="large.npy", model="mlp", hidden=[2], latent_dim=2, epochs=1,
-                  batch_size=40, threads=1, output="run")  # fmt: skip
+                  batch_size=40, val_split=0.05, threads=1, output="run")  # fmt: skip
     assert sum(sizes) > 3 * 330, "training, statistics, known images and the latent space"
     assert max(sizes) == 64
 

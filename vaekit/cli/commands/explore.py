@@ -43,8 +43,8 @@ def command(
 
     [dim]vaekit explore runs/digits-mlp --open[/dim]
 
-    Serves the page of report on this machine alone, and follows a run while it trains. Ctrl-C
-    stops it.
+    Serves the page of report on this machine alone, and follows a run while
+    it trains. Ctrl-C stops it.
     """
     metric_request(what, by, use)  # a wrong metric is refused before the model is loaded
     terminal = open_terminal(use)
