@@ -1,4 +1,4 @@
-"""Text made safe and clear to print in a message: names from outside, sizes of images."""
+"""Text made safe and clear to print in a message: names from outside, sizes, counts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def shown(name: str) -> str:
     ('standard input', 'a.png')
     """
     return "standard input" if name == "-" else one_line(name)
+
+
+def counted(count: int, thing: str) -> str:
+    """How many there are, with a plural where one is due.
+
+    >>> counted(1, "image"), counted(1200, "image")
+    ('1 image', '1,200 images')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def size_in_words(height: int, width: int) -> str:

@@ -25,7 +25,7 @@ def test_outliers_are_counted_at_one_percent() -> None:
     few.add(some(1), "a", {"outlier": [37.7], "false_alarm_rate": [1 / 85]})
     assert few.summary() == (
         "no image can be called an outlier at a rate of 1%: the model knows 84 training images, "
-        "too few for a rate under 1.2%"
+        "too few for a rate under 1.2%, and new images exceed the rates"
     )
     seen = Strangest("training", 300)
     assert seen.summary() == (

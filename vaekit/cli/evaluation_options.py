@@ -34,7 +34,7 @@ NllMethod = Annotated[
         "--nll",
         metavar="METHOD",
         help="where the draws come from: importance (the encoder), refined (a posterior fitted "
-        "to each image) or ais (annealed importance sampling: slowest, with a bound on its error)",
+        "to each image) or ais (annealed importance sampling: slowest, with evidence of its error)",
     ),
 ]
 

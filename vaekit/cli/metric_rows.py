@@ -9,6 +9,7 @@ from typing import Any
 
 from vaekit import registry
 from vaekit.evaluation.metrics import METRICS, METRICS_BY_NAME, NONLINEAR, SAMPLES
+from vaekit.wording import counted
 
 LISTED_DIMENSIONS = 8
 
@@ -16,7 +17,7 @@ LISTED_DIMENSIONS = 8
 def table(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Names and values, one line each, with what a reader must know to quote them."""
     trained = f", {record['trained_on']:,} of them trained on" if record["trained_on"] else ""
-    yield "data", f"{record['dataset']} {record['split']}, {record['n']:,} images{trained}"
+    yield "data", f"{record['dataset']} {record['split']}, {counted(record['n'], 'image')}{trained}"
     binarization = f", binarization {record['binarization']}" if record["binarization"] else ""
     yield "likelihood", f"{record['likelihood']}{binarization}"
     for name in (metric.name for metric in METRICS if metric.name in record):
@@ -64,11 +65,12 @@ def _draws(name: str, record: dict[str, Any]) -> str:
     """Which draws made the estimate of log p(x), or the images that tell how far off it is."""
     settings = record.get("nll_settings", {})
     if name == "nll_gap":
-        return f"on {settings['simulated_images']} images that the model drew"
+        return f"on {counted(settings['simulated_images'], 'image')} that the model drew"
     count, method = record["nll_samples"], record.get("nll_method")
     if method == "ais":
-        return f"{count:,} chains an image, annealed in {settings['temperatures']:,} steps"
-    return f"{count:,} draws an image{', refined' if method == 'refined' else ''}"
+        chains, steps = counted(count, "chain"), counted(settings["temperatures"], "step")
+        return f"{chains} an image, annealed in {steps}"
+    return f"{counted(count, 'draw')} an image{', refined' if method == 'refined' else ''}"
 
 
 def _of_samples(name: str, record: dict[str, Any]) -> Iterator[str]:

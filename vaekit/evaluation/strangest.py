@@ -51,10 +51,11 @@ class Strangest:
         'no image can be called an outlier at a rate of 1%'
         """
         if (self.known + 1) * FLAGGED < 1:
+            more = ", and new images exceed the rates" if self.part == "training" else ""
             return (
                 f"no image can be called an outlier at a rate of {FLAGGED:.0%}: the model knows "
                 f"{self.known:,} {self.part} images, too few for a rate under "
-                f"{1 / (self.known + 1):.1%}"
+                f"{1 / (self.known + 1):.1%}{more}"
             )
         found = f"{self.flagged:,} of {self.count:,} images are outliers"
         if self.part == "training":
@@ -83,7 +84,9 @@ class Strangest:
         ]
         cut = len(entries) < self.count
         title = "The strangest images" if cut else "Images by outlier score"
-        about = f"Outlier score and false-alarm rate. {self.legend()}{self.summary()}."
+        summary = self.summary()
+        ends = f"{self.legend()}{summary[0].upper()}{summary[1:]}."
+        about = f"Outlier score and false-alarm rate. {ends}"
         return contact_sheet(entries, title, about)
 
 
@@ -116,7 +119,9 @@ def _colour(rate: Number) -> tuple[int, int, int]:
 def _rate(rate: Number) -> str:
     """A false-alarm rate in two digits.
 
-    >>> _rate(0.0002439), _rate(0.42), _rate(None)
-    ('rate 0.024%', 'rate 42%', 'rate unknown')
+    >>> _rate(0.0002439), _rate(0.42), _rate(1.0), _rate(None)
+    ('rate 0.024%', 'rate 42%', 'rate 100%', 'rate unknown')
     """
-    return "rate unknown" if rate is None else f"rate {100 * rate:.2g}%"
+    if rate is None:
+        return "rate unknown"
+    return f"rate {rate:.0%}" if rate >= 0.1 else f"rate {100 * rate:.2g}%"

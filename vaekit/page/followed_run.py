@@ -14,6 +14,7 @@ from vaekit.model_file.header import read_model_file
 from vaekit.page.run_history import Records, training_history
 from vaekit.training.kept_weights import WeightsFile, newest_weights, weights_file
 from vaekit.training.run_files.run_folder import LOCK, RunFolder, folder_at
+from vaekit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,14 @@ class FollowedRun:
         of = f" of {epochs}" if epochs else ""
         if files.is_locked(path / LOCK):
             if epochs and done >= epochs:
-                return f"All {_counted(epochs)} are done; the run writes its model and pictures."
+                all_done = f"All {counted(epochs, 'epoch')} are done"
+                return f"{all_done}; the run writes its model and pictures."
             return f"Training: epoch {done + 1}{of}."
         newest = self.weights()
         if newest is not None and newest.path == self._folder.model:
-            return f"The run has ended after {_counted(done)}."
+            return f"The run has ended after {counted(done, 'epoch')}."
         again = f"vaekit train --resume {shlex.quote(str(path))} continues it"
-        return f"The run was stopped after {_counted(done)}{of}; {again}."
+        return f"The run was stopped after {counted(done, 'epoch')}{of}; {again}."
 
     def _planned(self, run: str) -> int | None:
         """The number of epochs that the run's config names, read once for each config."""
@@ -139,12 +141,3 @@ class FollowedRun:
                 config = resolve_config({}, environ={}, config=self._folder.config)
                 self._epochs = (run, config.epochs)
         return self._epochs[1]
-
-
-def _counted(epochs: int) -> str:
-    """A number of epochs.
-
-    >>> _counted(1), _counted(12)
-    ('1 epoch', '12 epochs')
-    """
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
