@@ -91,10 +91,10 @@ def _number(value: Any) -> str:
     """Four digits, or two decimals from 10 on.
 
     >>> _number(86.76123), _number(0.012345), _number(12), _number(None)
-    ('86.76', '0.01235', '12', 'none')
+    ('86.76', '0.01235', '12', 'unknown')
     """
     if value is None:
-        return "none"
+        return "unknown"
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4g}"

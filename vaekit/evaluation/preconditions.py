@@ -90,8 +90,7 @@ def refuse_draws(
     temperatures: int = TEMPERATURES,
 ) -> None:
     """Refuse importance weighting without draws, or of a model that does not allow it."""
-    if method not in NLL_METHODS:
-        raise UsageError(f"--nll {method}: {near_miss(method, NLL_METHODS)}")
+    _refuse_method(method, temperatures)
     if samples is None:
         if method != "importance":
             usual = 16 if method == "ais" else 1000
@@ -107,6 +106,13 @@ def refuse_draws(
             f"--nll refined: the model has {network.latent_dim:,} latents, and a posterior is "
             f"fitted to {MOST_LATENTS} at most; use --nll ais or importance"
         )
+
+
+def _refuse_method(method: str, temperatures: int) -> None:
+    if method not in NLL_METHODS:
+        raise UsageError(f"--nll {method}: {near_miss(method, NLL_METHODS)}")
+    if method != "ais" and temperatures != TEMPERATURES:
+        raise UsageError(f"--nll-temperatures is for --nll ais, not for --nll {method}")
 
 
 def _without_likelihood(likelihood: Likelihood, request: MetricRequest) -> dict[str, str]:

@@ -269,6 +269,10 @@ def test_what_cannot_be_annealed_is_refused() -> None:
         annealed_estimate(network, x, 4, 0)
     with pytest.raises(UsageError, match="--nll-samples 0: at least 1"):
         annealed_estimate(network, x, 0, 4)
+    with pytest.raises(
+        UsageError, match="--nll-temperatures is for --nll ais, not for --nll refin"
+    ):
+        refuse_draws(network, 10, "refined", 50)
     with pytest.raises(UsageError, match="give the number of draws too: --nll-samples 16"):
         refuse_draws(network, None, "ais")
     assert len(annealed_estimate(network, x[:0], 4, 3).bound) == 0
