@@ -69,10 +69,7 @@ def command(
         raise UsageError(
             "--resume excludes --recipe, --config and --dry-run: a run keeps its options"
         )
-    if probe and not dry_run:
-        raise UsageError("--probe is for --dry-run: it times a few steps and trains nothing")
-    if watch and dry_run:
-        raise UsageError("--watch follows a run, and --dry-run trains nothing")
+    _refuse_unfitting(dry_run=dry_run, probe=probe, watch=watch)
     if first:
         warn_of_unknown_variables(Terminal(quiet=quiet))
     starts = resume is None or again
@@ -89,6 +86,13 @@ def command(
         return
     view.finished(result)
     print(json.dumps(_summary(result)) if as_json else result.model)
+
+
+def _refuse_unfitting(*, dry_run: bool, probe: bool, watch: bool) -> None:
+    if probe and not dry_run:
+        raise UsageError("--probe is for --dry-run: it times a few steps and trains nothing")
+    if watch and dry_run:
+        raise UsageError("--watch follows a run, and --dry-run trains nothing")
 
 
 def _train(
