@@ -178,7 +178,8 @@ class Gradients:
                 self._network, x, noise, beta=beta, free_bits=self._config.free_bits
             )
         loss = terms["loss"]
-        loss.backward(torch.full_like(loss, 1 / whole))  # sum / whole, without another kernel
+        # sum / whole; a gradient given to `backward` would import sympy, which takes half a second
+        torch.dot(loss, torch.full_like(loss, 1 / whole)).backward()
         values = torch.stack([terms[name].detach() for name in (*TERMS, "loss")])
         return values.sum(1, dtype=devices.exact(x.device)), terms["mean"]
 
