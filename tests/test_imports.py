@@ -50,8 +50,9 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = ast.literal_eval(done.stdout.splitlines()[-1])
     assert found == {
-        "vaekit.errors", "vaekit.cli", "vaekit.cli.app", "vaekit.cli.lasting_stderr",
-        "vaekit.cli.signal_handlers", "vaekit.registry", "vaekit.wording",
+        "vaekit.errors", "vaekit.cli", "vaekit.cli.app", "vaekit.cli.terminal",
+        "vaekit.cli.terminal.lasting_stderr", "vaekit.cli.terminal.signal_handlers",
+        "vaekit.registry", "vaekit.wording",
     }  # fmt: skip
 
 

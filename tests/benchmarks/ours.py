@@ -20,7 +20,8 @@ class FirstStep(Exception):
 def train(train: str, flags: Sequence[str], epochs: int, count: int, **_: Any) -> dict[str, float]:
     """Throughput of `vaekit train`, with its progress bar, metrics and checkpoints."""
     _wait_as_the_command()
-    from vaekit.cli import run, training_view
+    from vaekit.cli import run
+    from vaekit.cli.terminal import training_view
 
     marks = Epochs()
 
@@ -46,7 +47,8 @@ def first_step(flags: Sequence[str], **_: Any) -> dict[str, float]:
     """Seconds from the start of `vaekit train` to its first step, after all imports."""
     _wait_as_the_command()
     import vaekit.training.run  # noqa: F401 (imported before the clock starts)
-    from vaekit.cli import run, training_view
+    from vaekit.cli import run
+    from vaekit.cli.terminal import training_view
 
     reached: list[float] = []
 

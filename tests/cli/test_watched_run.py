@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vaekit.cli.training_view import TrainingView
+from vaekit.cli.terminal.training_view import TrainingView
 from vaekit.cli.watched_run import WatchedRun, environment_of_page
 from vaekit.configuration.config import RunConfig
 from vaekit.machine import thread_waiting

@@ -20,11 +20,11 @@ from tests.conftest import TINY
 from tests.page.browser import Tab, find_browser, open_browser
 from vaekit import files
 from vaekit.cli.commands.explore import page_server
-from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import MetricOptions
 from vaekit.cli.explored_model import live_page
 from vaekit.cli.options import DatasetOptions, UseOptions
 from vaekit.cli.reported_model import PageOptions
+from vaekit.cli.terminal.console import Terminal
 from vaekit.model_file.header import sha256
 from vaekit.page import live_page as live_page_module
 from vaekit.page.live_server import LiveServer

@@ -11,8 +11,8 @@ import threading
 import traceback
 from collections.abc import Sequence
 
-from vaekit.cli.lasting_stderr import install_lasting_stderr, null_device
-from vaekit.cli.signal_handlers import SIGNALS
+from vaekit.cli.terminal.lasting_stderr import install_lasting_stderr, null_device
+from vaekit.cli.terminal.signal_handlers import SIGNALS
 from vaekit.errors import Interrupted, VaekitError
 
 

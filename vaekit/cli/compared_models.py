@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import load_evaluation_images
 from vaekit.cli.model_commands import note_part, open_model
 from vaekit.cli.options import DatasetOptions, UseOptions
+from vaekit.cli.terminal.console import Terminal
 from vaekit.errors import UsageError
 from vaekit.output.formats import FORMS, PICTURES, listed
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.model_commands import (
     dataset_of_model,
     note_part,
@@ -16,6 +15,7 @@ from vaekit.cli.model_commands import (
     require_positive,
 )
 from vaekit.cli.options import DatasetOptions, UseOptions
+from vaekit.cli.terminal.console import Terminal
 
 if TYPE_CHECKING:
     from vaekit.data import ImageSet

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.model_commands import open_model
 from vaekit.cli.reported_model import GatheredPage, PageOptions, gather_page, page_of_images
+from vaekit.cli.terminal.console import Terminal
 from vaekit.errors import UsageError
 from vaekit.page.followed_run import FollowedModel, FollowedRun, run_in
 from vaekit.reporting import SILENT

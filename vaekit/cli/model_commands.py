@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from vaekit import registry
-from vaekit.cli.console import Terminal, warn_of_unknown_variables
 from vaekit.cli.options import DatasetOptions, ImageOptions, OutputOptions, UseOptions
+from vaekit.cli.terminal.console import Terminal, warn_of_unknown_variables
 from vaekit.errors import ImageError, UsageError
 from vaekit.machine.ranks import place
 from vaekit.model_file.header import model_path, read_model_file

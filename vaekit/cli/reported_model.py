@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import MetricOptions, load_evaluation_images, metric_request
 from vaekit.cli.metric_rows import shown_number
 from vaekit.cli.options import DatasetOptions, UseOptions
+from vaekit.cli.terminal.console import Terminal
 from vaekit.reporting import Reporter
 
 if TYPE_CHECKING:

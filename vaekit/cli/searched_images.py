@@ -8,13 +8,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.model_commands import (
     chunks_with_progress,
     every_image_required,
     open_input_images,
 )
 from vaekit.cli.options import ImageOptions, UseOptions
+from vaekit.cli.terminal.console import Terminal
 from vaekit.errors import DataError, UsageError
 
 if TYPE_CHECKING:

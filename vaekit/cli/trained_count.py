@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.options import DatasetOptions, ImageOptions
+from vaekit.cli.terminal.console import Terminal
 
 if TYPE_CHECKING:
     from vaekit.data.imageset import Pixels

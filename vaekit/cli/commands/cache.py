@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.options import Debug, Json, Quiet
-from vaekit.cli.tables import print_table
+from vaekit.cli.terminal.console import Terminal
+from vaekit.cli.terminal.tables import print_table
 from vaekit.errors import UsageError
 from vaekit.registry import near_miss
 from vaekit.wording import image_in_words

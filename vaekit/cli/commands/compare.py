@@ -11,12 +11,12 @@ import typer
 from rich.text import Text
 
 from vaekit.cli.compared_models import ComparedModels, evaluate_models, plot_path, write_plot
-from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import MetricOptions, metric_request
 from vaekit.cli.metric_rows import shown_number
 from vaekit.cli.model_commands import open_terminal
 from vaekit.cli.options import DatasetOptions, UseOptions, value_option, with_option_groups
-from vaekit.cli.tables import print_table
+from vaekit.cli.terminal.console import Terminal
+from vaekit.cli.terminal.tables import print_table
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation.metrics import METRICS
 from vaekit.model_file.header import ModelHeader, read_model_file

@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import print_table
+from vaekit.cli.terminal.tables import print_table
 from vaekit.data.datasets.catalogue import CATALOGUE, Entry
 from vaekit.wording import image_in_words
 

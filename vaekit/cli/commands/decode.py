@@ -25,7 +25,7 @@ from vaekit.output.formats import ARRAYS, FOLDER, PICTURES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vaekit.cli.console import Terminal
+    from vaekit.cli.terminal.console import Terminal
     from vaekit.inference import Model
     from vaekit.latents.reading import LatentStream
 

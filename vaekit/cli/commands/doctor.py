@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import print_table
+from vaekit.cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.latent_paths import PathOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
@@ -24,6 +23,7 @@ from vaekit.cli.options import (
     with_option_groups,
 )
 from vaekit.cli.searched_images import named_images, searched_parts
+from vaekit.cli.terminal.console import Terminal
 from vaekit.errors import UsageError
 from vaekit.output.formats import ANIMATIONS, ARRAYS, FOLDER
 

@@ -35,7 +35,7 @@ from vaekit.machine.ranks import Ranks, joined
 from vaekit.output.formats import FOLDER, PICTURES, RECORDS, Target
 
 if TYPE_CHECKING:
-    from vaekit.cli.console import Terminal
+    from vaekit.cli.terminal.console import Terminal
     from vaekit.data.streams.mixed_inputs import Chunk, ImageStream
     from vaekit.gaussian import Normal
     from vaekit.inference import Model

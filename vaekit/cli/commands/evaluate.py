@@ -6,7 +6,6 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import (
     MetricOptions,
     load_evaluation_images,
@@ -15,7 +14,8 @@ from vaekit.cli.evaluation_options import (
 from vaekit.cli.metric_rows import table
 from vaekit.cli.model_commands import open_model, open_terminal
 from vaekit.cli.options import DatasetOptions, ModelArgument, UseOptions, with_option_groups
-from vaekit.cli.tables import print_pairs
+from vaekit.cli.terminal.console import Terminal
+from vaekit.cli.terminal.tables import print_pairs
 from vaekit.machine.ranks import Ranks, joined
 
 if TYPE_CHECKING:

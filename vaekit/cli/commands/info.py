@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vaekit.cli.options import Debug, Json, switch_option
-from vaekit.cli.tables import print_pairs
+from vaekit.cli.terminal.tables import print_pairs
 from vaekit.errors import ModelFileError
 from vaekit.latents.groups import LatentGroup, groups_of
 from vaekit.model_file.header import ModelFile, read_model_file, sha256, verify_digest

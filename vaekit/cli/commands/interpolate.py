@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.latent_paths import PathOptions, Still, write_paths
 from vaekit.cli.model_commands import (
     choose_target,
@@ -26,6 +25,7 @@ from vaekit.cli.options import (
     value_option,
     with_option_groups,
 )
+from vaekit.cli.terminal.console import Terminal
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import DataError, UsageError
 from vaekit.latents.groups import latents_in

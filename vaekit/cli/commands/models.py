@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import print_table
+from vaekit.cli.terminal.tables import print_table
 
 MODEL_SUMMARIES = {
     "mlp": ("--hidden, --activation", "fully connected; small images, and the linear VAE"),

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.model_commands import (
     choose_target,
     open_model,
@@ -23,6 +22,7 @@ from vaekit.cli.options import (
     with_option_groups,
 )
 from vaekit.cli.searched_images import SearchedPart, named_images, searched_parts
+from vaekit.cli.terminal.console import Terminal
 from vaekit.errors import DataError, UsageError
 from vaekit.output.formats import PICTURES, Target
 

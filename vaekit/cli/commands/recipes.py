@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vaekit.cli.options import Debug, Json
-from vaekit.cli.tables import print_table
+from vaekit.cli.terminal.tables import print_table
 from vaekit.configuration.config import recipe_names, recipe_path
 from vaekit.configuration.yaml_files import read_yaml
 

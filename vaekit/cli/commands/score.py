@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from vaekit.cli.console import Terminal
 from vaekit.cli.evaluation_options import NllOptions, load_images, refuse_too_few
 from vaekit.cli.model_commands import (
     choose_target,
@@ -26,6 +25,7 @@ from vaekit.cli.options import (
     UseOptions,
     with_option_groups,
 )
+from vaekit.cli.terminal.console import Terminal
 from vaekit.cli.trained_count import TrainedCount
 from vaekit.errors import ModelFileError
 from vaekit.machine.ranks import joined

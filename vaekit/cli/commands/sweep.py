@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vaekit.cli.compared_models import ComparedModels, evaluate_models, write_plot
-from vaekit.cli.console import Terminal, warn_of_unknown_variables
 from vaekit.cli.metric_rows import shown_number
 from vaekit.cli.options import (
     ConfigFile,
@@ -24,7 +23,8 @@ from vaekit.cli.options import (
     value_option,
 )
 from vaekit.cli.run_options import with_run_options
-from vaekit.cli.tables import print_table
+from vaekit.cli.terminal.console import Terminal, warn_of_unknown_variables
+from vaekit.cli.terminal.tables import print_table
 from vaekit.configuration.config import RunConfig
 from vaekit.configuration.config_sources import resolve_config
 from vaekit.errors import UsageError
@@ -112,7 +112,7 @@ def parse_betas(text: str) -> list[float]:
 
 def _trained(config: RunConfig, betas: Sequence[float], *, force: bool, quiet: bool) -> list[Path]:
     """The model of each beta."""
-    from vaekit.cli.training_view import TrainingView
+    from vaekit.cli.terminal.training_view import TrainingView
     from vaekit.training.sweep_runs import train_betas
 
     views: list[TrainingView] = []

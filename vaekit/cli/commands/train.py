@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from vaekit.cli.console import Terminal, warn_of_unknown_variables
 from vaekit.cli.options import (
     ConfigFile,
     Debug,
@@ -18,6 +17,7 @@ from vaekit.cli.options import (
     switch_option,
 )
 from vaekit.cli.run_options import with_run_options
+from vaekit.cli.terminal.console import Terminal, warn_of_unknown_variables
 from vaekit.configuration.config import RunConfig
 from vaekit.configuration.config_sources import resolve_config
 from vaekit.errors import UsageError
@@ -78,7 +78,7 @@ def command(
         if first or probe:  # every rank takes part in a probe
             _plan(settled, quiet=quiet or not first, as_json=as_json, measure=probe)
         return
-    from vaekit.cli.training_view import TrainingView
+    from vaekit.cli.terminal.training_view import TrainingView
 
     with TrainingView(quiet=quiet, watch=watch) as view:
         result = _train(settled, resume, options, view, force=force)
@@ -109,7 +109,7 @@ def _train(
 
 
 def _plan(config: RunConfig, *, quiet: bool, as_json: bool, measure: bool) -> None:
-    from vaekit.cli.plan_view import plan_json, plan_text
+    from vaekit.cli.terminal.plan_view import plan_json, plan_text
     from vaekit.training.planning.plan import plan_run
 
     plan = plan_run(config, Terminal(quiet=quiet), measure=measure)

@@ -197,7 +197,7 @@ def test_a_signal_during_an_import_by_c_code_keeps_its_exit_code(
 SLOW_IMPORT = """
 import os, signal, sys, time
 from pathlib import Path
-from vaekit.cli.signal_handlers import SIGNALS, StopSignal
+from vaekit.cli.terminal.signal_handlers import SIGNALS, StopSignal
 SIGNALS.install()
 sys.path.insert(0, "torch")
 try:

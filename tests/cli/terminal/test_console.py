@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vaekit.cli import console
+from vaekit.cli.terminal import console
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import Progress, TextColumn
 
-from vaekit.cli.console import Terminal, bar
+from vaekit.cli.terminal.console import Terminal, bar
 from vaekit.cli.watched_run import WatchedRun
 from vaekit.training.epoch_table import epoch_header, epoch_line, has_line, opening_lines
 from vaekit.training.watcher import RunFacts, StepFacts

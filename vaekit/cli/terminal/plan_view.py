@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from vaekit.cli.console import duration
+from vaekit.cli.terminal.console import duration
 from vaekit.configuration.config import as_yaml
 from vaekit.wording import image_in_words
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vaekit.cli.training_view import TrainingView
+from vaekit.cli.terminal.training_view import TrainingView
 from vaekit.configuration.config import RunConfig
 from vaekit.training.watcher import RunFacts
 
