@@ -94,6 +94,23 @@ def test_the_thresholds_are_the_documented_ones(health: Health, verdict: str) ->
     assert ("; try" in sentence) == (verdict != "healthy")
 
 
+@pytest.mark.parametrize(("explained", "share"), [(0.49, "49%"), (0.0, "0%")])
+def test_a_poor_fit_says_what_it_keeps(explained: float, share: str) -> None:
+    sentence = diagnosis(Health(5.0, 4, 8, explained, 0.0, 0.0, 40))[1]
+    assert f"reconstructions keep {share} of the images' variance, and 4 of 8" in sentence
+
+
+@pytest.mark.parametrize("explained", [-0.17, -0.001, -3e9])
+def test_reconstructions_worse_than_the_mean_image_do_not_keep_a_negative_share(
+    explained: float,
+) -> None:
+    word, sentence = diagnosis(Health(5.0, 4, 8, explained, 0.0, 0.0, 40))
+    assert word == "over-regularised"
+    assert "further from the images, by mean squared error, than the images' mean is" in sentence
+    assert "keep" not in sentence
+    assert "%" not in sentence
+
+
 def test_a_floor_is_not_told_as_the_distance_from_the_prior() -> None:
     sentence = diagnosis(Health(15.0, 4, 8, 0.9, 0.3, 8.2, 40))[1]
     assert "between 0.3 and 8.2 nats from the prior" in sentence

@@ -102,13 +102,26 @@ class Health:
     active_units: int
     latent_dim: int
     explained: float
-    """The share of the images' variance that reconstructions keep: 1 − error / variance."""
+    """The share of the images' variance that reconstructions keep: 1 − error / variance.
+
+    It is negative where the error is the larger of the two.
+    """
     floor: float
     """KL(q(z) ‖ p(z)) is at least this."""
     ceiling: float
     """And at most this, on average over images: few images leave a wide gap."""
     n: int
     """The number of images."""
+
+    @property
+    def fit(self) -> str:
+        """A clause that says how near reconstructions are to the images."""
+        if self.explained < 0:
+            return (
+                "reconstructions are further from the images, by mean squared error, than the "
+                "images' mean is"
+            )
+        return f"reconstructions keep {self.explained:.0%} of the images' variance"
 
     @property
     def far(self) -> float:
@@ -142,24 +155,19 @@ def diagnosis(health: Health) -> tuple[str, str]:
         )
     if health.explained < POOR_FIT:
         return "over-regularised", (
-            f"over-regularised: reconstructions keep {health.explained:.0%} of the images' variance"
-            f" and {active}; try a lower --beta, a sharper likelihood (--likelihood gaussian "
-            "--sigma optimal) or more --epochs"
+            f"over-regularised: {health.fit}, and {active}; try a lower --beta, a sharper "
+            "likelihood (--likelihood gaussian --sigma optimal) or more --epochs"
         )
     if health.floor > health.far:
         return "mismatched", (
-            f"mismatched: reconstructions keep {health.explained:.0%} of the images' variance, but "
-            f"the latents of images lie {distance}, so samples "
+            f"mismatched: {health.fit}, but the latents of images lie {distance}, so samples "
             "are unlike the data; try a higher --beta, more --epochs or a smaller --latent-dim"
         )
     if health.undecided:
         return "undecided", (
-            f"undecided: reconstructions keep {health.explained:.0%} of the images' variance, but "
-            f"{health.n:,} images are too few to tell for {health.active_units:,} active "
-            f"dimensions whether the latents of images, {distance}, differ from it, and so whether "
-            "samples look like the data; try --metrics fid, or look at samples"
+            f"undecided: {health.fit}, but {health.n:,} images are too few to tell "
+            f"for {health.active_units:,} active dimensions whether the latents of images, "
+            f"{distance}, differ from it, and so whether samples look like the data; "
+            "try --metrics fid, or look at samples"
         )
-    return "healthy", (
-        f"healthy: {active}, reconstructions keep {health.explained:.0%} of the images' variance, "
-        f"and the latents of images lie {distance}"
-    )
+    return "healthy", (f"healthy: {active}, {health.fit}, and the latents of images lie {distance}")
