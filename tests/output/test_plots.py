@@ -258,6 +258,17 @@ def test_names_stand_at_their_classes_only_where_there_is_room():
     assert not latent_figure(together, labels=np.arange(40) % 2, classes=NAMES).axes[0].texts
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 1, 1], ["one", "many", "many", "many"]])
+def test_a_name_does_not_cover_the_only_dot_of_its_class(labels):
+    points = np.array([[0.0, 0.0], [40.0, 0.0], [50.0, 9.0], [60.0, -5.0]])
+    figure = latent_figure(points, labels=labels, classes=["one", "many"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["many"]
+    assert sorted(texts(figure)) == ["many", "one"]
+    alone = latent_figure(points[:1], labels=[8], classes=None)
+    assert not alone.axes[0].texts
+    assert texts(alone) == ["8"]
+
+
 def test_without_labels_there_is_one_colour_and_no_legend():
     figure = latent_figure(cloud(30), title="latents", axes=("first", "second"))
     assert figure.legends == []

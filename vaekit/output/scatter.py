@@ -135,7 +135,10 @@ def _outline(character: str) -> Path:
 
 
 def _draw_names(axes: Axes, points: Float64s, index: Numbers, names: Sequence[str]) -> None:
-    """Class names at the centres of the classes, unless they would overlap."""
+    """Class names at the centres of the classes, unless they would overlap.
+
+    A class whose dots would all lie beneath its name has it in the legend alone.
+    """
     centres = {
         name: np.median(points[index == i], axis=0)
         for i, name in enumerate(names)
@@ -145,9 +148,18 @@ def _draw_names(axes: Axes, points: Float64s, index: Numbers, names: Sequence[st
     if any(_overlap(a, b, centres, span) for a, b in itertools.combinations(centres, 2)):
         return
     halo = [withStroke(linewidth=3, foreground="white")]
+    places = {name: points[index == i] for i, name in enumerate(names)}
     for name, (x, y) in centres.items():
+        if _covers(name, np.abs(places[name] - (x, y)) / span):
+            continue
         look: dict[str, Any] = {"size": 11, "weight": "bold", "path_effects": halo}
         axes.text(x, y, name, ha="center", va="center", **look)
+
+
+def _covers(name: str, distances: Float64s) -> bool:
+    """Whether a name covers all dots at these distances from its middle, in widths of the plot."""
+    across, down = distances.max(axis=0)
+    return bool(across < 0.01 * len(name) + 0.01 and down < 0.02)
 
 
 def _overlap(a: str, b: str, centres: Mapping[str, Float64s], span: float) -> bool:
