@@ -57,9 +57,14 @@ def test_a_folder_with_other_training_images_is_not_used(cli: Runner, model: Pat
 
 def test_without_the_folder_or_the_config_images_must_be_given(cli: Runner, model: Path) -> None:
     shutil.copy(model, "copy.safetensors")
-    assert "no images: give paths" in cli("evaluate", "copy.safetensors").stderr
+    for command in (["reconstruct", "-o", "x.png"], ["score"]):
+        done = cli(*command, "copy.safetensors")
+        assert done.stderr == "vaekit: no images: give paths, - for stdin, or --dataset\n"
     shutil.rmtree("photos")
-    assert "no images: give paths" in cli("evaluate", model).stderr
+    for command in ("evaluate", "explore", "report"):  # these take --dataset alone
+        done = cli(command, model)
+        assert (done.code, done.stdout) == (2, "")
+        assert done.stderr == "vaekit: no images: name some with --dataset\n", command
 
 
 def pack(name: str, numbers: range) -> None:

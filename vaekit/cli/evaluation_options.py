@@ -126,7 +126,7 @@ def metric_request(what: MetricOptions, by: DatasetOptions, use: UseOptions) -> 
 
 def load_images(model: Model, by: DatasetOptions, use: UseOptions, terminal: Terminal) -> ImageSet:
     """The images in the model's shape; by default the named data set it was trained on."""
-    dataset = by.dataset or dataset_of_model(model)
+    dataset = by.dataset or dataset_of_model(model, by)
     images = _load(model, replace(by, dataset=dataset), use, terminal)
     if not by.dataset:
         note_part(by, len(images), dataset, terminal)

@@ -140,7 +140,7 @@ def open_input_images(
         _note_whole(source.images or [], stream, terminal)
         return stream
     request = request_for(model, source, use, terminal)
-    dataset = source.dataset or dataset_of_model(model)
+    dataset = source.dataset or dataset_of_model(model, source)
     stream = mixed_inputs.stream_dataset(
         dataset,
         source.split,
@@ -206,14 +206,19 @@ def refuse_dataset_flags(source: ImageOptions) -> None:
             raise UsageError(f"{flag} needs --dataset")
 
 
-def dataset_of_model(model: Model) -> str:
-    """The data set that the model was trained on: its name, or its path if it is still the same."""
+def dataset_of_model(model: Model, by: DatasetOptions) -> str:
+    """The data set that the model was trained on: its name, or its path if it is still the same.
+
+    Where it cannot be found, the error names the ways in which this command takes images.
+    """
     name = str(model.header.training.get("dataset"))
     if name in registry.names("dataset"):
         return name
     from vaekit.cli.own_images import path_of_training_images
 
-    return path_of_training_images(model)
+    takes_images = isinstance(by, ImageOptions)
+    ways = "give paths, - for stdin, or --dataset" if takes_images else "name some with --dataset"
+    return path_of_training_images(model, ways)
 
 
 @contextmanager

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from vaekit.configuration.config import RunConfig
     from vaekit.inference import Model
 
-WHAT_TO_GIVE = "give paths, - for stdin, or --dataset"
-NOTHING_GIVEN = f"no images: {WHAT_TO_GIVE}"
 
+def path_of_training_images(model: Model, what_to_give: str) -> str:
+    """The path in the run's config beside the model, whose training part must be unchanged.
 
-def path_of_training_images(model: Model) -> str:
-    """The path in the run's config beside the model, whose training part must be unchanged."""
+    `what_to_give` ends the error where there is none: what the command takes instead.
+    """
     config = _config_beside(model)
     if config is None or not _may_be_there(config.dataset):
-        raise UsageError(NOTHING_GIVEN)
+        raise UsageError(f"no images: {what_to_give}")
     if not _is_unchanged(model, config):
         where = one_line(config.dataset)
         raise UsageError(
-            f"{where} no longer holds the images that the model was trained on: {WHAT_TO_GIVE}"
+            f"{where} no longer holds the images that the model was trained on: {what_to_give}"
         )
     return config.dataset
 
