@@ -199,6 +199,18 @@ def test_no_imports_between_rooms_and_modules_side_by_side_go_in_a_circle(packag
     TopologicalSorter(graph).prepare()  # its error names the circle
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither at their top nor in functions: each can be read after those that it uses."""
+    paths = {f"vaekit.{name}" if name else "vaekit": path for name, path in modules()}
+
+    def module_of(used: str) -> str:
+        return used if used in paths else used.rpartition(".")[0]
+
+    graph = {here: {module_of(name) for name in uses(path)} for here, path in paths.items()}
+    inside = graph.keys() - {"vaekit"}  # which imports its public names when they are used
+    TopologicalSorter({name: graph[name] & inside - {name} for name in inside}).prepare()
+
+
 @pytest.mark.parametrize(("name", "path"), [(n, p) for n, p in modules() if room_of(n) != "cli"])
 def test_only_the_command_line_knows_the_terminal(name: str, path: Path) -> None:
     assert not {used.split(".")[0] for used in uses(path)} & {"typer", "rich", "click"}

@@ -46,6 +46,7 @@ TESTED_BY = {
     "data.random_access": "tests/data/decoding/test_process_pool.py",
     "data.selection": "tests/data/test_load.py",
     "data.sources.detect": "tests/data/sources/test_archives.py",
+    "data.sources.first_bytes": "tests/data/sources/test_archives.py",
     "data.sources.listed_files": "tests/data/sources/test_several_files.py",
     "data.sources.npy_format": "tests/data/sources/test_array_files.py",
     "data.sources.tar_files": "tests/data/sources/test_archives.py",

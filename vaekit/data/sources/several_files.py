@@ -13,6 +13,7 @@ from typing import NamedTuple
 from vaekit.configuration.dataset_names import fixed_folder, short_name
 from vaekit.data.source import Listing, Request, Source, file_identity
 from vaekit.data.sources import detect
+from vaekit.data.sources.first_bytes import Kind
 from vaekit.data.sources.folder import in_folder, listed_folder
 from vaekit.data.sources.folder_layout import is_hidden, is_image
 from vaekit.data.sources.joined_arrays import joined_arrays
@@ -27,7 +28,7 @@ from vaekit.wording import one_line
 
 _ARRAYS = ("npy", "npz")
 _DIGITS = str.maketrans("123456789", "0" * 9)
-_Found = Sequence[tuple[Path, detect.Kind]]
+_Found = Sequence[tuple[Path, Kind]]
 
 
 def open_pattern(pattern: str, request: Request) -> Source:
@@ -44,7 +45,7 @@ def open_pattern(pattern: str, request: Request) -> Source:
     return listed_source(name, where, containers, note, identity, joined_reading)
 
 
-def _kind(path: Path) -> detect.Kind:
+def _kind(path: Path) -> Kind:
     """What is at a path; a file with an image's ending is not opened, as there may be many."""
     return "image" if is_image(path.name) and not path.is_dir() else detect.kind_of(path)
 
@@ -89,7 +90,7 @@ def _state(image: Path) -> str:
         return "missing"
 
 
-def _place(path: Path, kind: detect.Kind, base: Path, reporter: Reporter) -> _Place:
+def _place(path: Path, kind: Kind, base: Path, reporter: Reporter) -> _Place:
     inside = path.absolute().relative_to(base)
     prefix = f"{inside.as_posix()}/"
     if kind == "folder":

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, Self
 
 from vaekit.data.sources.archive_members import EXPANSION_FROM, MAX_EXPANSION, check_member
-from vaekit.data.sources.detect import HEAD_BYTES, recognise
+from vaekit.data.sources.first_bytes import HEAD_BYTES, recognise
 from vaekit.errors import DataError
 from vaekit.library_internals import forget_members
 from vaekit.wording import one_line

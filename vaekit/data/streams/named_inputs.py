@@ -23,6 +23,7 @@ import numpy as np
 from vaekit.data.imageset import Integers, Pixels
 from vaekit.data.source import ENDINGS, Listing, Loader, Request, Rows, Shape, Source, same_shape
 from vaekit.data.sources import array_files, detect, folder, tar_files, zip_files
+from vaekit.data.sources.first_bytes import Kind
 from vaekit.data.sources.folder_layout import gather_images
 from vaekit.errors import DataError, UsageError
 from vaekit.reporting import Reporter
@@ -89,7 +90,7 @@ def open_input(given: str, shape: Shape, reporter: Reporter, *, alone: bool) -> 
     return from_arrays(source, where, "" if alone else f"{given}/", shape)
 
 
-def input_kind(given: str) -> detect.Kind:
+def input_kind(given: str) -> Kind:
     """What is at a path; one that does not exist is refused.
 
     A file that cannot be read, or of no known kind, counts as an image: a bad one, it turns out.

@@ -17,7 +17,7 @@ from typing import IO, Any, BinaryIO
 from vaekit.data.source import ENDINGS, MAX_BYTES, InMemory, Request, Shape, same_shape
 from vaekit.data.sources import array_files, npy_format, zip_files
 from vaekit.data.sources.archive_members import BROKEN_ARCHIVE, clean_name, reason_of
-from vaekit.data.sources.detect import HEAD_BYTES, recognise
+from vaekit.data.sources.first_bytes import HEAD_BYTES, recognise
 from vaekit.data.sources.folder_layout import is_hidden, is_image, no_image, others_note
 from vaekit.data.sources.tar_files import tar_loader
 from vaekit.data.sources.tar_stream import TarStream
