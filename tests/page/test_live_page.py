@@ -131,6 +131,83 @@ def test_weights_that_cannot_be_read_are_a_problem_on_the_page_until_there_are_o
     assert page.status(None)["problem"] == ""
 
 
+def test_a_problem_vanishes_with_the_weights_that_caused_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reads(file: WeightsFile, last: Look | None) -> Look:
+        if file == weights(2):
+            raise ModelFileError("step-2: is damaged")
+        return look(file, last)
+
+    page = LivePage(run, reads)
+    run.newest = weights(1)
+    page.look_now()
+    run.newest = weights(2)
+    until(lambda: page.status(None)["problem"] == "step-2: is damaged")
+    monkeypatch.setattr(page, "_rests_until", float("inf"))  # nothing else is read meanwhile
+    for newest in (weights(3), None, weights(1)):
+        run.newest = newest
+        assert page.status(None)["problem"] == "", newest
+
+
+def test_weights_that_can_be_read_later_are_tried_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the disk, or the data set, is there again: the file itself has not changed."""
+    monkeypatch.setattr(live_page, "RETRY_SECONDS", 0.0)
+    there, tries = [], []
+
+    def reads(file: WeightsFile, last: Look | None) -> Look:
+        tries.append(file)
+        if not there:
+            raise OSError("no such device")
+        return look(file, last)
+
+    page = LivePage(run, reads)
+    run.newest = weights(1)
+    until(lambda: page.status(None)["problem"] == "no such device")
+    there.append(True)
+    until(lambda: page.status(None)["version"] == 1)
+    assert page.status(None)["problem"] == ""
+    run.newest, count = weights(2), len(tries)
+    there.clear()
+    monkeypatch.setattr(live_page, "RETRY_SECONDS", 1000.0)
+    until(lambda: page.status(None)["problem"] == "no such device")
+    for _ in range(5):  # and not at every question
+        page.status(None)
+    assert len(tries) == count + 1
+
+
+def test_weights_of_the_run_before_are_not_given_to_the_one_that_replaced_it(run: Run) -> None:
+    page = LivePage(run, look)
+    run.newest = weights(1)
+    page.look_now()
+    shown = "The page shows the weights of epoch 1"
+    assert page.status(None)["words"] == f"Training: epoch 1 of 9. {shown}."
+    run.newest, run.state = None, RunStatus("second", [], "Training: epoch 1 of 5.")
+    old = f"Training: epoch 1 of 5. {shown}, saved before the run was started again."
+    assert page.status(None)["words"] == old
+    assert page.contents(None)["live"]["words"] == old
+    run.newest = weights(2)
+    until(lambda: page.status(None)["version"] == 2)
+    assert page.status(None)["words"].endswith("The page shows the weights of epoch 2.")
+    run.state = RunStatus("", [], "The folder runs/x is gone.")
+    run.newest = None
+    assert page.status(None)["words"].endswith("is gone. The page shows the weights of epoch 2.")
+
+
+def test_a_run_that_was_started_again_is_looked_at_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = LivePage(run, look)
+    run.newest = weights(1)
+    page.look_now()
+    monkeypatch.setattr(page, "_rests_until", float("inf"))
+    run.newest, run.state = weights(2), RunStatus("second", [], "")
+    until(lambda: page.status(None)["version"] == 2)
+    assert page.decode([0.0]) == {"of": "step-2"}
+
+
 def test_a_checkpoint_that_the_run_removes_meanwhile_is_followed_by_the_next(run: Run) -> None:
     def too_late(file: WeightsFile, last: Look | None) -> Look:
         if file == weights(1):

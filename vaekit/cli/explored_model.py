@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vaekit.data import ImageSet
     from vaekit.inference import Model
     from vaekit.page.live_page import LivePage, Look
-    from vaekit.training.kept_weights import WeightsFile
+    from vaekit.training.kept_weights import CheckpointRead, WeightsFile
     from vaekit.training.run import TrainingData
     from vaekit.training.run_files.checkpoint import Checkpoint
     from vaekit.training.run_files.run_folder import RunFolder
@@ -61,29 +61,28 @@ class RunLooks(ModelLooks):
 
     def look(self, weights: WeightsFile, last: Look | None) -> Look:
         """The weights that the run would keep now; those that are shown already stay."""
-        from vaekit.training.kept_weights import kept_in_words, weights_file
-        from vaekit.training.run_files.checkpoint import read_checkpoint
+        from vaekit.training.kept_weights import kept_in_words, read_kept, weights_file
 
         if weights.path == self._folder.model:
             self._seen = None
             return super().look(weights, last)
-        checkpoint = read_checkpoint(weights.path)
-        words = kept_in_words(checkpoint.progress)
+        read = read_kept(weights)
+        words = kept_in_words(read.checkpoint.progress)
         seen = (weights_file(self._folder.config), words)
-        if last is not None and seen == self._seen:
+        if last is not None and seen == self._seen and read.are_of(last.model.model.network):
             return last
-        look = self._look_at(checkpoint, words)
+        look = self._look_at(read, words)
         self._seen = seen
         return look
 
-    def _look_at(self, checkpoint: Checkpoint, words: str) -> Look:
+    def _look_at(self, read: CheckpointRead, words: str) -> Look:
         from vaekit.machine.devices import choose_device
         from vaekit.training.kept_weights import model_of_checkpoint
 
-        config = self._config(checkpoint)
+        config = self._config(read.checkpoint)
         data, images = self._read_images(config)
         device = choose_device(self._options.use.device)
-        model = model_of_checkpoint(checkpoint, config, data, device)
+        model = model_of_checkpoint(read, config, data, device)
         subject, contents = page_of_images(model, images, self._options, [], SILENT)
         contents["record"]["diagnosis"] = ""  # its advice is for a run that has ended
         return _look(model, (subject, contents), words)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vaekit.errors import ModelFileError
 from vaekit.training.run_files.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -57,8 +58,39 @@ def newest_weights(folder: RunFolder) -> WeightsFile | None:
     return None
 
 
+@dataclass(frozen=True, eq=False)
+class CheckpointRead:
+    """A checkpoint, and of its tensors those that the run would keep."""
+
+    checkpoint: Checkpoint
+    kept: dict[str, Tensor]
+
+    def are_of(self, network: VAE) -> bool:
+        """Whether a network has these very weights."""
+        import torch
+
+        own = network.state_dict()
+        return own.keys() == self.kept.keys() and all(
+            torch.equal(own[name].cpu(), tensor) for name, tensor in self.kept.items()
+        )
+
+
+def read_kept(file: WeightsFile) -> CheckpointRead:
+    """Read a checkpoint: its header and its tensors are those of one file.
+
+    A run that is started again in the same folder writes other weights to the same names.
+    """
+    from vaekit.training.run_files.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(file.path)
+    found = CheckpointRead(checkpoint, _kept(checkpoint))
+    if weights_file(file.path) != file:
+        raise ModelFileError(f"{file.path}: was replaced while it was read")
+    return found
+
+
 def model_of_checkpoint(
-    checkpoint: Checkpoint, config: RunConfig, data: TrainingData, device: torch.device
+    read: CheckpointRead, config: RunConfig, data: TrainingData, device: torch.device
 ) -> Model:
     """The model that the run would keep, had it ended with this checkpoint.
 
@@ -70,11 +102,11 @@ def model_of_checkpoint(
     from vaekit.training.run_files.checkpoint_checks import refuse_wrong_tensors
 
     shape = data.train.image_shape
-    refuse_wrong_tensors(checkpoint.layout, config, shape)
+    refuse_wrong_tensors(read.checkpoint.layout, config, shape)
     network = network_from_config(config, shape)
-    network.load_state_dict(_kept(checkpoint))
+    network.load_state_dict(read.kept)
     network = network.to(device).eval().requires_grad_(False)
-    return Model(network, _header(network, checkpoint.progress, config, data))
+    return Model(network, _header(network, read.checkpoint.progress, config, data))
 
 
 def _kept(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -82,7 +114,7 @@ def _kept(checkpoint: Checkpoint) -> dict[str, Tensor]:
     from vaekit.model_file.weights import read_tensors
 
     kinds = [name.partition(".")[0] for name in checkpoint.layout.tensors]
-    kind = next(kind for kind in ("best", "average", "network") if kind in kinds)
+    kind = next((kind for kind in ("best", "average") if kind in kinds), "network")
     names = [name for name in checkpoint.layout.tensors if name.startswith(f"{kind}.")]
     found = read_tensors(checkpoint.layout.path, names)
     return {name.removeprefix(f"{kind}."): tensor for name, tensor in found.items()}
