@@ -18,7 +18,7 @@ import vaekit as package
 from vaekit import registry
 from vaekit.configuration.config import RunConfig
 from vaekit.configuration.config_sources import resolve_config
-from vaekit.data import load_dataset
+from vaekit.data import ImageSet, load_dataset
 from vaekit.data.batches import Batches
 from vaekit.errors import DataError, Diverged, UsageError
 from vaekit.evaluation.dataset_elbo import evaluate_elbo
@@ -364,3 +364,33 @@ def test_the_latents_in_the_picture_are_those_of_the_model_with_batch_norm() -> 
     inference.decode(network, calm)
     assert network.training
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
+
+
+# Data that cannot be learned from.
+
+
+@pytest.mark.parametrize("pixels", [0, 7, 255])
+def test_a_data_set_of_one_image_again_and_again_is_named(watcher: Any, pixels: int) -> None:
+    np.save("same.npy", np.full((60, 12, 12, 1), pixels, np.uint8))
+    prepare(resolve_config({"dataset": "same.npy", "val_split": 0.0}), watcher)
+    assert watcher.warnings == ["same.npy: all 60 training images are the same"]
+
+
+def test_images_that_a_threshold_makes_the_same_are_named(watcher: Any) -> None:
+    images = np.arange(60, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 12, 12, 1), np.uint8)
+    np.save("dark.npy", images)
+    options = {"dataset": "dark.npy", "val_split": 0.0}
+    prepare(resolve_config(options), watcher)
+    assert watcher.warnings == []
+    black = {**options, "binarize": "threshold", "likelihood": "bernoulli"}
+    _, data = prepare(resolve_config(black), watcher)
+    assert watcher.warnings == [
+        f"dark.npy: all {len(data.train)} training images are the same after --binarize threshold"
+    ]
+
+
+def test_one_pixel_that_differs_is_enough() -> None:
+    images = np.full((60, 12, 12, 3), 100, np.uint8)
+    assert ImageSet("x", "train", images).all_equal
+    images[59, 11, 11, 2] = 101
+    assert not ImageSet("x", "train", images).all_equal

@@ -57,6 +57,13 @@ class ImageSet:
         height, width, channels = self.images.shape[1:]
         return height, width, channels
 
+    @property
+    def all_equal(self) -> bool:
+        """Whether all images are the same; reading stops at the first that differs."""
+        rows = max(1, _PIECE // max(1, self.images[:1].nbytes))
+        pieces = (self.images[start : start + rows] for start in range(0, len(self), rows))
+        return all((piece == self.images[:1]).all() for piece in pieces)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the content: shape, pixels and labels, but neither names nor source."""

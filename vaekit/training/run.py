@@ -40,6 +40,7 @@ from vaekit.training.run_files.run_folder import RunFolder
 from vaekit.training.run_files.run_pictures import RunPictures
 from vaekit.training.session import Session
 from vaekit.training.watcher import SilentWatcher, Watcher
+from vaekit.wording import one_line
 
 
 @dataclass(frozen=True)
@@ -209,8 +210,17 @@ def prepare(
             f"--batch-size {config.batch_size}: there are {count} images, so a batch holds them all"
         )
         config = config.changed(batch_size=count)
+    train = binarized(data.train, config)
+    _warn_if_all_equal(train, config, reporter)
     val = None if data.val is None else binarized(data.val, config)
-    return config, TrainingData(binarized(data.train, config), val, data.originals)
+    return config, TrainingData(train, val, data.originals)
+
+
+def _warn_if_all_equal(train: ImageSet, config: RunConfig, reporter: Reporter) -> None:
+    if not train.all_equal:
+        return
+    cause = " after --binarize threshold" if config.binarize == "threshold" else ""
+    reporter.warn(f"{one_line(train.name)}: all {len(train):,} training images are the same{cause}")
 
 
 def load_training_data(
