@@ -10,7 +10,11 @@ from torch import Tensor
 
 from vaekit.evaluation.dataset_elbo import standard_error
 from vaekit.evaluation.evaluated_model import EvaluatedModel
-from vaekit.evaluation.log_likelihood.annealed_importance import SIMULATED, simulated_interval
+from vaekit.evaluation.log_likelihood.annealed_importance import (
+    SIMULATED,
+    gradients_of_chains,
+    simulated_interval,
+)
 from vaekit.evaluation.log_likelihood.hamiltonian import LEAPFROG_STEPS
 from vaekit.evaluation.log_likelihood.nll import unreliable_share, why_unreliable
 from vaekit.evaluation.log_likelihood.refined_posterior import MOST_LATENTS
@@ -55,7 +59,9 @@ def likelihood_record(
 def _simulated_gap(subject: EvaluatedModel, how: NllSettings) -> dict[str, Any]:
     """How far apart bounds from below and above are on images that the model draws."""
     network, images = subject.model.network, min(SIMULATED, len(subject.images))
-    with subject.reporter.task("bounds on simulated images", images) as task:
+    each = gradients_of_chains(network, how.samples, how.temperatures, both_ways=True)
+    label = "bounds on simulated images"
+    with subject.reporter.task(label, each * images, "gradients") as task:
         found = simulated_interval(
             network, images, how.samples, how.temperatures, seed=subject.seed, task=task
         )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vaekit.evaluation.encode_pass import encoded_chunks
 from vaekit.evaluation.evaluated_model import EvaluatedModel
-from vaekit.evaluation.log_likelihood.estimates import estimate_log_likelihood
+from vaekit.evaluation.log_likelihood.estimates import estimate_log_likelihood, work_per_image
 from vaekit.evaluation.log_likelihood.nll import ImportanceEstimate
 from vaekit.evaluation.metrics import MetricRequest, NllSettings
 
@@ -25,9 +25,9 @@ def take_part(subject: EvaluatedModel, request: MetricRequest) -> None:
 def importance_estimates(subject: EvaluatedModel, how: NllSettings) -> Iterator[ImportanceEstimate]:
     """Estimates of log p(x) for all images, in order."""
     network, seed = subject.model.network, subject.seed
-    total = how.samples * len(subject.images)
-    with subject.reporter.task("log-likelihood", total, "draws") as task:
-        shown = None if subject.ranks.several else task  # the draws of the others come at once
+    each, unit = work_per_image(network, how)
+    with subject.reporter.task("log-likelihood", each * len(subject.images), unit) as task:
+        shown = None if subject.ranks.several else task  # the work of the others comes at once
 
         def estimate(given: tuple[int, Tensor]) -> ImportanceEstimate:
             start, x = given
@@ -36,7 +36,7 @@ def importance_estimates(subject: EvaluatedModel, how: NllSettings) -> Iterator[
         for (_, x), found in subject.ranks.in_turns(_observed(subject), estimate):
             yield found
             if shown is None:
-                task.advance(how.samples * len(x))
+                task.advance(each * len(x))
 
 
 def _observed(subject: EvaluatedModel) -> Iterator[tuple[int, Tensor]]:

@@ -21,11 +21,15 @@ from vaekit.evaluation.log_likelihood import annealed_importance, refined_poster
 from vaekit.evaluation.log_likelihood.annealed_importance import (
     LikelihoodBounds,
     annealed_estimate,
+    gradients_of_chains,
     inverse_temperatures,
     noise_of,
     simulated_interval,
 )
-from vaekit.evaluation.log_likelihood.estimates import estimate_log_likelihood
+from vaekit.evaluation.log_likelihood.estimates import (
+    estimate_log_likelihood,
+    work_per_image,
+)
 from vaekit.evaluation.log_likelihood.hamiltonian import (
     EXTRA_NOISE,
     ChainPosition,
@@ -313,3 +317,42 @@ def test_score_gives_the_numbers_whose_mean_evaluate_gives(cli: Runner, trained:
     images = vaekit.load_dataset("digits", limit=3)
     found = loaded.score(images, nll_samples=4, nll="ais", nll_temperatures=3)
     assert found["nll"].tolist() == pytest.approx([row["nll"] for row in rows], rel=1e-5)
+
+
+# Progress.
+
+
+class Steps:
+    """A task that remembers each step of its progress."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def advance(self, amount: int = 1) -> None:
+        self.steps.append(amount)
+
+
+@pytest.mark.parametrize("method", ["importance", "refined", "ais"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_progress_ends_at_its_total(method: str, count: int) -> None:
+    (network, x), task, how = sharp(4), Steps(), NllSettings(3, method, 4)
+    estimate_log_likelihood(network, x[:count], how, task=task)
+    assert sum(task.steps) == count * work_per_image(network, how)[0]
+    assert min(task.steps) > 0
+
+
+def test_no_part_of_a_long_estimate_is_silent() -> None:
+    """Neither the fit nor the chains, forward or backward, are one step of the progress."""
+    (network, _), task, chains, temperatures = sharp(4), Steps(), 2, 12
+    simulated_interval(network, 3, chains, temperatures, task=task)
+    total = gradients_of_chains(network, chains, temperatures, both_ways=True)
+    assert sum(task.steps) == 3 * total
+    assert max(task.steps) <= sum(task.steps) / 15
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_a_model_whose_posteriors_are_not_fitted_has_no_gradients_of_a_fit() -> None:
+    """8 pilot chains and 2 chains, 3 temperatures between the ends, 6 leapfrog steps at each."""
+    (network, x), task = sharp(4), Steps()
+    annealed_estimate(network, x[:4], 2, 4, task=task)
+    assert sum(task.steps) == 4 * (8 + 2) * 3 * 6

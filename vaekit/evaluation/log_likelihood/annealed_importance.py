@@ -28,13 +28,19 @@ from vaekit.chunks import pad_rows
 from vaekit.errors import UsageError
 from vaekit.evaluation.log_likelihood.hamiltonian import (
     EXTRA_NOISE,
+    LEAPFROG_STEPS,
     ChainPosition,
     ChainTarget,
     log_standard,
     move,
 )
 from vaekit.evaluation.log_likelihood.nll import ImportanceEstimate, rows_at_once
-from vaekit.evaluation.log_likelihood.refined_posterior import MOST_LATENTS, NoiseTarget, fit_noise
+from vaekit.evaluation.log_likelihood.refined_posterior import (
+    MOST_LATENTS,
+    NoiseTarget,
+    fit_noise,
+    gradients_of_fit,
+)
 from vaekit.gaussian import Posterior
 from vaekit.models.vae import VAE
 from vaekit.reporting import Task
@@ -73,14 +79,13 @@ def annealed_estimate(
     """Estimate log p(x) of images (N, C, H, W) from `chains` chains of `temperatures` steps each.
 
     All draws are keyed by (seed, the image's number counted from `start`, temperature, chain), as
-    in `importance_estimate`. The network must be in evaluation mode.
+    in `importance_estimate`. The network must be in evaluation mode. The task counts
+    `gradients_of_chains` for each image.
     """
     path, found = inverse_temperatures(temperatures), []
-    for group in _groups(network, x, chains, start, seed):
+    for group in _groups(network, x, chains, start, seed, task):
         weights = group.weights(path, group.lengths(path))
         found.append(weights[: group.count])
-        if task is not None:
-            task.advance(chains * group.count)
     every = torch.cat(found) if found else torch.empty(0, chains, dtype=torch.float64)
     return ImportanceEstimate.of_weights(every)
 
@@ -98,21 +103,29 @@ def simulated_interval(
     """Bounds from below and from above for images that the model draws.
 
     Each holds on average over draws. The true error of the lower bound is at most their difference,
-    again on average; on other images it may be larger.
+    again on average; on other images it may be larger. The task counts `gradients_of_chains`, both
+    ways, for each image.
     """
     own, path = key(seed, "ais simulated"), inverse_temperatures(temperatures)
     z, x = _drawn(network, images, own)
     lower, upper = [], []
-    for first, group in _numbered(_groups(network, x, chains, 0, own)):
+    for first, group in _numbered(_groups(network, x, chains, 0, own, task)):
         lengths = group.lengths(path)
         own_z = pad_rows(z[first : first + group.size], group.size)
         forward = group.weights(path, lengths)
         backward = group.backward_weights(path, lengths, own_z)
         lower.append((forward.logsumexp(1) - math.log(chains))[: group.count])
         upper.append((math.log(chains) - backward.logsumexp(1))[: group.count])
-        if task is not None:
-            task.advance(group.count)
     return LikelihoodBounds(torch.cat(lower), torch.cat(upper))
+
+
+def gradients_of_chains(
+    network: VAE, chains: int, temperatures: int, *, both_ways: bool = False
+) -> int:
+    """How many gradients an image takes, at most: of the fit, the pilot chains, and the chains."""
+    fit = gradients_of_fit(network.latent_dim) if _fits(network) else 0
+    moving = PILOT_CHAINS + (2 * chains if both_ways else chains)
+    return fit + moving * (temperatures - 1) * LEAPFROG_STEPS
 
 
 def inverse_temperatures(count: int) -> list[float]:
@@ -143,6 +156,7 @@ class _Group:
     together: int
     """Chains of an image that move at once."""
     seed: int
+    task: Task | None
 
     @property
     def size(self) -> int:
@@ -161,7 +175,7 @@ class _Group:
         for t, b in _inner(path):
             found.append(step)
             noise = self._noise("ais pilot", t, chains, width + EXTRA_NOISE)
-            place, accepted = move(target, place, b, step, noise)
+            place, accepted = self._move(target, place, b, step, noise)
             step = step * torch.exp(ADAPTATION * (accepted.mean(1) - ACCEPTANCE))
         return found
 
@@ -180,7 +194,7 @@ class _Group:
         total = path[1] * _ratio(place)
         for t, b in _inner(path):
             noise = self._noise("ais", t, chains, width + EXTRA_NOISE)
-            place, _ = move(target, place, b, lengths[t - 1], noise)
+            place, _ = self._move(target, place, b, lengths[t - 1], noise)
             total += (path[t + 1] - b) * _ratio(place)
         return total
 
@@ -192,9 +206,18 @@ class _Group:
         total = (path[-2] - 1) * _ratio(place)
         for t, b in reversed([*_inner(path)]):
             noise = self._noise("ais backward", t, chains, width + EXTRA_NOISE)
-            place, _ = move(target, place, b, lengths[t - 1], noise)
+            place, _ = self._move(target, place, b, lengths[t - 1], noise)
             total += (path[t - 1] - b) * _ratio(place)
         return total
+
+    def _move(
+        self, target: ChainTarget, place: ChainPosition, b: float, step: Tensor, noise: Tensor
+    ) -> tuple[ChainPosition, Tensor]:
+        """One `move` of some chains, with its progress."""
+        moved = move(target, place, b, step, noise)
+        if self.task is not None:
+            self.task.advance(self.count * noise.shape[1] * LEAPFROG_STEPS)
+        return moved
 
     def _target(self, chains: int) -> ChainTarget:
         many = pad_rows(self.x.repeat_interleave(chains, 0), self.size * chains)
@@ -244,7 +267,9 @@ def _ratio(place: ChainPosition) -> Tensor:
     return (place.value - log_standard(place.u)).cpu().double()
 
 
-def _groups(network: VAE, x: Tensor, chains: int, start: int, seed: int) -> Iterator[_Group]:
+def _groups(
+    network: VAE, x: Tensor, chains: int, start: int, seed: int, task: Task | None
+) -> Iterator[_Group]:
     """The images in groups of one size, each with the normal from which its chains start.
 
     That is the fitted one, or the encoder's where there are too many latents to fit it.
@@ -254,7 +279,9 @@ def _groups(network: VAE, x: Tensor, chains: int, start: int, seed: int) -> Iter
     rows, device = rows_at_once(network), next(network.parameters()).device
     together = min(chains, rows)
     size = min(BLOCK, 2 ** int(math.log2(rows // together)))  # so that blocks of images divide
-    fitted = fit_noise(network, x, start=start, seed=seed) if _fits(network) and len(x) else None
+    fitted = None
+    if _fits(network) and len(x):
+        fitted = fit_noise(network, x, start=start, seed=seed, task=task)
     for first in range(0, len(x), size):
         chosen = torch.arange(first, first + size).clamp_max(len(x) - 1)
         shift = torch.zeros(size, network.latent_dim) if fitted is None else fitted.shift[chosen]
@@ -268,6 +295,7 @@ def _groups(network: VAE, x: Tensor, chains: int, start: int, seed: int) -> Iter
             chains=chains,
             together=together,
             seed=seed,
+            task=task,
         )
 
 

@@ -92,7 +92,8 @@ def importance_estimate(
 
     Draw k of an image is keyed by (seed, the image's number counted from `start`, k): it depends
     neither on batches nor on memory, and the first 10 of 100 draws are the 10 draws of
-    `samples=10`. Sums are kept in float64. The network must be in evaluation mode.
+    `samples=10`. Sums are kept in float64. The network must be in evaluation mode. The task counts
+    draws, and before them `gradients_of_fit` where posteriors are fitted.
 
     Example:
         nll = -importance_estimate(network, x, 5000).bound.mean()
@@ -101,8 +102,9 @@ def importance_estimate(
         raise UsageError(f"--nll-samples {samples}: at least 1")
     together, images = _batch_sizes(network, samples)
     posteriors = _posteriors(network, x, images)
-    fitted = fit_noise(network, x, start=start, seed=seed) if refined and len(x) else None
-    if fitted is not None:
+    fitted = None
+    if refined and len(x):
+        fitted = fit_noise(network, x, start=start, seed=seed, task=task)
         posteriors = _refined(posteriors, fitted, images)
     found = []
     for first, posterior in zip(range(0, len(x), images), posteriors, strict=True):

@@ -15,7 +15,9 @@ little, since importance weights need tails no lighter than the posterior's.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +26,7 @@ from torch import Tensor
 from vaekit.chunks import pad_rows
 from vaekit.gaussian import LOG_TWO_PI, Draw, Normal, Posterior
 from vaekit.models.vae import VAE
+from vaekit.reporting import Task
 from vaekit.seeds import BLOCK, normal_rows
 
 MOST_LATENTS = 256
@@ -90,11 +93,23 @@ class NoiseFit:
     """(N,): the ELBO of the best posterior of the encoder's own kind, diagonal in ε."""
 
 
+Advance = Callable[[int], None]
+"""Reports that this many gradients of each image are done."""
+
+
+def gradients_of_fit(width: int) -> int:
+    """How many gradients the fit of an image with this many latents takes, at most."""
+    return 2 * width * (NEWTON_STEPS + 1) + 2 * 2 * GRADIENT_STEPS
+
+
 @torch.no_grad()
-def fit_noise(network: VAE, x: Tensor, *, start: int = 0, seed: int = 0) -> NoiseFit:
+def fit_noise(
+    network: VAE, x: Tensor, *, start: int = 0, seed: int = 0, task: Task | None = None
+) -> NoiseFit:
     """Fit the posterior of each image (N, C, H, W); `start` is the number of the first.
 
-    Images are fitted in chunks of one size. The network must be in evaluation mode.
+    Images are fitted in chunks of one size. The network must be in evaluation mode. The task counts
+    `gradients_of_fit` for each image.
     """
     found, size = [], BLOCK
     device = next(network.parameters()).device
@@ -102,18 +117,25 @@ def fit_noise(network: VAE, x: Tensor, *, start: int = 0, seed: int = 0) -> Nois
         part = x[first : first + size]
         padded = pad_rows(part, size).to(device)
         target = NoiseTarget(network, padded, network.encode(padded))
-        fitted = _fit_chunk(target, start + first, seed)
+        fitted = _fit_chunk(target, start + first, seed, partial(_advance, task, len(part)))
         found.append([one[: len(part)].cpu() for one in fitted])
     return NoiseFit(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _fit_chunk(target: NoiseTarget, first: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    mode, triangle = _by_newton(target)
+def _advance(task: Task | None, images: int, gradients: int) -> None:
+    if task is not None:
+        task.advance(images * gradients)
+
+
+def _fit_chunk(
+    target: NoiseTarget, first: int, seed: int, advance: Advance
+) -> tuple[Tensor, Tensor, Tensor]:
+    mode, triangle = _by_newton(target, advance)
     precision = torch.cholesky_inverse(triangle.double().cpu())
     widths = precision.diagonal(dim1=1, dim2=2).rsqrt().to(triangle)
     diagonal = torch.diag_embed(widths)
-    best = _by_gradients(target, mode, diagonal, first, seed, diagonal=True)
-    shift, scale = _by_gradients(target, mode, triangle, first, seed)
+    best = _by_gradients(target, mode, diagonal, first, seed, advance, diagonal=True)
+    shift, scale = _by_gradients(target, mode, triangle, first, seed, advance)
     scale = scale * (1 + WIDER / math.sqrt(target.network.latent_dim))
     return shift, scale, _mean_elbo(target, *best, first, seed)
 
@@ -168,8 +190,9 @@ class NoiseTarget:
         return (found + found.mT) / 2
 
 
-def _by_newton(target: NoiseTarget) -> tuple[Tensor, Tensor]:
+def _by_newton(target: NoiseTarget, advance: Advance) -> tuple[Tensor, Tensor]:
     """The mode of f, and a triangle L with L Lᵀ = (−∇²f)⁻¹ there."""
+    each, left = 2 * target.network.latent_dim, NEWTON_STEPS
     floor = _least_precision(target)
     noise = torch.zeros(len(target.x), target.network.latent_dim, device=target.x.device)
     reach = torch.full_like(noise, PROBE)
@@ -182,10 +205,12 @@ def _by_newton(target: NoiseTarget) -> tuple[Tensor, Tensor]:
         step = _turned(covariance, target.gradient(noise))
         noise, improved = _best_of(target, noise, value, step * moving[:, None])
         moving &= improved - value > SETTLED  # each image by itself, whatever its batch
-        value = improved
+        value, left = improved, left - 1
+        advance(each)
         if not bool(moving.any()):
             break
     _, covariance = _positive(target.curvature(noise, reach), floor)
+    advance(each * (1 + left))  # steps that were not needed are done too
     return noise, _triangle(covariance)
 
 
@@ -226,6 +251,7 @@ def _by_gradients(
     scale: Tensor,
     first: int,
     seed: int,
+    advance: Advance,
     *,
     diagonal: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -247,6 +273,7 @@ def _by_gradients(
         optimizer.zero_grad()
         if step >= GRADIENT_STEPS // 2:
             sums = [total + one.detach() for total, one in zip(sums, (a, raw), strict=True)]
+        advance(2)
     count = GRADIENT_STEPS - GRADIENT_STEPS // 2
     a, raw = (_kept(total.detach() / count, diagonal) for total in sums)
     return shift + _turned(scale, a), scale @ _lower(raw)
