@@ -93,7 +93,7 @@ class NoiseFit:
     """(N,): the ELBO of the best posterior of the encoder's own kind, diagonal in ε."""
 
 
-Advance = Callable[[int], None]
+CountGradients = Callable[[int], None]
 """Reports that this many gradients of each image are done."""
 
 
@@ -128,7 +128,7 @@ def _advance(task: Task | None, images: int, gradients: int) -> None:
 
 
 def _fit_chunk(
-    target: NoiseTarget, first: int, seed: int, advance: Advance
+    target: NoiseTarget, first: int, seed: int, advance: CountGradients
 ) -> tuple[Tensor, Tensor, Tensor]:
     mode, triangle = _by_newton(target, advance)
     precision = torch.cholesky_inverse(triangle.double().cpu())
@@ -190,7 +190,7 @@ class NoiseTarget:
         return (found + found.mT) / 2
 
 
-def _by_newton(target: NoiseTarget, advance: Advance) -> tuple[Tensor, Tensor]:
+def _by_newton(target: NoiseTarget, advance: CountGradients) -> tuple[Tensor, Tensor]:
     """The mode of f, and a triangle L with L Lᵀ = (−∇²f)⁻¹ there."""
     each, left = 2 * target.network.latent_dim, NEWTON_STEPS
     floor = _least_precision(target)
@@ -251,7 +251,7 @@ def _by_gradients(
     scale: Tensor,
     first: int,
     seed: int,
-    advance: Advance,
+    advance: CountGradients,
     *,
     diagonal: bool = False,
 ) -> tuple[Tensor, Tensor]:
