@@ -388,6 +388,19 @@ def test_a_runs_folder_stands_for_its_model_in_it_or_beside_it(tiny_run: Path) -
     assert read_model_file("mine").header == read_model_file(inside).header
 
 
+def test_the_folder_that_one_is_in_stands_for_its_model_too(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mine").mkdir()
+    Path("mine.safetensors").write_bytes((tiny_run / "model.safetensors").read_bytes())
+    monkeypatch.chdir("mine")
+    assert read_model_file(".").header == read_model_file(tiny_run).header
+    Path("empty").mkdir()
+    for other in ("/", "empty", ".."):
+        with pytest.raises(ModelFileError, match="is a folder without a model"):
+            read_model_file(other)
+
+
 @pytest.mark.parametrize(
     ("content", "is_model"),
     [(b"", False), (b"{}", False), (b"\x93NUMPY\x01\x00v", False), (b'{"path": "a"}', False),

@@ -234,7 +234,7 @@ def _distance_from_prior(
         return {"aggregate_kl": kl, "aggregate_kl_floor": max(0.0, kl - math.log(seen.bound.n))}
     information = mutual_information(seen.posterior, seed=subject.seed)
     shared = max(0.0, information.lower)  # noise can take it below zero
-    ceiling = seen.bound.kl - shared
+    ceiling = max(0.0, seen.bound.kl - shared)  # noise can take it below zero as well
     floor = max(0.0, latents.normal_kl, seen.bound.kl - information.upper)
     return {
         "mutual_information": shared,

@@ -176,7 +176,9 @@ def model_path(path: str | os.PathLike[str]) -> Path:
     """The path of a model file; for a run's folder, the model in it or beside it."""
     path = Path(path)
     if path.is_dir():
-        for found in (path / MODEL_NAME, path.with_name(f"{path.name}.safetensors")):
+        parent = path.parent if path.name else path / ".."  # "." has no name
+        beside = parent / f"{path.absolute().name}.safetensors"
+        for found in (path / MODEL_NAME, beside):
             if found.is_file():
                 return found
     return path

@@ -95,6 +95,24 @@ def test_dimensions_that_carry_nothing_are_left_out_with_a_note(
     assert (f"{shown}; {nothing}" if carrying > 1 else nothing) in done.stderr
 
 
+def test_a_collapsed_model_is_said_to_be_one(
+    cli: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaekit.cli.commands.traverse._kl", lambda *_: [0.0, 0.009, 0.0, 0.0])
+    done = cli("traverse", tiny_model, "--dims", "2")
+    assert done.code == 0
+    assert "none of 4 dimensions carries anything: the decoder ignores them" in done.stderr
+    assert "most informative" not in done.stderr
+
+
+def test_an_image_that_was_trained_on_is_said_to_be(cli: Any, tiny_model: Path) -> None:
+    for split in ("train", "test"):
+        image = package.load_dataset("digits", split, limit=300).images[0]
+        Image.fromarray(image[:, :, 0]).save(f"{split}.png")
+    assert "1 of 1 images was trained on" in cli("traverse", tiny_model, "train.png").stderr
+    assert "trained on" not in cli("traverse", tiny_model, "test.png").stderr
+
+
 @pytest.mark.usefixtures("photos")
 def test_an_animation_is_large_and_as_fast_as_asked(cli: Any, tiny_model: Path) -> None:
     assert cli("traverse", tiny_model, "a.jpg", "--fps", "4", "-o", "x.gif").code == 0

@@ -71,13 +71,16 @@ def command(
     target = choose_target(model, where, use, takes=TAKES, on_stdout="png", default="traversal.png")
     terminal = open_terminal(use, target)
     opened = open_model(model, use, terminal)
-    from vaekit.latents.walks import informative, marks, order_by_kl, traversal
+    from vaekit.latents.walks import CARRIES, informative, marks, order_by_kl, traversal
 
     width = latents_in(opened.groups, groups)
     kl = _kl(opened, source, use, terminal)
     carrying = set(informative(kl[:width]))
     order = [dim for dim in order_by_kl(kl[:width]) if dim in carrying][:dims]
-    _say_what_is_left_out(len(order), len(carrying), width, terminal)
+    if max(kl[:width], default=0.0) < CARRIES:
+        terminal.warn(f"none of {width:,} dimensions carries anything: the decoder ignores them")
+    else:
+        _say_what_is_left_out(len(order), len(carrying), width, terminal)
     base, start = _base(opened, source, use, terminal)
     paths = [opened.decode(traversal(base, dim, steps, reach)) for dim in order]
     labels = [f"z{dim}  {_place(opened, dim)}{kl[dim]:.2f} nats" for dim in order]
@@ -142,4 +145,7 @@ def _base(
         images = np.concatenate([chunk.images for chunk in stream])
     if len(images) != 1:
         raise UsageError(f"traverse starts from one image, not {len(images)}")
+    seen = TrainedCount(model)
+    seen.add(images)
+    seen.report(one, terminal)
     return model.embed(images)[0], as_floats(images)

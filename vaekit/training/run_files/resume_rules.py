@@ -186,10 +186,11 @@ def refuse_changed_data(
         now, then = next((now, then) for now, then in parts if now != then)
         raise DataError(
             f"{found.config.dataset}: these are not the images that the run in "
-            f"{found.folder.path} was trained and validated on (fingerprint "
-            f"{now[:12] or 'of none'}, then {then[:12] or 'of none'}); put them back as they "
-            f"were, or train a new run that starts from its weights: vaekit train --init "
-            f"{shlex.quote(str(found.folder.path))} --dataset {shlex.quote(found.config.dataset)}"
+            f"{found.folder.path} was trained and validated on, in the order of their "
+            f"names (fingerprint {now[:12] or 'of none'}, then {then[:12] or 'of none'}); put "
+            f"them back as they were, names too, or train a new run that starts from its "
+            f"weights: vaekit train --init {shlex.quote(str(found.folder.path))} "
+            f"--dataset {shlex.quote(found.config.dataset)}"
         )
     changed = found.checkpoint.environment.differences(RunEnvironment.now(device, ranks))
     if changed:
