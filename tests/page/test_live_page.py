@@ -110,20 +110,21 @@ def test_weights_that_are_shown_already_are_no_news(run: Run) -> None:
     assert page.status(None)["version"] == 1
 
 
+def reads_all_but_the_second(file: WeightsFile, last: Look | None) -> Look:
+    if file == weights(2):
+        raise ModelFileError("step-2: is damaged")
+    return look(file, last)
+
+
 def test_weights_that_cannot_be_read_are_a_problem_on_the_page_until_there_are_others(
     run: Run,
 ) -> None:
-    def reads(file: WeightsFile, last: Look | None) -> Look:
-        if file == weights(2):
-            raise ModelFileError("step-2: is damaged")
-        return look(file, last)
-
-    page = LivePage(run, reads)
+    page = LivePage(run, reads_all_but_the_second)
     run.newest = weights(1)
     page.look_now()
     run.newest = weights(2)
     with pytest.raises(ModelFileError, match="damaged"):
-        LivePage(run, reads).look_now()
+        LivePage(run, reads_all_but_the_second).look_now()
     until(lambda: page.status(None)["problem"] == "step-2: is damaged")
     assert page.decode([0.0]) == {"of": "step-1"}
     run.newest = weights(3)
@@ -134,12 +135,7 @@ def test_weights_that_cannot_be_read_are_a_problem_on_the_page_until_there_are_o
 def test_a_problem_vanishes_with_the_weights_that_caused_it(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reads(file: WeightsFile, last: Look | None) -> Look:
-        if file == weights(2):
-            raise ModelFileError("step-2: is damaged")
-        return look(file, last)
-
-    page = LivePage(run, reads)
+    page = LivePage(run, reads_all_but_the_second)
     run.newest = weights(1)
     page.look_now()
     run.newest = weights(2)
